@@ -1,0 +1,18 @@
+# find_package(alphaflops) from an install prefix or from inside the Python package.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+if(SKBUILD)
+  set(CMAKE_INSTALL_LIBDIR lib) # the wheel's layout does not depend on the distribution's
+endif()
+set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/alphaflops)
+
+install(TARGETS alphaflops EXPORT alphaflops-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY cpp/include/alphaflops DESTINATION include)
+install(EXPORT alphaflops-targets NAMESPACE alphaflops:: DESTINATION ${config_dir})
+configure_package_config_file(cmake/alphaflops-config.cmake.in alphaflops-config.cmake
+                              INSTALL_DESTINATION ${config_dir})
+write_basic_package_version_file(alphaflops-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/alphaflops-config.cmake
+              ${CMAKE_CURRENT_BINARY_DIR}/alphaflops-config-version.cmake
+        DESTINATION ${config_dir})

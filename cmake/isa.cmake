@@ -1,0 +1,32 @@
+# Instruction-set flags go to one translation unit each, by its name: conv_direct_avx2.cpp is built
+# for AVX2 and nothing else is, so that the library starts on any processor and picks at run time.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(ALPHAFLOPS_X86 1)
+else()
+  set(ALPHAFLOPS_X86 0)
+endif()
+
+function(alphaflops_select_isa sources)
+  set(kept ${${sources}})
+  if(NOT ALPHAFLOPS_X86)
+    list(FILTER kept EXCLUDE REGEX "_(avx2|avx512)\\.cpp$")
+  endif()
+  foreach(source IN LISTS kept)
+    if(source MATCHES "_avx512\\.cpp$")
+      set(flags "-mavx512f;-mavx512vl;-mavx512dq;-mavx512bw;-mavx2;-mfma;-mprefer-vector-width=512")
+      if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+        # Its own intrinsics header reads registers uninitialised on purpose (GCC bug 105593).
+        list(APPEND flags -Wno-uninitialized -Wno-maybe-uninitialized)
+      endif()
+    elseif(source MATCHES "_avx2\\.cpp$")
+      set(flags "-mavx2;-mfma")
+    elseif(source MATCHES "_scalar\\.cpp$")
+      # The baseline is the number that the others are compared with: it stays scalar.
+      set(flags "-fno-tree-vectorize;-fno-tree-slp-vectorize")
+    else()
+      continue()
+    endif()
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${flags}")
+  endforeach()
+  set(${sources} ${kept} PARENT_SCOPE)
+endfunction()

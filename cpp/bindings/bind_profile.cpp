@@ -1,0 +1,26 @@
+#include "alphaflops/profile.hpp"
+
+#include <pybind11/stl.h>
+
+#include "bindings.hpp"
+
+namespace alphaflops::python {
+
+void bind_profile(py::module_& m) {
+  using py::arg;
+  m.attr("PROFILE_VERSION") = profile_version;
+  py::class_<Profile>(m, "Profile")
+      .def_static("parse", &Profile::parse, arg("json"), arg("origin") = "profile")
+      .def_static("load", &Profile::load, arg("path"))
+      .def_property_readonly("name", &Profile::name)
+      .def_property_readonly("backend", &Profile::backend)
+      .def_property_readonly("interval_level", &Profile::interval_level)
+      .def_property_readonly("power_w", &Profile::power_w)
+      .def("prices",
+           [](const Profile& p, const std::string& kind, const std::string& dtype) {
+             return p.find(parse_kind(kind), Pass::forward, parse_dtype(dtype)) != nullptr;
+           },
+           arg("kind"), arg("dtype") = "fp32");
+}
+
+}  // namespace alphaflops::python

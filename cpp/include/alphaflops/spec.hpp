@@ -1,0 +1,33 @@
+// One row of a measurement table as an operator: what `measure` runs and what `fit` counts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "alphaflops/dtype.hpp"
+#include "alphaflops/graph.hpp"
+#include "alphaflops/work.hpp"
+
+namespace alphaflops {
+
+/// `op` is an operator name as op_name() gives it. Elementwise, normalisation, softmax and pooling
+/// operators have c_out = c_in; concat joins c_in channels with c_out - c_in others.
+struct OperatorSpec {
+  std::string op = "conv2d";
+  std::int64_t batch = 1, c_in = 1, h_in = 1, w_in = 1, c_out = 1;
+  std::int64_t k_h = 1, k_w = 1, stride_h = 1, stride_w = 1;
+  std::int64_t pad_h = 0, pad_w = 0;  // one side
+  std::int64_t dilation_h = 1, dilation_w = 1, groups = 1;
+  std::int64_t h_out = 0, w_out = 0;  // 0: computed; given, they win (asymmetric "same" padding)
+  DType dtype = DType::fp32;
+};
+
+/// The counts of the row. Raises ShapeError, OverflowError, UnsupportedError (unknown op).
+Work work_of(const OperatorSpec& spec);
+
+/// The row as a network of that one operator; where h_out and w_out are given, padding is split so
+/// that they come out, more of it at the bottom and the right. Raises as `work_of`, and ShapeError
+/// where no padding gives such an output.
+Graph graph_of(const OperatorSpec& spec);
+
+}  // namespace alphaflops

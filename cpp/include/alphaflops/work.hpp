@@ -1,0 +1,100 @@
+// The work table: one row a kernel launch as a device sees it, and the lowering that makes it.
+//
+//     graph --lower--> work table --predict--> seconds
+//
+// Counts are exact int64. `macs` counts every multiply-accumulate a convolution or linear layer
+// does, padding included: macs = batch * h_out * w_out * k_h * k_w * (c_in / groups) * c_out.
+// `flops` is 2 * macs plus the elementwise operations listed in docs/counting.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alphaflops/dtype.hpp"
+#include "alphaflops/graph.hpp"
+
+namespace alphaflops {
+
+/// What a cost model distinguishes. The first four do MACs, the others move data.
+enum class Kind : std::uint8_t {
+  conv_1x1,      // groups 1, kernel volume 1
+  conv_spatial,  // groups 1, kernel volume > 1
+  conv_grouped,  // groups > 1, depthwise among them
+  linear,
+  elementwise,  // activations, add, mul
+  norm,
+  pool,
+  softmax,
+  copy,     // concat
+  unknown,  // counted as nothing, reported as unsupported
+};
+inline constexpr int kind_count = 10;
+std::string_view to_string(Kind kind);
+/// Raises UnsupportedError listing the known names.
+Kind parse_kind(std::string_view name);
+
+/// fused: what a deployment runtime launches (norm and activation folded into the operator before
+/// them). eager: one launch an operator, as PyTorch runs it; flatten is a view in both.
+enum class Mode : std::uint8_t { fused, eager };
+std::string_view to_string(Mode mode);
+Mode parse_mode(std::string_view name);
+
+enum class Pass : std::uint8_t { forward };
+std::string_view to_string(Pass pass);
+
+/// One row of the table.
+struct Work {
+  Kind kind = Kind::unknown;
+  Pass pass = Pass::forward;
+  DType dtype = DType::fp32;
+  std::int64_t batch = 1;
+  std::int64_t groups = 1;
+  std::int64_t c_in = 1;
+  std::int64_t c_out = 1;
+  std::int64_t spatial = 1;        // h_out * w_out of one image
+  std::int64_t kernel_volume = 1;  // k_h * k_w
+  std::int64_t stride = 1;         // stride_h * stride_w
+  std::int64_t activations_read = 0;  // elements
+  std::int64_t weights_read = 0;      // elements
+  std::int64_t elements_written = 0;
+  std::int64_t macs = 0;
+  std::int64_t flops = 0;
+  std::int64_t params = 0;  // trainable parameters of every node in the row
+};
+
+/// Struct of arrays: column i of every vector is one launch.
+class WorkTable {
+ public:
+  void append(const Work& work, int node = -1, std::vector<int> folded = {});
+  void reserve(std::size_t rows);
+  std::size_t size() const { return kind.size(); }
+  Work row(std::size_t i) const;
+
+  std::vector<Kind> kind;
+  std::vector<Pass> pass;
+  std::vector<DType> dtype;
+  std::vector<std::int64_t> batch, groups, c_in, c_out, spatial, kernel_volume, stride;
+  std::vector<std::int64_t> activations_read, weights_read, elements_written, macs, flops, params;
+  std::vector<int> node;                 // the graph node that leads the row; -1 without a graph
+  std::vector<std::vector<int>> folded;  // nodes computed in the same launch, after it
+};
+
+WorkTable lower(const Graph& graph, Mode mode = Mode::fused);
+
+/// The work of one node by itself.
+Work work_of(const Graph& graph, int node);
+
+/// One row of a measurement table: a convolution whose output extent may be given outright.
+struct ConvSpec {
+  std::int64_t batch = 1, c_in = 1, h_in = 1, w_in = 1, c_out = 1;
+  std::int64_t k_h = 1, k_w = 1, stride_h = 1, stride_w = 1;
+  std::int64_t h_out = 1, w_out = 1, groups = 1;
+  bool bias = false;
+  DType dtype = DType::fp32;
+};
+/// Raises ShapeError (sizes below one, groups that do not divide) and OverflowError.
+Work conv_work(const ConvSpec& spec);
+
+}  // namespace alphaflops

@@ -1,0 +1,106 @@
+#include "alphaflops/spec.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "alphaflops/error.hpp"
+
+namespace alphaflops {
+namespace {
+
+/// Padding before and after so that `out` windows fit; the nominal padding where out is 0.
+std::array<std::int64_t, 2> split_padding(const OperatorSpec& s, std::int64_t in, std::int64_t kernel,
+                                          std::int64_t stride, std::int64_t dilation,
+                                          std::int64_t pad, std::int64_t out) {
+  if (out == 0) return {pad, pad};
+  const char* what = s.op.c_str();
+  const std::int64_t reach = checked_add(checked_mul(dilation, kernel - 1, what), 1, what);
+  const std::int64_t needed = checked_add(checked_mul(out - 1, stride, what), reach, what);
+  const std::int64_t total = std::max<std::int64_t>(0, needed - in);
+  return {total / 2, total - total / 2};
+}
+
+Window window_of(const OperatorSpec& s) {
+  const auto [top, bottom] =
+      split_padding(s, s.h_in, s.k_h, s.stride_h, s.dilation_h, s.pad_h, s.h_out);
+  const auto [left, right] =
+      split_padding(s, s.w_in, s.k_w, s.stride_w, s.dilation_w, s.pad_w, s.w_out);
+  return {.kernel = {s.k_h, s.k_w},
+          .stride = {s.stride_h, s.stride_w},
+          .pad = {top, bottom, left, right},
+          .dilation = {s.dilation_h, s.dilation_w}};
+}
+
+int add_operator(Graph& graph, int x, const OperatorSpec& s) {
+  if (s.op == "conv2d") {
+    return graph.conv2d(x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups}, s.op);
+  }
+  if (s.op == "linear") return graph.linear(x, {.out_features = s.c_out}, s.op);
+  if (s.op == "batch_norm") return graph.batch_norm(x, s.op);
+  if (s.op == "max_pool") return graph.pool(x, {.window = window_of(s)}, s.op);
+  if (s.op == "avg_pool") {
+    return graph.pool(x, {.kind = PoolOp::Kind::average, .window = window_of(s)}, s.op);
+  }
+  if (s.op == "global_avg_pool") return graph.global_avg_pool(x, s.op);
+  if (s.op == "softmax") return graph.softmax(x, s.op);
+  if (s.op == "add") return graph.add(x, graph.input(graph.node(x).shape, "other"), s.op);
+  if (s.op == "mul") return graph.mul(x, graph.input(graph.node(x).shape, "other"), s.op);
+  if (s.op == "concat") {
+    const int other = graph.input({s.batch, s.c_out - s.c_in, s.h_in, s.w_in}, "other");
+    return graph.concat({x, other}, s.op);
+  }
+  try {
+    return graph.activation(x, parse_activation(s.op), s.op);
+  } catch (const UnsupportedError&) {
+    throw UnsupportedError("op '" + s.op +
+                           "' is not known; use conv2d, linear, batch_norm, max_pool, avg_pool, "
+                           "global_avg_pool, softmax, add, mul, concat or an activation such as relu");
+  }
+}
+
+/// The same with the operator's own window: padding that may not reproduce a given output extent.
+Graph build(const OperatorSpec& s) {
+  Graph graph(s.op, s.dtype);
+  const bool flat = s.op == "linear" || (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
+  const std::int64_t rows =
+      flat ? checked_mul(s.batch, checked_mul(s.h_in, s.w_in, "linear rows"), "linear rows") : 0;
+  const Shape shape = flat ? Shape{rows, s.c_in} : Shape{s.batch, s.c_in, s.h_in, s.w_in};
+  add_operator(graph, graph.input(shape, "x"), s);
+  return graph;
+}
+
+}  // namespace
+
+Work work_of(const OperatorSpec& s) {
+  if (s.op == "conv2d" && s.h_out > 0 && s.w_out > 0) {
+    return conv_work({.batch = s.batch,
+                      .c_in = s.c_in,
+                      .h_in = s.h_in,
+                      .w_in = s.w_in,
+                      .c_out = s.c_out,
+                      .k_h = s.k_h,
+                      .k_w = s.k_w,
+                      .stride_h = s.stride_h,
+                      .stride_w = s.stride_w,
+                      .h_out = s.h_out,
+                      .w_out = s.w_out,
+                      .groups = s.groups,
+                      .dtype = s.dtype});
+  }
+  const Graph graph = build(s);
+  return work_of(graph, static_cast<int>(graph.nodes().size()) - 1);
+}
+
+Graph graph_of(const OperatorSpec& s) {
+  Graph graph = build(s);
+  const Shape& out = graph.nodes().back().shape;
+  if (out.size() == 4 && ((s.h_out > 0 && out[2] != s.h_out) || (s.w_out > 0 && out[3] != s.w_out))) {
+    throw ShapeError(s.op + ": no padding of a " + std::to_string(s.h_in) + " x " +
+                     std::to_string(s.w_in) + " input gives the stated output " +
+                     std::to_string(s.h_out) + " x " + std::to_string(s.w_out) + "; it is " +
+                     std::to_string(out[2]) + " x " + std::to_string(out[3]));
+  }
+  return graph;
+}
+
+}  // namespace alphaflops

@@ -1,0 +1,61 @@
+"""What a neural network costs on a device, before it runs there.
+
+>>> import alphaflops as af
+>>> graph = af.zoo.build("resnet50", batch=1)
+>>> report = af.estimate(graph, af.load_profile("quadro-t2000"))
+>>> report.macs
+4089184256
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from alphaflops._core import Graph, WorkTable, __version__, alpha, lower
+from alphaflops.errors import Error
+
+if TYPE_CHECKING:
+    from alphaflops import zoo as zoo
+    from alphaflops.fitting import Fit as Fit
+    from alphaflops.fitting import fit as fit
+    from alphaflops.frontends import load as load
+    from alphaflops.campaign import measure as measure
+    from alphaflops.profiles import Profile as Profile
+    from alphaflops.profiles import load_profile as load_profile
+    from alphaflops.report import Report as Report
+    from alphaflops.report import estimate as estimate
+    from alphaflops.sampling import sample_shapes as sample_shapes
+    from alphaflops.table import read_table as read_table
+    from alphaflops.table import write_table as write_table
+
+# Loaded on first use, so that `import alphaflops` costs numpy and the core and nothing else.
+_LAZY = {
+    "Fit": "fitting",
+    "Profile": "profiles",
+    "Report": "report",
+    "estimate": "report",
+    "fit": "fitting",
+    "load": "frontends",
+    "load_profile": "profiles",
+    "measure": "campaign",
+    "read_table": "table",
+    "sample_shapes": "sampling",
+    "write_table": "table",
+    "zoo": "",
+}
+
+__all__ = ["Error", "Graph", "WorkTable", "__version__", "alpha", "lower", *sorted(_LAZY)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'alphaflops' has no attribute {name!r}")
+    module = importlib.import_module(f"alphaflops.{_LAZY[name] or name}")
+    value = getattr(module, name) if _LAZY[name] else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
