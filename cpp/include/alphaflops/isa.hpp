@@ -1,0 +1,24 @@
+// The instruction sets the native kernels are built for, and which of them this machine can run.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace alphaflops {
+
+enum class Isa : std::uint8_t { scalar, avx2, avx512 };
+
+/// Those compiled in that the processor and the operating system support, ascending.
+std::vector<Isa> available_isas();
+
+/// The last of `available_isas()`, or what the environment variable ALPHAFLOPS_ISA names.
+/// Raises UnsupportedError where that is not available.
+Isa best_isa();
+
+std::string_view to_string(Isa isa);
+
+/// Raises UnsupportedError for a name that is none of scalar, avx2, avx512.
+Isa parse_isa(std::string_view name);
+
+}  // namespace alphaflops

@@ -1,0 +1,9 @@
+// Direct convolution, one float at a time.
+// clang-format off: the vector type comes before what is written in it.
+#include "vec_scalar.inl"
+#include "conv_direct.inl"
+// clang-format on
+
+namespace alphaflops::kernels {
+const ConvDirectTable conv_direct_scalar = AF_CONV_DIRECT_TABLE;
+}  // namespace alphaflops::kernels

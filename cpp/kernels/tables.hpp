@@ -1,0 +1,132 @@
+// What every instruction set's translation units export: plain structs of function pointers.
+//
+// Built-in types only. A kernel translation unit is compiled for an instruction set the machine may
+// lack, so nothing with external linkage may be shared with it: were an inline function emitted
+// there, the linker could pick that copy for the whole program.
+#pragma once
+
+#include <cstdint>
+
+namespace alphaflops::kernels {
+
+inline constexpr int kMaxVectors = 4;   // widest register tile, in vectors of output channels
+inline constexpr int kMaxPixels = 14;   // tallest register tile, in output pixels
+inline constexpr int kActivations = 9;  // enumerators of Activation
+
+// One register tile of a direct convolution: `pixels` x `vectors` outputs, over rows x columns
+// taps. Strides count floats. output = clamp(start + sum of input * weight, low, high), where start
+// is the output's own content (accumulate) or the bias (zeros where it is null).
+struct ConvTileArgs {
+  const float* input;
+  const float* weights;
+  const float* bias;
+  float* output;
+  std::int64_t rows, columns, run;  // taps, and the contiguous input floats of one of them
+  std::int64_t input_row, input_column, input_pixel;
+  std::int64_t weight_row, weight_column;
+  std::int64_t output_pixel;
+  std::int64_t last_lanes;  // lanes of the last vector that exist, 1..lanes
+  float low, high;
+  bool accumulate;
+};
+using ConvTile = void (*)(const ConvTileArgs*);
+
+struct ConvDirectTable {
+  int lanes;                    // floats in a vector
+  int vectors;                  // preferred tile width
+  int pixels[kMaxVectors + 1];  // tallest tile at each width, 0 where there is none
+  ConvTile tile[kMaxVectors + 1][kMaxPixels + 1];  // [vectors][pixels]
+};
+
+// output[pixel][lane] = clamp(start + sum over k of a[pixel][k] * panel[k][lane]), panel-packed.
+struct GemmArgs {
+  const float* a;
+  const float* panel;
+  const float* bias;
+  float* output;
+  std::int64_t pixels, depth;
+  std::int64_t a_pixel, output_pixel;
+  std::int64_t last_lanes;
+  float low, high;
+  bool accumulate;
+};
+using Gemm = void (*)(const GemmArgs*);
+
+struct GemmTable {
+  int lanes;
+  int vectors;
+  int pixels[kMaxVectors + 1];
+  Gemm panel[kMaxVectors + 1];  // [vectors]
+};
+
+// `pixels` outputs of one row of a depthwise convolution, all channels.
+struct DepthwiseArgs {
+  const float* const* columns;  // border tiles: [rows][columns] pixels, zeros where padded
+  const float* input;           // interior tiles: the first of them
+  const float* weights;         // [k_h][k_w][weight_column]
+  const float* bias;
+  float* output;
+  std::int64_t rows, taps;  // taps: of a row; only `single` reads it
+  std::int64_t input_row, input_pixel;
+  std::int64_t weight_row, weight_column;
+  std::int64_t channels;
+  float low, high;
+};
+using Depthwise = void (*)(const DepthwiseArgs*);
+
+inline constexpr int kDepthwisePixels = 7;
+inline constexpr int kDepthwiseStrides = 2;
+inline constexpr int kDepthwiseWidths = 3;  // k_w 3, 5, 7
+
+struct DepthwiseTable {
+  int lanes;
+  Depthwise interior[kDepthwiseWidths][kDepthwiseStrides][kDepthwisePixels + 1];
+  Depthwise border[kDepthwiseWidths][kDepthwiseStrides][kDepthwisePixels + 1];
+  Depthwise single;  // one pixel, any kernel; input_pixel is then the distance between taps
+};
+
+struct PoolArgs {
+  const float* input;  // first pixel of the window that exists
+  float* output;
+  std::int64_t rows, columns, row, column, channels;
+  float scale;  // 1 / divisor of an average
+};
+
+struct StreamTable {
+  void (*activate[kActivations])(const float* x, float* y, std::int64_t n);
+  void (*add[kActivations])(const float* a, const float* b, float* y, std::int64_t n);
+  void (*multiply[kActivations])(const float* a, const float* b, float* y, std::int64_t n);
+  void (*scale_shift[kActivations])(const float* x, const float* scale, const float* shift,
+                                    float* y, std::int64_t pixels, std::int64_t channels);
+  void (*multiply_channels)(const float* x, const float* s, float* y, std::int64_t pixels,
+                            std::int64_t channels);
+  void (*pool_max)(const PoolArgs*);
+  void (*pool_average)(const PoolArgs*);
+  void (*copy_channels)(const float* x, float* y, std::int64_t pixels, std::int64_t channels,
+                        std::int64_t y_stride);
+  void (*softmax)(const float* x, float* y, std::int64_t columns);
+};
+
+struct ProbeTable {
+  int lanes;
+  double (*peak_fma)(std::int64_t iterations, float* sink);  // flops done; sink[0] = 0 on entry
+  double (*sum)(const float* x, std::int64_t n);
+  void (*fill)(float* y, float value, std::int64_t n);
+  void (*triad)(float* a, const float* b, const float* c, float s, std::int64_t n);
+};
+
+struct KernelTable {
+  const ConvDirectTable* direct;
+  const GemmTable* gemm;
+  const DepthwiseTable* depthwise;
+  const StreamTable* stream;
+  const ProbeTable* probe;
+};
+
+extern const ConvDirectTable conv_direct_scalar, conv_direct_avx2, conv_direct_avx512;
+extern const GemmTable gemm_scalar, gemm_avx2, gemm_avx512;
+extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_avx2, conv_depthwise_avx512;
+extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
+extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;
+
+}  // namespace alphaflops::kernels

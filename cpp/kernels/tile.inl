@@ -1,0 +1,114 @@
+// The register tile that direct and matrix convolutions share: Pixels x Vectors accumulators.
+//
+// acc[p][v] += x[p][k] * w[k][v], k innermost; needs Pixels * Vectors + Vectors + 1 registers, or
+// one fewer where the multiply-add broadcasts its memory operand.
+#pragma once
+
+#include "hide.inl"
+
+namespace alphaflops::kernels {
+namespace {
+
+template <int Pixels, int Vectors>
+struct Tile {
+  Vec acc[Pixels][Vectors];
+
+  static constexpr int kNeeded = Pixels * Vectors + Vectors + 2;
+  static constexpr bool kBroadcastInPlace = kRegisters == 32 && kNeeded > kRegisters;
+
+  AF_INLINE void start(const float* bias, std::int64_t last_lanes) {
+    Vec b[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      if (bias == nullptr) {
+        b[v] = splat(0.0f);
+      } else {
+        b[v] = v + 1 < Vectors ? load(bias + v * kLanes) : load_part(bias + v * kLanes, last_lanes);
+      }
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) acc[p][v] = b[v];
+    }
+  }
+
+  AF_INLINE void resume(const float* output, std::int64_t pixel, std::int64_t last_lanes) {
+    hide(output);
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v + 1 < Vectors; ++v) acc[p][v] = load(output + v * kLanes);
+      acc[p][Vectors - 1] = load_part(output + (Vectors - 1) * kLanes, last_lanes);
+      output += pixel;
+    }
+  }
+
+  AF_INLINE void accumulate(const float* x, std::int64_t pixel, const float* w, std::int64_t run) {
+    constexpr int kHalf = 7;
+    const float* upper = Pixels > kHalf ? x + kHalf * pixel : x;
+    hide(upper);
+    for (std::int64_t k = 0; k < run; ++k) {
+      Vec weight[Vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) weight[v] = load(w + v * kLanes);
+#pragma GCC unroll 16
+      for (int p = 0; p < Pixels; ++p) {
+        const float* from = p < kHalf ? x + p * pixel : upper + (p - kHalf) * pixel;
+        if constexpr (kBroadcastInPlace) {
+#pragma GCC unroll 4
+          for (int v = 0; v < Vectors; ++v) fma_memory(acc[p][v], weight[v], from);
+        } else {
+          const Vec value = broadcast(from);
+#pragma GCC unroll 4
+          for (int v = 0; v < Vectors; ++v) acc[p][v] = fma(value, weight[v], acc[p][v]);
+        }
+      }
+      x += 1;
+      if (Pixels > kHalf) upper += 1;
+      w += Vectors * kLanes;
+    }
+  }
+
+  // Clamping to +-infinity where there is no activation costs two instructions a vector and no
+  // branch.
+  AF_INLINE void finish(float* output, std::int64_t pixel, std::int64_t last_lanes, float low,
+                        float high) {
+    const Vec lo = splat(low);
+    const Vec hi = splat(high);
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) acc[p][v] = min(hi, max(lo, acc[p][v]));
+    }
+    // A masked store is slow on some processors, so full vectors take the plain one.
+    const bool full = last_lanes == kLanes;
+    hide(output);
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v + 1 < Vectors; ++v) store(output + v * kLanes, acc[p][v]);
+      if (full) {
+        store(output + (Vectors - 1) * kLanes, acc[p][Vectors - 1]);
+      } else {
+        store_part(output + (Vectors - 1) * kLanes, last_lanes, acc[p][Vectors - 1]);
+      }
+      output += pixel;
+    }
+  }
+};
+
+// Tile widths in vectors: the one that suits most shapes, and the widest that fits the registers.
+constexpr int kPreferred = kRegisters == 16 && kLanes > 1 ? 2 : 4;
+constexpr int kWidest = kRegisters == 16 && kLanes > 1 ? 3 : 4;
+
+// Tallest tile at each width that leaves room for the weights and a broadcast.
+constexpr int tallest(int vectors) {
+  if (vectors > kWidest) return 0;
+  if (kLanes == 1) return vectors == 4 ? 3 : vectors == 3 ? 3 : vectors == 2 ? 5 : 8;
+  if (kRegisters == 16) return vectors == 1 ? 12 : vectors == 2 ? 6 : 4;
+  return vectors == 4 ? 7 : vectors == 3 ? 9 : 14;
+}
+
+}  // namespace
+}  // namespace alphaflops::kernels

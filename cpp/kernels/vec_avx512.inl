@@ -1,0 +1,79 @@
+// The vector type of AVX-512 (F, VL, DQ, BW): sixteen floats.
+#pragma once
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header leaves the masked-off source undefined and then warns of it (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include "tables.hpp"
+
+namespace alphaflops::kernels {
+namespace {
+
+#define AF_INLINE inline __attribute__((always_inline))
+
+struct Vec {
+  __m512 v;
+};
+constexpr int kLanes = 16;
+constexpr int kRegisters = 32;
+
+AF_INLINE __mmask16 first_lanes(std::int64_t n) {
+  return static_cast<__mmask16>((1u << static_cast<unsigned>(n)) - 1u);
+}
+AF_INLINE Vec splat(float x) { return {_mm512_set1_ps(x)}; }
+AF_INLINE Vec broadcast(const float* p) { return {_mm512_set1_ps(*p)}; }
+AF_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+AF_INLINE Vec load_part(const float* p, std::int64_t n) {
+  return {_mm512_maskz_loadu_ps(first_lanes(n), p)};
+}
+AF_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+AF_INLINE void store_part(float* p, std::int64_t n, Vec a) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), a.v);
+}
+AF_INLINE Vec add(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+AF_INLINE Vec sub(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+AF_INLINE Vec mul(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+AF_INLINE Vec div(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+AF_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// The second operand where either is NaN, so that a clamp written max(low, x) lets a NaN through.
+AF_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+AF_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+AF_INLINE Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+}
+AF_INLINE Vec round_even(Vec a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+AF_INLINE Vec exp2_integer(Vec a) {  // 2^a for whole a in [-126, 127]
+  const __m512i n = _mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(n, 23))};
+}
+AF_INLINE float sum_lanes(Vec a) {
+  __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+AF_INLINE float max_lanes(Vec a) {
+  __m256 h = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+// acc += w * x[0] in every lane, the broadcast folded into the multiply-add. Written out because
+// GCC otherwise broadcasts to a register first, and a tile of 28 accumulators and 4 weights has
+// none left.
+AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*x));
+}
+AF_INLINE void prefetch(const float* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+
+}  // namespace
+}  // namespace alphaflops::kernels
