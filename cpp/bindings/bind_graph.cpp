@@ -46,7 +46,8 @@ void bind_graph(py::module_& m) {
            }),
            arg("name") = "graph", arg("dtype") = "fp32")
       .def_property_readonly("name", &Graph::name)
-      .def_property_readonly("dtype", [](const Graph& g) { return std::string(to_string(g.dtype())); })
+      .def_property_readonly("dtype",
+                             [](const Graph& g) { return std::string(to_string(g.dtype())); })
       .def_property_readonly("batch", &Graph::batch)
       .def("__len__", [](const Graph& g) { return g.nodes().size(); })
       .def("__repr__",
@@ -55,73 +56,85 @@ void bind_graph(py::module_& m) {
                     " nodes, batch " + std::to_string(g.batch()) + ", " +
                     std::string(to_string(g.dtype())) + ")";
            })
-      .def("node_name", [](const Graph& g, int t) { return g.node(t).name; }, arg("tensor"))
-      .def("node_op", [](const Graph& g, int t) { return std::string(op_name(g.node(t).op)); },
-           arg("tensor"))
-      .def("node_inputs", [](const Graph& g, int t) { return g.node(t).inputs; }, arg("tensor"))
-      .def("shape", [](const Graph& g, int t) { return py::tuple(py::cast(g.node(t).shape)); },
-           arg("tensor"))
+      .def(
+          "node_name", [](const Graph& g, int t) { return g.node(t).name; }, arg("tensor"))
+      .def(
+          "node_op", [](const Graph& g, int t) { return std::string(op_name(g.node(t).op)); },
+          arg("tensor"))
+      .def(
+          "node_inputs", [](const Graph& g, int t) { return g.node(t).inputs; }, arg("tensor"))
+      .def(
+          "shape", [](const Graph& g, int t) { return py::tuple(py::cast(g.node(t).shape)); },
+          arg("tensor"))
       .def("with_batch", &Graph::with_batch, arg("batch"))
-      .def("with_dtype",
-           [](const Graph& g, const std::string& dtype) { return g.with_dtype(parse_dtype(dtype)); },
-           arg("dtype"))
+      .def(
+          "with_dtype",
+          [](const Graph& g, const std::string& dtype) { return g.with_dtype(parse_dtype(dtype)); },
+          arg("dtype"))
       .def("input", &Graph::input, arg("shape"), arg("name") = "")
-      .def("conv2d",
-           [](Graph& g, int x, std::int64_t c_out, const PairArg& kernel, const PairArg& stride,
-              const PadArg& padding, const PairArg& dilation, std::int64_t groups, bool bias,
-              std::string name) {
-             return g.conv2d(x,
-                             {.c_out = c_out,
-                              .window = {.kernel = pair_of(kernel),
-                                         .stride = pair_of(stride),
-                                         .pad = pad_of(padding),
-                                         .dilation = pair_of(dilation)},
-                              .groups = groups,
-                              .bias = bias},
-                             std::move(name));
-           },
-           arg("x"), arg("c_out"), arg("kernel") = 1, arg("stride") = 1, arg("padding") = 0,
-           arg("dilation") = 1, arg("groups") = 1, arg("bias") = false, arg("name") = "")
-      .def("linear",
-           [](Graph& g, int x, std::int64_t out_features, bool bias, std::string name) {
-             return g.linear(x, {.out_features = out_features, .bias = bias}, std::move(name));
-           },
-           arg("x"), arg("out_features"), arg("bias") = false, arg("name") = "")
+      .def(
+          "conv2d",
+          [](Graph& g, int x, std::int64_t c_out, const PairArg& kernel, const PairArg& stride,
+             const PadArg& padding, const PairArg& dilation, std::int64_t groups, bool bias,
+             std::string name) {
+            return g.conv2d(x,
+                            {.c_out = c_out,
+                             .window = {.kernel = pair_of(kernel),
+                                        .stride = pair_of(stride),
+                                        .pad = pad_of(padding),
+                                        .dilation = pair_of(dilation)},
+                             .groups = groups,
+                             .bias = bias},
+                            std::move(name));
+          },
+          arg("x"), arg("c_out"), arg("kernel") = 1, arg("stride") = 1, arg("padding") = 0,
+          arg("dilation") = 1, arg("groups") = 1, arg("bias") = false, arg("name") = "")
+      .def(
+          "linear",
+          [](Graph& g, int x, std::int64_t out_features, bool bias, std::string name) {
+            return g.linear(x, {.out_features = out_features, .bias = bias}, std::move(name));
+          },
+          arg("x"), arg("out_features"), arg("bias") = false, arg("name") = "")
       .def("batch_norm", &Graph::batch_norm, arg("x"), arg("name") = "")
-      .def("activation",
-           [](Graph& g, int x, const std::string& function, std::string name) {
-             return g.activation(x, parse_activation(function), std::move(name));
-           },
-           arg("x"), arg("function"), arg("name") = "")
-      .def("relu",
-           [](Graph& g, int x, std::string name) {
-             return g.activation(x, Activation::relu, std::move(name));
-           },
-           arg("x"), arg("name") = "")
-      .def("max_pool",
-           [](Graph& g, int x, const PairArg& kernel, const std::optional<PairArg>& stride,
-              const PadArg& padding, const PairArg& dilation, bool ceil_mode, std::string name) {
-             return g.pool(
-                 x, pool_op(PoolOp::Kind::max, kernel, stride, padding, dilation, ceil_mode, false),
-                 std::move(name));
-           },
-           arg("x"), arg("kernel"), arg("stride") = py::none(), arg("padding") = 0,
-           arg("dilation") = 1, arg("ceil_mode") = false, arg("name") = "")
-      .def("avg_pool",
-           [](Graph& g, int x, const PairArg& kernel, const std::optional<PairArg>& stride,
-              const PadArg& padding, bool ceil_mode, bool count_include_pad, std::string name) {
-             return g.pool(x,
-                           pool_op(PoolOp::Kind::average, kernel, stride, padding, PairArg{1},
-                                   ceil_mode, count_include_pad),
-                           std::move(name));
-           },
-           arg("x"), arg("kernel"), arg("stride") = py::none(), arg("padding") = 0,
-           arg("ceil_mode") = false, arg("count_include_pad") = true, arg("name") = "")
+      .def(
+          "activation",
+          [](Graph& g, int x, const std::string& function, std::string name) {
+            return g.activation(x, parse_activation(function), std::move(name));
+          },
+          arg("x"), arg("function"), arg("name") = "")
+      .def(
+          "relu",
+          [](Graph& g, int x, std::string name) {
+            return g.activation(x, Activation::relu, std::move(name));
+          },
+          arg("x"), arg("name") = "")
+      .def(
+          "max_pool",
+          [](Graph& g, int x, const PairArg& kernel, const std::optional<PairArg>& stride,
+             const PadArg& padding, const PairArg& dilation, bool ceil_mode, std::string name) {
+            return g.pool(
+                x, pool_op(PoolOp::Kind::max, kernel, stride, padding, dilation, ceil_mode, false),
+                std::move(name));
+          },
+          arg("x"), arg("kernel"), arg("stride") = py::none(), arg("padding") = 0,
+          arg("dilation") = 1, arg("ceil_mode") = false, arg("name") = "")
+      .def(
+          "avg_pool",
+          [](Graph& g, int x, const PairArg& kernel, const std::optional<PairArg>& stride,
+             const PadArg& padding, bool ceil_mode, bool count_include_pad, std::string name) {
+            return g.pool(x,
+                          pool_op(PoolOp::Kind::average, kernel, stride, padding, PairArg{1},
+                                  ceil_mode, count_include_pad),
+                          std::move(name));
+          },
+          arg("x"), arg("kernel"), arg("stride") = py::none(), arg("padding") = 0,
+          arg("ceil_mode") = false, arg("count_include_pad") = true, arg("name") = "")
       .def("global_avg_pool", &Graph::global_avg_pool, arg("x"), arg("name") = "")
       .def("add", &Graph::add, arg("a"), arg("b"), arg("name") = "")
       .def("mul", &Graph::mul, arg("a"), arg("b"), arg("name") = "")
       .def("concat", &Graph::concat, arg("inputs"), arg("name") = "")
       .def("flatten", &Graph::flatten, arg("x"), arg("name") = "")
+      .def("view", &Graph::view, arg("x"), arg("shape"), arg("name") = "")
       .def("softmax", &Graph::softmax, arg("x"), arg("name") = "")
       .def("unknown", &Graph::unknown, arg("inputs"), arg("type"), arg("shape"), arg("name") = "");
 }

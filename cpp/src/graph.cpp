@@ -20,9 +20,28 @@ std::string describe(const Shape& shape) {
 void require_at_least(const std::string& name, const char* field, std::int64_t value,
                       std::int64_t least) {
   if (value < least) {
-    throw ShapeError(name + ": " + field + " is " + std::to_string(value) + "; it must be at least " +
-                     std::to_string(least));
+    throw ShapeError(name + ": " + field + " is " + std::to_string(value) +
+                     "; it must be at least " + std::to_string(least));
   }
+}
+
+void require_sizes(const std::string& name, const Shape& shape) {
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    require_at_least(name, ("dimension " + std::to_string(i)).c_str(), shape[i], 1);
+  }
+}
+
+/// The node's shape at another batch, which is a factor of its leading size.
+Shape rebatched(const Node& node, std::int64_t from, std::int64_t to) {
+  Shape shape = node.shape;
+  if (shape.empty()) return shape;
+  if (shape[0] % from != 0) {
+    throw ShapeError(node.name + ": the leading size of " + describe(shape) +
+                     " is no multiple of the batch " + std::to_string(from) +
+                     ", so the shape at another batch is not known; make the graph at that batch");
+  }
+  shape[0] = checked_mul(shape[0] / from, to, node.name.c_str());
+  return shape;
 }
 
 std::int64_t window_extent(const std::string& name, const char* axis, std::int64_t in,
@@ -34,8 +53,8 @@ std::int64_t window_extent(const std::string& name, const char* axis, std::int64
   const std::int64_t reach =
       checked_add(checked_mul(dilation, kernel - 1, what.c_str()), 1, what.c_str());
   if (reach > padded) {
-    throw ShapeError(name + ": the kernel spans " + std::to_string(reach) + " elements along " + axis +
-                     " but the padded input has " + std::to_string(padded) +
+    throw ShapeError(name + ": the kernel spans " + std::to_string(reach) + " elements along " +
+                     axis + " but the padded input has " + std::to_string(padded) +
                      "; use a smaller kernel or dilation, or more padding");
   }
   const std::int64_t room = padded - reach;
@@ -144,9 +163,7 @@ int Graph::append(std::string name, Operator op, std::vector<int> inputs, Shape 
 int Graph::input(Shape shape, std::string name) {
   name = name_or_default(std::move(name), "input");
   if (shape.empty()) throw ShapeError(name + ": the shape is empty; give at least [batch]");
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    require_at_least(name, ("dimension " + std::to_string(i)).c_str(), shape[i], 1);
-  }
+  require_sizes(name, shape);
   return append(std::move(name), Input{}, {}, std::move(shape));
 }
 
@@ -168,6 +185,8 @@ int Graph::linear(int x, LinearOp op, std::string name) {
   name = name_or_default(std::move(name), "linear");
   Shape out = checked_shape(x, name);
   require_at_least(name, "out_features", op.out_features, 1);
+  if (out.empty())
+    throw ShapeError(name + ": the input is a scalar; features on its last axis are needed");
   out.back() = op.out_features;
   return append(std::move(name), op, {x}, std::move(out));
 }
@@ -176,7 +195,8 @@ int Graph::batch_norm(int x, std::string name) {
   name = name_or_default(std::move(name), "batch_norm");
   Shape out = checked_shape(x, name);
   if (out.size() < 2) {
-    throw ShapeError(name + ": the input has shape " + describe(out) + "; channels on axis 1 are needed");
+    throw ShapeError(name + ": the input has shape " + describe(out) +
+                     "; channels on axis 1 are needed");
   }
   return append(std::move(name), BatchNormOp{}, {x}, std::move(out));
 }
@@ -230,15 +250,16 @@ int Graph::concat(std::vector<int> inputs, std::string name) {
   if (inputs.empty()) throw ShapeError(name + ": nothing to concatenate; give at least one tensor");
   Shape out = checked_shape(inputs[0], name);
   if (out.size() < 2) {
-    throw ShapeError(name + ": the input has shape " + describe(out) + "; channels on axis 1 are needed");
+    throw ShapeError(name + ": the input has shape " + describe(out) +
+                     "; channels on axis 1 are needed");
   }
   for (std::size_t i = 1; i < inputs.size(); ++i) {
     const Shape& other = checked_shape(inputs[i], name);
     Shape expected = out;
     if (other.size() == out.size()) expected[1] = other[1];
     if (other != expected) {
-      throw ShapeError(name + ": operands have shapes " + describe(out) + " and " + describe(other) +
-                       "; all axes but channels must be equal");
+      throw ShapeError(name + ": operands have shapes " + describe(out) + " and " +
+                       describe(other) + "; all axes but channels must be equal");
     }
     out[1] = checked_add(out[1], other[1], (name + ": channels").c_str());
   }
@@ -248,9 +269,21 @@ int Graph::concat(std::vector<int> inputs, std::string name) {
 int Graph::flatten(int x, std::string name) {
   name = name_or_default(std::move(name), "flatten");
   const Shape& in = checked_shape(x, name);
+  if (in.empty()) throw ShapeError(name + ": the input is a scalar; at least [batch] is needed");
   const std::int64_t features = element_count({in.begin() + 1, in.end()});
   Shape out{in[0], features};
   return append(std::move(name), FlattenOp{}, {x}, std::move(out));
+}
+
+int Graph::view(int x, Shape shape, std::string name) {
+  name = name_or_default(std::move(name), "view");
+  const Shape& in = checked_shape(x, name);
+  require_sizes(name, shape);
+  if (element_count(in) != element_count(shape)) {
+    throw ShapeError(name + ": the input has shape " + describe(in) + " and the view " +
+                     describe(shape) + "; they must hold equally many elements");
+  }
+  return append(std::move(name), FlattenOp{}, {x}, std::move(shape));
 }
 
 int Graph::softmax(int x, std::string name) {
@@ -262,6 +295,7 @@ int Graph::softmax(int x, std::string name) {
 int Graph::unknown(std::vector<int> inputs, std::string type, Shape shape, std::string name) {
   name = name_or_default(std::move(name), type);
   for (const int x : inputs) checked_shape(x, name);
+  require_sizes(name, shape);
   return append(std::move(name), UnknownOp{std::move(type)}, std::move(inputs), std::move(shape));
 }
 
@@ -282,15 +316,16 @@ Graph Graph::with_dtype(DType dtype) const {
 }
 
 Graph Graph::with_batch(std::int64_t batch) const {
+  require_at_least(name_, "batch", batch, 1);
+  const std::int64_t from = this->batch();
   Graph result(name_, dtype_);
   for (const Node& node : nodes_) {
     std::visit(
         [&](const auto& op) {
           using T = std::decay_t<decltype(op)>;
           const std::vector<int>& in = node.inputs;
-          Shape shape = node.shape;
-          if (!shape.empty()) shape[0] = batch;
-          if constexpr (std::is_same_v<T, Input>) result.input(std::move(shape), node.name);
+          if constexpr (std::is_same_v<T, Input>)
+            result.input(rebatched(node, from, batch), node.name);
           if constexpr (std::is_same_v<T, Conv2dOp>) result.conv2d(in[0], op, node.name);
           if constexpr (std::is_same_v<T, LinearOp>) result.linear(in[0], op, node.name);
           if constexpr (std::is_same_v<T, BatchNormOp>) result.batch_norm(in[0], node.name);
@@ -301,10 +336,11 @@ Graph Graph::with_batch(std::int64_t batch) const {
           if constexpr (std::is_same_v<T, AddOp>) result.add(in[0], in[1], node.name);
           if constexpr (std::is_same_v<T, MulOp>) result.mul(in[0], in[1], node.name);
           if constexpr (std::is_same_v<T, ConcatOp>) result.concat(in, node.name);
-          if constexpr (std::is_same_v<T, FlattenOp>) result.flatten(in[0], node.name);
+          if constexpr (std::is_same_v<T, FlattenOp>)
+            result.view(in[0], rebatched(node, from, batch), node.name);
           if constexpr (std::is_same_v<T, SoftmaxOp>) result.softmax(in[0], node.name);
           if constexpr (std::is_same_v<T, UnknownOp>)
-            result.unknown(in, op.type, std::move(shape), node.name);
+            result.unknown(in, op.type, rebatched(node, from, batch), node.name);
         },
         node.op);
   }

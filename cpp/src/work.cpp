@@ -10,8 +10,8 @@ namespace alphaflops {
 namespace {
 
 constexpr std::array<std::string_view, kind_count> kind_names{
-    "conv_1x1", "conv_spatial", "conv_grouped", "linear",  "elementwise",
-    "norm",     "pool",         "softmax",      "copy",    "unknown"};
+    "conv_1x1", "conv_spatial", "conv_grouped", "linear", "elementwise",
+    "norm",     "pool",         "softmax",      "copy",   "unknown"};
 
 /// Floating-point operations one element of an activation costs (docs/counting.md).
 std::int64_t flops_per_element(Activation activation) {
@@ -37,7 +37,8 @@ std::int64_t product(const char* what, std::int64_t first, Factors... rest) {
 }
 
 bool is_folded_into_conv(const Node& node) {
-  return std::holds_alternative<BatchNormOp>(node.op) || std::holds_alternative<ActivationOp>(node.op);
+  return std::holds_alternative<BatchNormOp>(node.op) ||
+         std::holds_alternative<ActivationOp>(node.op);
 }
 
 bool has_bias(const Node& node) {
@@ -51,7 +52,10 @@ bool can_fold(const Node& lead, const Node& next, bool has_activation) {
   if (has_activation || !is_folded_into_conv(next)) return false;
   const bool multiplies =
       std::holds_alternative<Conv2dOp>(lead.op) || std::holds_alternative<LinearOp>(lead.op);
-  if (std::holds_alternative<BatchNormOp>(next.op)) return multiplies;
+  // The norm is over axis 1, which is a linear layer's output only where it has two axes.
+  if (std::holds_alternative<BatchNormOp>(next.op)) {
+    return std::holds_alternative<Conv2dOp>(lead.op) || (multiplies && lead.shape.size() == 2);
+  }
   return multiplies || std::holds_alternative<AddOp>(lead.op) ||
          std::holds_alternative<BatchNormOp>(lead.op);
 }
@@ -126,8 +130,9 @@ void WorkTable::reserve(std::size_t rows) {
   kind.reserve(rows);
   pass.reserve(rows);
   dtype.reserve(rows);
-  for (auto* column : {&batch, &groups, &c_in, &c_out, &spatial, &kernel_volume, &stride,
-                       &activations_read, &weights_read, &elements_written, &macs, &flops, &params}) {
+  for (auto* column :
+       {&batch, &groups, &c_in, &c_out, &spatial, &kernel_volume, &stride, &activations_read,
+        &weights_read, &elements_written, &macs, &flops, &params}) {
     column->reserve(rows);
   }
   node.reserve(rows);
@@ -206,7 +211,7 @@ Work conv_work(const ConvSpec& s) {
   w.spatial = product("conv2d output extent", s.h_out, s.w_out);
   w.kernel_volume = product("conv2d kernel volume", s.k_h, s.k_w);
   w.stride = product("conv2d stride", s.stride_h, s.stride_w);
-  w.kind = s.groups > 1            ? Kind::conv_grouped
+  w.kind = s.groups > 1           ? Kind::conv_grouped
            : w.kernel_volume == 1 ? Kind::conv_1x1
                                   : Kind::conv_spatial;
   w.activations_read = product("conv2d input elements", s.batch, s.c_in, s.h_in, s.w_in);
@@ -238,7 +243,7 @@ Work work_of(const Graph& graph, int index) {
   }
   if (node.inputs.empty()) return w;  // an input: nothing is launched
   const Shape& in = graph.node(node.inputs[0]).shape;
-  w.c_in = in.size() == 4 ? in[1] : in.back();
+  if (!in.empty()) w.c_in = in.size() == 4 ? in[1] : in.back();
 
   if (const auto* conv = std::get_if<Conv2dOp>(&node.op)) {
     count_conv(w, node, in, *conv);

@@ -60,6 +60,7 @@ struct AddOp {};
 /// Second operand is of the first's shape, or [batch, channels, 1, 1] (a gate per channel).
 struct MulOp {};
 struct ConcatOp {};
+/// The same elements in another shape, which the node holds: a view, nothing is launched.
 struct FlattenOp {};
 struct SoftmaxOp {};
 /// An operator of some format that the library cannot count; it is reported, never priced at zero.
@@ -67,8 +68,9 @@ struct UnknownOp {
   std::string type;
 };
 
-using Operator = std::variant<Input, Conv2dOp, LinearOp, BatchNormOp, ActivationOp, PoolOp,
-                              GlobalPoolOp, AddOp, MulOp, ConcatOp, FlattenOp, SoftmaxOp, UnknownOp>;
+using Operator =
+    std::variant<Input, Conv2dOp, LinearOp, BatchNormOp, ActivationOp, PoolOp, GlobalPoolOp, AddOp,
+                 MulOp, ConcatOp, FlattenOp, SoftmaxOp, UnknownOp>;
 
 /// "conv2d", "linear", "relu", "max_pool", ... as reports and measurement tables name it.
 std::string_view op_name(const Operator& op);
@@ -103,7 +105,10 @@ class Graph {
   int mul(int a, int b, std::string name = "");
   /// Along channels (axis 1).
   int concat(std::vector<int> inputs, std::string name = "");
+  /// [batch, features]
   int flatten(int x, std::string name = "");
+  /// The same elements in any other shape.
+  int view(int x, Shape shape, std::string name = "");
   /// Over the last axis of a [batch, features] tensor, over channels of an image.
   int softmax(int x, std::string name = "");
   int unknown(std::vector<int> inputs, std::string type, Shape shape, std::string name = "");
