@@ -1,0 +1,56 @@
+"""Networks from outside as graphs: ONNX files, and the zoo by name."""
+
+from __future__ import annotations
+
+import os
+
+from alphaflops import zoo
+from alphaflops._core import Graph
+from alphaflops.errors import ModelError
+
+__all__ = ["load"]
+
+
+def load(
+    path_or_name: str | os.PathLike[str], batch: int | None = None, dtype: str | None = None
+) -> Graph:
+    """Read a network as a graph.
+
+    Parameters
+    ----------
+    path_or_name
+        An ``.onnx`` file, or a name of `alphaflops.zoo.names`.
+    batch
+        Images a call. By default the file's own batch, or 1 for the zoo; a file whose batch
+        dimension is symbolic needs it.
+    dtype
+        Element type: fp32, tf32, fp16, bf16 or int8. By default that of the file's weights, or
+        fp32 for the zoo.
+
+    Raises
+    ------
+    ModelError
+        Neither a file that holds a network nor a known name; or a batch or shape is missing.
+    ShapeError
+        A size that the named layer cannot have.
+    UnsupportedError
+        The element type is not known.
+    MissingExtraError
+        An ONNX file is given and the package ``onnx`` is not installed.
+    """
+    name = os.fspath(path_or_name)
+    if name in zoo.names():
+        return zoo.build(name, 1 if batch is None else batch, dtype=dtype or "fp32")
+    if name.lower().endswith(".onnx") or os.path.exists(name):
+        from alphaflops.frontends.onnx import load_onnx  # noqa: PLC0415  (onnx is an extra)
+
+        graph = load_onnx(name, batch)
+        return graph if dtype is None else graph.with_dtype(dtype)
+    if ":" in name:
+        raise ModelError(
+            f"model '{name}': torch modules (package.module:function) are not supported in this "
+            "version; export it with torch.onnx.export and give the .onnx file"
+        )
+    raise ModelError(
+        f"model '{name}' is neither an .onnx file nor a network of the zoo: {zoo.suggestion(name)}"
+    )
