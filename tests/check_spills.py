@@ -73,9 +73,7 @@ def innermost_loops(body: list[Instruction]) -> Iterator[list[Instruction]]:
         if start is not None and start <= i:
             spans.add((start, i))
     for start, end in sorted(spans):
-        inner = any(
-            start <= s and e <= end and (s, e) != (start, end) for s, e in spans
-        )
+        inner = any(start <= s and e <= end and (s, e) != (start, end) for s, e in spans)
         if not inner:
             yield body[start : end + 1]
 

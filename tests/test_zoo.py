@@ -120,8 +120,8 @@ def test_unknown_name_without_a_near_one_lists_all():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch": 0}, "image: dimension 0 is 0"),
-        ({"batch": -1}, "image: dimension 0 is -1"),
+        ({"batch": 0}, "image: batch is 0"),
+        ({"batch": -1}, "image: batch is -1"),
         ({"image_size": 0}, "image: dimension 2 is 0"),
         ({"image_size": 192}, "features are 6 x 6.*multiple"),
         ({"image_size": 16}, r"features\.30: the kernel spans 2"),

@@ -1,5 +1,4 @@
 #include "alphaflops/predict.hpp"
-
 #include "bindings.hpp"
 
 namespace alphaflops::python {

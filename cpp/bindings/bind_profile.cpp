@@ -1,7 +1,6 @@
-#include "alphaflops/profile.hpp"
-
 #include <pybind11/stl.h>
 
+#include "alphaflops/profile.hpp"
 #include "bindings.hpp"
 
 namespace alphaflops::python {
@@ -16,11 +15,12 @@ void bind_profile(py::module_& m) {
       .def_property_readonly("backend", &Profile::backend)
       .def_property_readonly("interval_level", &Profile::interval_level)
       .def_property_readonly("power_w", &Profile::power_w)
-      .def("prices",
-           [](const Profile& p, const std::string& kind, const std::string& dtype) {
-             return p.find(parse_kind(kind), Pass::forward, parse_dtype(dtype)) != nullptr;
-           },
-           arg("kind"), arg("dtype") = "fp32");
+      .def(
+          "prices",
+          [](const Profile& p, const std::string& kind, const std::string& dtype) {
+            return p.find(parse_kind(kind), Pass::forward, parse_dtype(dtype)) != nullptr;
+          },
+          arg("kind"), arg("dtype") = "fp32");
 }
 
 }  // namespace alphaflops::python

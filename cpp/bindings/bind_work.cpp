@@ -42,10 +42,11 @@ void for_each_spec(const std::vector<std::string>& ops, const std::vector<std::s
   };
   const auto batch = column("batch", 1), c_in = column("c_in", 1), h_in = column("h_in", 1),
              w_in = column("w_in", 1), c_out = column("c_out", 1), k_h = column("k_h", 1),
-             k_w = column("k_w", 1), stride_h = column("stride_h", 1), stride_w = column("stride_w", 1),
-             pad_h = column("pad_h", 0), pad_w = column("pad_w", 0),
-             dilation_h = column("dilation_h", 1), dilation_w = column("dilation_w", 1),
-             groups = column("groups", 1), h_out = column("h_out", 0), w_out = column("w_out", 0);
+             k_w = column("k_w", 1), stride_h = column("stride_h", 1),
+             stride_w = column("stride_w", 1), pad_h = column("pad_h", 0),
+             pad_w = column("pad_w", 0), dilation_h = column("dilation_h", 1),
+             dilation_w = column("dilation_w", 1), groups = column("groups", 1),
+             h_out = column("h_out", 0), w_out = column("w_out", 0);
   for (std::size_t i = 0; i < rows; ++i) {
     at(i, OperatorSpec{.op = ops[i],
                        .batch = batch[i],
@@ -143,20 +144,22 @@ void bind_work(py::module_& m) {
   bind_column<&WorkTable::flops>(table, "flops");
   bind_column<&WorkTable::params>(table, "params");
 
-  m.def("lower",
-        [](const Graph& graph, const std::string& mode) { return lower(graph, parse_mode(mode)); },
-        arg("graph"), arg("mode") = "fused");
+  m.def(
+      "lower",
+      [](const Graph& graph, const std::string& mode) { return lower(graph, parse_mode(mode)); },
+      arg("graph"), arg("mode") = "fused");
   m.def("work_from_specs", &work_from_specs, arg("ops"), arg("dtypes"), arg("columns"));
-  m.def("graphs_from_specs",
-        [](const std::vector<std::string>& ops, const std::vector<std::string>& dtypes,
-           const py::dict& columns) {
-          std::vector<Graph> graphs;
-          for_each_spec(ops, dtypes, columns, [&](std::size_t, const OperatorSpec& spec) {
-            graphs.push_back(graph_of(spec));
-          });
-          return graphs;
-        },
-        arg("ops"), arg("dtypes"), arg("columns"));
+  m.def(
+      "graphs_from_specs",
+      [](const std::vector<std::string>& ops, const std::vector<std::string>& dtypes,
+         const py::dict& columns) {
+        std::vector<Graph> graphs;
+        for_each_spec(ops, dtypes, columns, [&](std::size_t, const OperatorSpec& spec) {
+          graphs.push_back(graph_of(spec));
+        });
+        return graphs;
+      },
+      arg("ops"), arg("dtypes"), arg("columns"));
 }
 
 }  // namespace alphaflops::python

@@ -4,7 +4,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <string>
 #include <vector>
+
+#include "alphaflops/isa.hpp"
 
 namespace alphaflops::python {
 
@@ -15,6 +18,12 @@ void bind_graph(py::module_& m);
 void bind_work(py::module_& m);
 void bind_profile(py::module_& m);
 void bind_predict(py::module_& m);
+void bind_system(py::module_& m);
+void bind_executor(py::module_& m);
+void bind_measure(py::module_& m);
+
+/// The instruction set of that name; the best one here for an empty name.
+Isa isa_of(const std::string& name);
 
 /// A read-only NumPy view of a column; `owner` keeps it alive.
 template <typename T>

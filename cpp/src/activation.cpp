@@ -23,7 +23,8 @@ Activation parse_activation(std::string_view name) {
   }
   std::string known;
   for (const std::string_view n : names) known += (known.empty() ? "" : ", ") + std::string(n);
-  throw UnsupportedError("activation '" + std::string(name) + "' is not known; use one of " + known);
+  throw UnsupportedError("activation '" + std::string(name) + "' is not known; use one of " +
+                         known);
 }
 
 }  // namespace alphaflops

@@ -163,6 +163,7 @@ int Graph::append(std::string name, Operator op, std::vector<int> inputs, Shape 
 int Graph::input(Shape shape, std::string name) {
   name = name_or_default(std::move(name), "input");
   if (shape.empty()) throw ShapeError(name + ": the shape is empty; give at least [batch]");
+  require_at_least(name, "batch", shape[0], 1);
   require_sizes(name, shape);
   return append(std::move(name), Input{}, {}, std::move(shape));
 }

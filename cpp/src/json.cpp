@@ -164,9 +164,7 @@ class Reader {
   }
 
   static void append_utf8(std::string& out, std::uint32_t code) {
-    const auto tail = [&](int shift) {
-      out += static_cast<char>(0x80 | ((code >> shift) & 0x3F));
-    };
+    const auto tail = [&](int shift) { out += static_cast<char>(0x80 | ((code >> shift) & 0x3F)); };
     if (code < 0x80) {
       out += static_cast<char>(code);
     } else if (code < 0x800) {

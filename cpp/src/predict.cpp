@@ -73,8 +73,8 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
       body_s = model->seconds_per_mac * factor * static_cast<double>(work.macs[i]);
     } else {
       const double size = static_cast<double>(size_of(work.dtype[i]));
-      const double read =
-          size * (static_cast<double>(work.activations_read[i]) + static_cast<double>(work.weights_read[i]));
+      const double read = size * (static_cast<double>(work.activations_read[i]) +
+                                  static_cast<double>(work.weights_read[i]));
       const double written = size * static_cast<double>(work.elements_written[i]);
       body_s = model->seconds_per_byte_read * read + model->seconds_per_byte_written * written;
     }

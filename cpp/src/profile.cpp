@@ -58,8 +58,8 @@ class Fields {
     if (number == nullptr) throw ProfileError(place_ + ": \"" + key + "\" must be a number");
     if (!(*number >= least && *number <= most)) {
       std::ostringstream why;
-      why << place_ << ": \"" << key << "\" is " << *number << "; it must be from " << least << " to "
-          << most;
+      why << place_ << ": \"" << key << "\" is " << *number << "; it must be from " << least
+          << " to " << most;
       throw ProfileError(why.str());
     }
     return *number;
@@ -72,7 +72,8 @@ class Fields {
 Form parse_form(const std::string& name, const std::string& place) {
   if (name == "alpha") return Form::alpha;
   if (name == "traffic") return Form::traffic;
-  throw ProfileError(place + ": form '" + name + "' is not known to this version; it knows alpha and traffic");
+  throw ProfileError(place + ": form '" + name +
+                     "' is not known to this version; it knows alpha and traffic");
 }
 
 CostModel read_model(const json::Value& value, const std::string& place) {
@@ -85,7 +86,8 @@ CostModel read_model(const json::Value& value, const std::string& place) {
     throw ProfileError(place + ": " + e.what());
   }
   if (const std::string pass = fields.text("pass"); pass != to_string(Pass::forward)) {
-    throw ProfileError(place + ": pass '" + pass + "' is not known to this version; it knows forward");
+    throw ProfileError(place + ": pass '" + pass +
+                       "' is not known to this version; it knows forward");
   }
   model.form = parse_form(fields.text("form"), place);
   const Fields p(fields.require("parameters"), place + ".parameters");

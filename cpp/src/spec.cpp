@@ -9,9 +9,10 @@ namespace alphaflops {
 namespace {
 
 /// Padding before and after so that `out` windows fit; the nominal padding where out is 0.
-std::array<std::int64_t, 2> split_padding(const OperatorSpec& s, std::int64_t in, std::int64_t kernel,
-                                          std::int64_t stride, std::int64_t dilation,
-                                          std::int64_t pad, std::int64_t out) {
+std::array<std::int64_t, 2> split_padding(const OperatorSpec& s, std::int64_t in,
+                                          std::int64_t kernel, std::int64_t stride,
+                                          std::int64_t dilation, std::int64_t pad,
+                                          std::int64_t out) {
   if (out == 0) return {pad, pad};
   const char* what = s.op.c_str();
   const std::int64_t reach = checked_add(checked_mul(dilation, kernel - 1, what), 1, what);
@@ -52,9 +53,10 @@ int add_operator(Graph& graph, int x, const OperatorSpec& s) {
   try {
     return graph.activation(x, parse_activation(s.op), s.op);
   } catch (const UnsupportedError&) {
-    throw UnsupportedError("op '" + s.op +
-                           "' is not known; use conv2d, linear, batch_norm, max_pool, avg_pool, "
-                           "global_avg_pool, softmax, add, mul, concat or an activation such as relu");
+    throw UnsupportedError(
+        "op '" + s.op +
+        "' is not known; use conv2d, linear, batch_norm, max_pool, avg_pool, "
+        "global_avg_pool, softmax, add, mul, concat or an activation such as relu");
   }
 }
 
@@ -94,7 +96,8 @@ Work work_of(const OperatorSpec& s) {
 Graph graph_of(const OperatorSpec& s) {
   Graph graph = build(s);
   const Shape& out = graph.nodes().back().shape;
-  if (out.size() == 4 && ((s.h_out > 0 && out[2] != s.h_out) || (s.w_out > 0 && out[3] != s.w_out))) {
+  if (out.size() == 4 &&
+      ((s.h_out > 0 && out[2] != s.h_out) || (s.w_out > 0 && out[3] != s.w_out))) {
     throw ShapeError(s.op + ": no padding of a " + std::to_string(s.h_in) + " x " +
                      std::to_string(s.w_in) + " input gives the stated output " +
                      std::to_string(s.h_out) + " x " + std::to_string(s.w_out) + "; it is " +

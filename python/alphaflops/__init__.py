@@ -17,10 +17,10 @@ from alphaflops.errors import Error
 
 if TYPE_CHECKING:
     from alphaflops import zoo as zoo
+    from alphaflops.campaign import measure as measure
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
-    from alphaflops.campaign import measure as measure
     from alphaflops.profiles import Profile as Profile
     from alphaflops.profiles import load_profile as load_profile
     from alphaflops.report import Report as Report
@@ -45,7 +45,26 @@ _LAZY = {
     "zoo": "",
 }
 
-__all__ = ["Error", "Graph", "WorkTable", "__version__", "alpha", "lower", *sorted(_LAZY)]
+__all__ = [
+    "Error",
+    "Fit",
+    "Graph",
+    "Profile",
+    "Report",
+    "WorkTable",
+    "__version__",
+    "alpha",
+    "estimate",
+    "fit",
+    "load",
+    "load_profile",
+    "lower",
+    "measure",
+    "read_table",
+    "sample_shapes",
+    "write_table",
+    "zoo",
+]
 
 
 def __getattr__(name: str) -> Any:

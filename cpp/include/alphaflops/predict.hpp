@@ -1,13 +1,13 @@
 // Seconds and joules of a work table on a device.
 //
-// The alpha form, after Asperti, Evangelista, Marzolla, "Dissecting FLOPs along input dimensions for
-// GreenAI cost estimations", LOD 2021 (arXiv 2107.11949):
+// The alpha form, after Asperti, Evangelista, Marzolla, "Dissecting FLOPs along input dimensions
+// for GreenAI cost estimations", LOD 2021 (arXiv 2107.11949):
 //
 //     alpha_K(S) = ((S_K + beta_K (S - S_K)) / S)^gamma_K,    S_K = min(ln(k_h k_w) + 1, S)
 //     time       = (t0^p + (c alpha_K(S) macs)^p)^(1/p)
 //
-// with S = batch * h_out * w_out. The published form has t0 = 0. Operators that move data instead of
-// multiplying have time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p).
+// with S = batch * h_out * w_out. The published form has t0 = 0. Operators that move data instead
+// of multiplying have time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p).
 #pragma once
 
 #include <span>

@@ -34,7 +34,7 @@ struct CostModel {
   double seconds_per_byte_read = 0.0;
   double seconds_per_byte_written = 0.0;
   // both
-  double floor_s = 0.0;  // t0, the cost of a launch
+  double floor_s = 0.0;    // t0, the cost of a launch
   double sharpness = 1.0;  // p of the p-norm that joins floor and work
   // conformal interval as factors of the prediction
   double lower_factor = 1.0;

@@ -53,9 +53,9 @@ struct Work {
   std::int64_t groups = 1;
   std::int64_t c_in = 1;
   std::int64_t c_out = 1;
-  std::int64_t spatial = 1;        // h_out * w_out of one image
-  std::int64_t kernel_volume = 1;  // k_h * k_w
-  std::int64_t stride = 1;         // stride_h * stride_w
+  std::int64_t spatial = 1;           // h_out * w_out of one image
+  std::int64_t kernel_volume = 1;     // k_h * k_w
+  std::int64_t stride = 1;            // stride_h * stride_w
   std::int64_t activations_read = 0;  // elements
   std::int64_t weights_read = 0;      // elements
   std::int64_t elements_written = 0;

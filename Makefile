@@ -1,0 +1,56 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets itself up in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find cpp cmake python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint test-cpp test-asan test-tsan test-python clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/alphaflops demo
+
+test: lint test-cpp test-asan test-python
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet '.[onnx]'
+	@touch $@
+
+$(VENV)/.test-tools: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	@touch $@
+
+lint: $(VENV)/.test-tools $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files '*.cpp' '*.hpp' '*.inl' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# The environment's cmake and ninja come first on PATH, so that nothing of the system is needed.
+test-cpp test-asan test-tsan: export PATH := $(CURDIR)/$(BIN):$(PATH)
+test-cpp test-asan test-tsan: $(VENV)/.test-tools
+test-cpp:
+	cmake --preset dev -G Ninja -Wno-dev --log-level=WARNING
+	cmake --build --preset dev
+	ctest --preset dev
+	$(BIN)/python tests/check_spills.py build/dev/libalphaflops.a
+
+test-asan:
+	cmake --preset asan -G Ninja -Wno-dev --log-level=WARNING
+	cmake --build --preset asan
+	ALPHAFLOPS_TEST_SHAPES=40 ctest --preset asan
+
+test-tsan:
+	cmake --preset tsan -G Ninja -Wno-dev --log-level=WARNING
+	cmake --build --preset tsan
+	ALPHAFLOPS_TEST_SHAPES=40 ctest --preset tsan
+
+test-python: $(VENV)/.installed $(VENV)/.test-tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+clean:
+	rm -rf build $(VENV)

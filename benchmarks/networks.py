@@ -1,0 +1,64 @@
+"""Whole networks, predicted beside measured, after a fresh calibration each time.
+
+    python benchmarks/networks.py [--repetitions 5] [--budget 60]
+
+Each repetition calibrates this processor with other shapes, fits, and holds the prediction of five
+networks against the native executor. Exit status 1 where a repetition has fewer than four networks
+within 15 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+
+from alphaflops import zoo
+from alphaflops.device import describe_device
+from alphaflops.scenarios.calibrate import calibrate
+from alphaflops.validation import validate
+
+LIMIT = 0.15
+NEEDED = 4
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds a calibration")
+    parser.add_argument("--seed", type=int, default=0, help="of the first repetition")
+    options = parser.parse_args()
+
+    device = describe_device(None)
+    print(f"device: {device['name']}, {device['isa']}")
+    graphs = [zoo.build(name) for name in zoo.names()]
+    good = 0
+    for repetition in range(options.repetitions):
+        seed = options.seed + repetition
+        fit = calibrate(name="this-cpu", budget_s=options.budget, seed=seed)
+        error = fit.errors
+        rows = validate(graphs, fit.profile, budget_s=20.0)
+        within = int(np.sum(np.abs(rows["error"]) <= LIMIT))
+        good += within >= NEEDED
+        print(
+            f"repetition {repetition + 1} (seed {seed}): form {fit.selected}, layers MAPE "
+            f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
+            f"{LIMIT:.0%}: {within} of {len(rows)}"
+        )
+        for row in rows:
+            print(
+                f"  {row['name']:<14} predicted {row['predicted_s'] * 1e3:8.2f} ms  measured "
+                f"{row['measured_s'] * 1e3:8.2f} ms [{row['measured_lo_s'] * 1e3:.2f}, "
+                f"{row['measured_hi_s'] * 1e3:.2f}]  error {row['error']:+.1%}",
+                flush=True,
+            )
+    print(
+        f"repetitions with at least {NEEDED} networks within {LIMIT:.0%}: {good} of "
+        f"{options.repetitions}"
+    )
+    return 0 if good == options.repetitions else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Compiled core of alphaflops: graphs, work tables, profiles, prediction, kernels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__version__: str
+KINDS: tuple[str, ...]
+DTYPES: tuple[str, ...]
+PROFILE_VERSION: int
+
+_Pair = int | tuple[int, int] | Sequence[int]
+
+class Error(Exception): ...
+class ShapeError(Error, ValueError): ...
+class OverflowError(Error, OverflowError): ...  # type: ignore[misc]
+class UnsupportedError(Error, ValueError): ...
+class ProfileError(Error, ValueError): ...
+class IoError(Error, OSError): ...
+
+class Graph:
+    """Operators with tensor shapes and edges: device-free and exact.
+
+    A tensor is the integer that the method which made it returned. Image tensors are
+    [batch, channels, height, width]. Every method raises ShapeError naming the layer and the
+    field for sizes that no operator can have, and OverflowError for counts beyond 2^63 - 1.
+    """
+
+    def __init__(self, name: str = "graph", dtype: str = "fp32") -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def batch(self) -> int: ...
+    def __len__(self) -> int: ...
+    def node_name(self, tensor: int) -> str: ...
+    def node_op(self, tensor: int) -> str: ...
+    def node_inputs(self, tensor: int) -> list[int]: ...
+    def shape(self, tensor: int) -> tuple[int, ...]: ...
+    def with_batch(self, batch: int) -> Graph:
+        """The same network at another batch; every shape is inferred anew."""
+
+    def with_dtype(self, dtype: str) -> Graph:
+        """The same network in another element type."""
+
+    def input(self, shape: Sequence[int], name: str = "") -> int: ...
+    def conv2d(
+        self,
+        x: int,
+        c_out: int,
+        kernel: _Pair = 1,
+        stride: _Pair = 1,
+        padding: _Pair = 0,
+        dilation: _Pair = 1,
+        groups: int = 1,
+        bias: bool = False,
+        name: str = "",
+    ) -> int:
+        """Convolve; `padding` is one number, (height, width) or (top, bottom, left, right)."""
+
+    def linear(self, x: int, out_features: int, bias: bool = False, name: str = "") -> int: ...
+    def batch_norm(self, x: int, name: str = "") -> int: ...
+    def activation(self, x: int, function: str, name: str = "") -> int: ...
+    def relu(self, x: int, name: str = "") -> int: ...
+    def max_pool(
+        self,
+        x: int,
+        kernel: _Pair,
+        stride: _Pair | None = None,
+        padding: _Pair = 0,
+        dilation: _Pair = 1,
+        ceil_mode: bool = False,
+        name: str = "",
+    ) -> int: ...
+    def avg_pool(
+        self,
+        x: int,
+        kernel: _Pair,
+        stride: _Pair | None = None,
+        padding: _Pair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        name: str = "",
+    ) -> int: ...
+    def global_avg_pool(self, x: int, name: str = "") -> int: ...
+    def add(self, a: int, b: int, name: str = "") -> int: ...
+    def mul(self, a: int, b: int, name: str = "") -> int:
+        """Multiply; `b` has the shape of `a`, or is a gate [batch, channels, 1, 1]."""
+
+    def concat(self, inputs: Sequence[int], name: str = "") -> int:
+        """Concatenate along channels."""
+
+    def flatten(self, x: int, name: str = "") -> int: ...
+    def view(self, x: int, shape: Sequence[int], name: str = "") -> int: ...
+    def softmax(self, x: int, name: str = "") -> int: ...
+    def unknown(
+        self, inputs: Sequence[int], type: str, shape: Sequence[int], name: str = ""
+    ) -> int:
+        """Add an operator that cannot be counted; it is reported, never priced at zero."""
+
+class WorkTable:
+    """One row a kernel launch as a device sees it; every column has one element a row."""
+
+    def __len__(self) -> int: ...
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """Indices into KINDS."""
+
+    @property
+    def dtype(self) -> NDArray[np.uint8]:
+        """Indices into DTYPES."""
+
+    @property
+    def node(self) -> NDArray[np.int32]:
+        """The graph node that leads the row; -1 without a graph."""
+
+    @property
+    def folded(self) -> list[list[int]]:
+        """Nodes computed in the same launch, after it."""
+
+    @property
+    def batch(self) -> NDArray[np.int64]: ...
+    @property
+    def groups(self) -> NDArray[np.int64]: ...
+    @property
+    def c_in(self) -> NDArray[np.int64]: ...
+    @property
+    def c_out(self) -> NDArray[np.int64]: ...
+    @property
+    def spatial(self) -> NDArray[np.int64]:
+        """h_out * w_out of one image."""
+
+    @property
+    def kernel_volume(self) -> NDArray[np.int64]: ...
+    @property
+    def stride(self) -> NDArray[np.int64]: ...
+    @property
+    def activations_read(self) -> NDArray[np.int64]:
+        """Elements."""
+
+    @property
+    def weights_read(self) -> NDArray[np.int64]:
+        """Elements."""
+
+    @property
+    def elements_written(self) -> NDArray[np.int64]: ...
+    @property
+    def macs(self) -> NDArray[np.int64]: ...
+    @property
+    def flops(self) -> NDArray[np.int64]: ...
+    @property
+    def params(self) -> NDArray[np.int64]: ...
+
+class Profile:
+    @staticmethod
+    def parse(json: str, origin: str = "profile") -> Profile: ...
+    @staticmethod
+    def load(path: str) -> Profile: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def interval_level(self) -> float: ...
+    @property
+    def power_w(self) -> float | None: ...
+    def prices(self, kind: str, dtype: str = "fp32") -> bool: ...
+
+class Prediction:
+    """Times of a work table's rows, NaN where the profile does not price a row, and their sums."""
+
+    @property
+    def time_s(self) -> NDArray[np.float64]: ...
+    @property
+    def time_lo_s(self) -> NDArray[np.float64]: ...
+    @property
+    def time_hi_s(self) -> NDArray[np.float64]: ...
+    @property
+    def alpha(self) -> NDArray[np.float64]: ...
+    @property
+    def total_time_s(self) -> float: ...
+    @property
+    def total_time_lo_s(self) -> float: ...
+    @property
+    def total_time_hi_s(self) -> float: ...
+    @property
+    def alpha_flops(self) -> float: ...
+    @property
+    def unpriced_rows(self) -> int: ...
+
+def lower(graph: Graph, mode: str = "fused") -> WorkTable:
+    """Lower a graph to its work table, in mode "fused" or "eager"."""
+
+def work_from_specs(
+    ops: Sequence[str], dtypes: Sequence[str], columns: Mapping[str, Any]
+) -> WorkTable:
+    """Count rows of a measurement table; absent columns take the table's defaults."""
+
+def graphs_from_specs(
+    ops: Sequence[str], dtypes: Sequence[str], columns: Mapping[str, Any]
+) -> list[Graph]:
+    """Rows of a measurement table as networks of one operator each."""
+
+def predict(work: WorkTable, profile: Profile) -> Prediction:
+    """Price a work table; raises ProfileError where the profile lacks a kind or dtype."""
+
+@overload
+def alpha(s: float, kernel_volume: float, beta: float, gamma: float) -> float: ...
+@overload
+def alpha(
+    s: ArrayLike, kernel_volume: ArrayLike, beta: ArrayLike, gamma: ArrayLike
+) -> NDArray[np.float64]:
+    """Give the paper's factor ((S_K + beta (S - S_K)) / S)^gamma, S_K = ln(kernel_volume) + 1.
+
+    Asperti et al., LOD 2021 (arXiv 2107.11949). Arguments broadcast; S below one is taken as one.
+    """

@@ -1,0 +1,178 @@
+"""Commands that measure and fit: calibrate, measure, fit, validate, demo."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from alphaflops.cli.options import AsJson, Budget, Output, emit, emit_table, progress_console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(calibrate)
+    app.command()(measure)
+    app.command()(fit)
+    app.command()(validate)
+    app.command()(demo)
+
+
+Isa = Annotated[
+    str | None,
+    typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
+]
+Seed = Annotated[int, typer.Option(help="Of the random shapes and their order.")]
+
+
+def calibrate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The profile to write.")],
+    budget: Budget = 60.0,
+    backend: Annotated[str, typer.Option(help="What is measured: native.")] = "native",
+    isa: Isa = None,
+    seed: Seed = 0,
+    form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
+) -> None:
+    """Measure this processor, fit the cost model, write its profile.
+
+    Raw samples are kept beside the profile, in OUTPUT.samples.sqlite; after Ctrl-C the same
+    command resumes from them.
+    """
+    from alphaflops.scenarios.calibrate import calibrate as run  # noqa: PLC0415
+    from alphaflops.scenarios.progress import bar  # noqa: PLC0415
+
+    console = progress_console()
+    with bar(console, "measuring") as progress:
+        result = run(
+            name=output.stem,
+            output=output,
+            budget_s=budget,
+            backend=backend,
+            isa=isa,
+            seed=seed,
+            form=form,
+            progress=progress,
+        )
+    console.print(str(result), highlight=False, markup=False)
+    console.print(f"wrote {output}")
+
+
+def measure(
+    shapes: Annotated[Path, typer.Argument(help="Operators to time: CSV or Parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the times go.")],
+    budget: Budget = 60.0,
+    backend: Annotated[str, typer.Option(help="What is measured: native.")] = "native",
+    isa: Isa = None,
+    seed: Seed = 0,
+) -> None:
+    """Time the operators of a table; after Ctrl-C the same command resumes."""
+    from alphaflops.campaign import measure as run  # noqa: PLC0415
+    from alphaflops.scenarios.calibrate import journal_beside  # noqa: PLC0415
+    from alphaflops.scenarios.progress import bar  # noqa: PLC0415
+    from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
+
+    table = check_table(read_table(shapes), need_time=False)
+    console = progress_console()
+    with bar(console, "measuring") as progress:
+        times = run(
+            table,
+            backend=backend,
+            budget_s=budget,
+            journal=journal_beside(output),
+            isa=isa,
+            seed=seed,
+            progress=progress,
+        )
+    write_table(times, output)
+    console.print(f"wrote {len(times)} rows to {output}")
+
+
+def fit(
+    times: Annotated[Path, typer.Argument(help="A measurement table: CSV or Parquet.")],
+    output: Output = None,
+    form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
+    test: Annotated[Path | None, typer.Option(help="A held-out table to test on.")] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Columns, separated by commas, whose groups are left out together."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the cost model to a measurement table."""
+    from alphaflops.fitting import fit as run  # noqa: PLC0415
+    from alphaflops.table import check_table, read_table  # noqa: PLC0415
+
+    table = check_table(read_table(times, need_time=True))
+    held_out = None if test is None else check_table(read_table(test, need_time=True))
+    name = output.stem if output is not None else times.stem
+    result = run(
+        table, form=form, groups=groups.split(",") if groups else None, name=name, test=held_out
+    )
+    if output is not None:
+        result.profile.save(output)
+    if as_json:
+        document = result.to_json()
+        document["profile"] = None if output is None else str(output)
+        emit(json.dumps(document, indent=2, allow_nan=False), None)
+        return
+    emit(str(result), None)
+    if output is not None:
+        progress_console().print(f"wrote {output}")
+
+
+def validate(
+    networks: Annotated[
+        list[str] | None, typer.Argument(help="Zoo names or .onnx files; all of the zoo.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", "-d", help="The profile to hold against this processor.")
+    ] = "",
+    budget: Budget = 20.0,
+    isa: Isa = None,
+    as_json: AsJson = False,
+    within: Annotated[
+        float, typer.Option(help="Exit with 1 where a network errs by more than this share.")
+    ] = float("inf"),
+) -> None:
+    """Run whole networks on this processor beside their predictions."""
+    from alphaflops import zoo  # noqa: PLC0415
+    from alphaflops.frontends import load  # noqa: PLC0415
+    from alphaflops.profiles import load_profile  # noqa: PLC0415
+    from alphaflops.render import validation_table  # noqa: PLC0415
+    from alphaflops.report import estimate  # noqa: PLC0415
+    from alphaflops.validation import validate as run  # noqa: PLC0415
+
+    if not device:
+        raise typer.BadParameter("name the profile with --device FILE (see: alphaflops calibrate)")
+    profile = load_profile(device)
+    graphs = [load(name) for name in networks or zoo.names()]
+    rows = run(graphs, profile, isa=isa, budget_s=budget)
+    errors = [abs(float(row["error"])) for row in rows]
+    if as_json:
+        listed = [
+            {
+                "name": str(row["name"]),
+                "predicted_s": float(row["predicted_s"]),
+                "measured_s": float(row["measured_s"]),
+                "error": float(row["error"]),
+            }
+            for row in rows
+        ]
+        share = sum(error <= 0.10 for error in errors) / len(errors)  # noqa: PLR2004
+        emit(json.dumps({"networks": listed, "within_10pct": share}, indent=2), None)
+    else:
+        macs = [estimate(graph, profile).macs for graph in graphs]
+        emit_table(validation_table(rows, macs), None)
+    if max(errors) > within:
+        sys.exit(1)
+
+
+def demo(budget: Budget = 60.0, isa: Isa = None, seed: Seed = 0) -> None:
+    """Calibrate this processor and price five networks, predicted beside measured."""
+    from alphaflops.scenarios.demo import demo as run  # noqa: PLC0415
+
+    run(Console(), budget_s=budget, isa=isa, seed=seed)

@@ -1,0 +1,120 @@
+"""Commands that price networks: estimate, compare, devices."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from alphaflops.cli.options import (
+    AsJson,
+    Batch,
+    Device,
+    DType,
+    Format,
+    Mode,
+    Model,
+    Output,
+    emit,
+    emit_table,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(estimate)
+    app.command()(compare)
+    app.command()(devices)
+
+
+def estimate(
+    model: Model,
+    device: Device = "quadro-t2000",
+    batch: Batch = None,
+    dtype: DType = None,
+    mode: Annotated[Mode, typer.Option(help="Which operators share a launch.")] = Mode.fused,
+    format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    top: Annotated[int, typer.Option(help="Layers in the table; 0 for all.")] = 15,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="An operator without a price is an error.")
+    ] = False,
+    output: Output = None,
+) -> None:
+    """Price one network on one device."""
+    from alphaflops.frontends import load  # noqa: PLC0415
+    from alphaflops.render import report_table  # noqa: PLC0415
+    from alphaflops.report import estimate as price  # noqa: PLC0415
+
+    graph = load(model, batch=batch, dtype=dtype)
+    report = price(graph, device, mode=mode.value, strict=strict)
+    if format is Format.table:
+        emit_table(report_table(report, top), output)
+        return
+    text = {
+        Format.json: report.to_json,
+        Format.csv: report.to_csv,
+        Format.markdown: report.to_markdown,
+        Format.html: report.to_html,
+    }[format]()
+    emit(text, output)
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(help=".onnx files or zoo names.")],
+    devices: Annotated[
+        str, typer.Option("--devices", help="Profiles, separated by commas.")
+    ] = "quadro-t2000",
+    batch: Batch = None,
+    dtype: DType = None,
+    as_json: AsJson = False,
+) -> None:
+    """Price several networks on several devices, a row a network."""
+    from alphaflops.frontends import load  # noqa: PLC0415
+    from alphaflops.profiles import load_profile  # noqa: PLC0415
+    from alphaflops.report import estimate as price  # noqa: PLC0415
+
+    profiles = [load_profile(name) for name in devices.split(",")]
+    graphs = [load(model, batch=batch, dtype=dtype) for model in models]
+    reports = [[price(graph, profile) for profile in profiles] for graph in graphs]
+    if as_json:
+        rows = [
+            {
+                "network": graph.name,
+                "macs": row[0].macs,
+                "time_s": {report.profile.name: report.time_s for report in row},
+            }
+            for graph, row in zip(graphs, reports, strict=True)
+        ]
+        emit(json.dumps({"networks": rows}, indent=2), None)
+        return
+    table = Table(header_style="bold")
+    table.add_column("network")
+    table.add_column("MMACs", justify="right")
+    for profile in profiles:
+        table.add_column(f"{profile.name} ms", justify="right")
+    for graph, row in zip(graphs, reports, strict=True):
+        times = [f"{report.time_s * 1e3:,.3f}" for report in row]
+        table.add_row(graph.name, f"{row[0].macs / 1e6:,.1f}", *times)
+    emit_table(table, None)
+
+
+def devices(as_json: AsJson = False) -> None:
+    """List the shipped device profiles."""
+    from alphaflops.profiles import load_profile, shipped_profiles  # noqa: PLC0415
+
+    profiles = [load_profile(name) for name in shipped_profiles()]
+    if as_json:
+        listed = [
+            {"name": p.name, "device": p.device_name, "description": p.description}
+            for p in profiles
+        ]
+        emit(json.dumps({"devices": listed}, indent=2, ensure_ascii=False), None)
+        return
+    table = Table(header_style="bold")
+    for name in ("name", "device", "what it is"):
+        table.add_column(name)
+    for p in profiles:
+        table.add_row(p.name, p.device_name, p.description)
+    emit_table(table, None)

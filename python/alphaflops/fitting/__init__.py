@@ -1,0 +1,267 @@
+"""Fit the cost model to a measurement table, and say how good it is on rows it did not see.
+
+Every form of ``solve.FORMS`` is fitted and cross-validated. The one kept has the least
+cross-validated MAPE, or is simpler and no worse by more than one standard error of the difference.
+docs/model.md has the equations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphaflops.errors import TableError, UnsupportedError
+from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
+from alphaflops.fitting.folds import Ids, fold_ids
+from alphaflops.fitting.forms import MULTIPLYING, Rows, predict_s, rows_of
+from alphaflops.fitting.metrics import Errors, Floats, errors_of, evaluate, relative_errors
+from alphaflops.fitting.profile import head_of, profile_of
+from alphaflops.fitting.solve import FORMS, KindFit, Parameters, best_constant, fit_forms
+from alphaflops.profiles import Profile
+from alphaflops.table import Table, check_table, work_table
+
+__all__ = ["FORMS", "Errors", "Fit", "FormFit", "evaluate", "fit"]
+
+
+@dataclass(frozen=True)
+class FormFit:
+    """One form, fitted to all rows.
+
+    Attributes
+    ----------
+    parameters, standard_errors : dict of dict
+        By kind, then by name as in the profile; SI units.
+    cv : Errors
+        On held-out rows.
+    cv_by_kind : dict of Errors
+        The same, kind by kind.
+    profile : Profile
+        With this form.
+    test : Errors or None
+        On the table given as `test`.
+    """
+
+    parameters: dict[str, Parameters]
+    standard_errors: dict[str, Parameters]
+    cv: Errors
+    cv_by_kind: dict[str, Errors]
+    profile: Profile
+    test: Errors | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What ``fit`` returns.
+
+    Attributes
+    ----------
+    selected : str
+        The form kept.
+    forms : dict of FormFit
+        Every form, from the simplest to the richest.
+    baseline : Errors
+        Plain MACs times the one best constant, on the same held-out rows. Rows that do not multiply
+        are not counted.
+    validation : str
+        What was held out.
+    """
+
+    selected: str
+    forms: dict[str, FormFit]
+    baseline: Errors
+    validation: str
+    _rows: dict[str, int] = field(repr=False)
+
+    @property
+    def profile(self) -> Profile:
+        """The device profile, with the selected form."""
+        return self.forms[self.selected].profile
+
+    @property
+    def errors(self) -> Errors:
+        """The selected form's cross-validated errors."""
+        return self.forms[self.selected].cv
+
+    @property
+    def parameters(self) -> dict[str, Parameters]:
+        """The selected form's parameters, by kind."""
+        return self.forms[self.selected].parameters
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold; `profile` is the profile's content."""
+        return {
+            "selected": self.selected,
+            "forms": {
+                name: {
+                    "parameters": form.parameters,
+                    "cv": form.cv.to_json(),
+                    "test": None if form.test is None else form.test.to_json(),
+                }
+                for name, form in self.forms.items()
+            },
+            "profile": self.profile.data,
+        }
+
+    def __str__(self) -> str:
+        from alphaflops.fitting.text import describe  # noqa: PLC0415
+
+        return describe(self, self._rows)
+
+
+def fit(
+    table: Table,
+    *,
+    form: str | None = None,
+    groups: str | Sequence[str] | None = None,
+    name: str = "fitted",
+    device: str | Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    test: Table | None = None,
+    seed: int = 0,
+) -> Fit:
+    """Fit every form to measured times and cross-validate it.
+
+    Parameters
+    ----------
+    table
+        Measurement table with ``time_s``; of one dtype, device and backend.
+    form
+        Keep this form, one of ``FORMS``, whatever the errors.
+    groups
+        Column, or columns, whose groups are left out together. Without, 10 folds over shapes.
+    name, device, provenance
+        Go into the profile.
+    test
+        A table that takes no part in the fit, on which every form is tested.
+    seed
+        Of the dealing of rows to folds; nothing else is random.
+
+    Raises
+    ------
+    TableError
+        The table is malformed, or mixes dtypes, devices, backends or passes.
+    UnsupportedError
+        No such form.
+
+    Notes
+    -----
+    The fit makes errors small in the logarithm, so a prediction is nearer a median than a mean:
+    where times scatter widely, the sum over many layers comes out a little low. No factor corrects
+    this.
+
+    Source: Asperti, Evangelista, Marzolla, LOD 2021 (arXiv 2107.11949), for alpha.
+    """
+    if form is not None and form not in FORMS:
+        raise UnsupportedError(f"form {form!r} is not known; use one of {', '.join(FORMS)}")
+    table = check_table(table)
+    _require_one_of_each(table)
+    rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
+    columns = (groups,) if isinstance(groups, str) else groups
+    folds, validation = fold_ids(table, rows.kind, columns, seed)
+    predicted, constant_s = _cross_predict(rows, time_s, folds)
+    selected = form or _select(predicted, time_s)
+
+    fits = fit_forms(rows, time_s)
+    head = head_of(table, name, device, provenance, validation)
+    forms = {}
+    for key in FORMS:
+        held_out = _HeldOut(rows, time_s, predicted[key], folds)
+        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key}, test)
+    counts = {k: f.rows for k, f in fits[selected].items()}
+    return Fit(selected, forms, errors_of(constant_s, time_s), validation, counts)
+
+
+class _HeldOut(NamedTuple):
+    """Rows with their measured and held-out predicted seconds (NaN: none), and their folds."""
+
+    rows: Rows
+    time_s: Floats
+    predicted_s: Floats
+    folds: Ids
+
+
+def _require_one_of_each(table: Table) -> None:
+    for column in ("dtype", "device", "backend", "pass"):
+        values = np.unique(table[column]).tolist()
+        if len(values) > 1:
+            shown = ", ".join(repr(v) for v in values)
+            raise TableError(
+                f"table: column '{column}' mixes {shown}; a profile is of one {column}: fit each "
+                "by itself"
+            )
+
+
+def _cross_predict(rows: Rows, time_s: Floats, folds: Ids) -> tuple[dict[str, Floats], Floats]:
+    """Return held-out seconds of every form, and of MACs times a constant; NaN where none."""
+    predicted = {form: np.full(len(rows), np.nan) for form in FORMS}
+    constant_s = np.full(len(rows), np.nan)
+    for fold in np.unique(folds):
+        inside = folds == fold
+        if inside.all():
+            break
+        fits = fit_forms(rows[~inside], time_s[~inside])
+        for form, kinds in fits.items():
+            for kind in kinds:
+                index = np.flatnonzero(inside & (rows.kind == kind))
+                predicted[form][index] = predict_s(rows[index], kinds[kind].parameters)
+        multiplies = np.isin(rows.kind, MULTIPLYING)
+        if (multiplies & ~inside).any():
+            index = np.flatnonzero(inside & multiplies)
+            constant_s[index] = best_constant(rows[~inside], time_s[~inside]) * rows.macs[index]
+    return predicted, constant_s
+
+
+def _select(held_out: dict[str, Floats], time_s: Floats) -> str:
+    errors = {form: relative_errors(predicted, time_s) for form, predicted in held_out.items()}
+    scored = ~np.isnan(np.stack(list(errors.values()))).any(axis=0)
+    if not scored.any():
+        return FORMS[0]
+    best = min(FORMS, key=lambda form: errors[form][scored].mean())
+    for form in FORMS:
+        worse = (errors[form] - errors[best])[scored]
+        if worse.mean() <= worse.std() / np.sqrt(len(worse)):
+            return form
+    return best
+
+
+def _form_fit(
+    fits: dict[str, KindFit], held_out: _HeldOut, head: dict[str, Any], test: Table | None
+) -> FormFit:
+    time_s, predicted_s, all_kinds = held_out.time_s, held_out.predicted_s, held_out.rows.kind
+    scored = ~np.isnan(predicted_s)
+    residuals, kinds = np.log(time_s[scored] / predicted_s[scored]), all_kinds[scored]
+    covered = np.zeros(len(time_s), bool)
+    covered[scored] = covered_out_of_fold(residuals, kinds, held_out.folds[scored])
+    cv_by_kind = {}
+    for kind in np.unique(all_kinds):
+        own = all_kinds == kind
+        cv_by_kind[str(kind)] = errors_of(predicted_s[own], time_s[own], covered[own])
+    intervals = _intervals(fits, residuals, kinds)
+    profile = profile_of(head, fits, intervals, cv_by_kind, not_scored=int((~scored).sum()))
+    return FormFit(
+        parameters={kind: found.parameters for kind, found in fits.items()},
+        standard_errors={kind: found.standard_errors for kind, found in fits.items()},
+        cv=errors_of(predicted_s, time_s, covered),
+        cv_by_kind=cv_by_kind,
+        profile=profile,
+        test=None if test is None else evaluate(profile, test),
+    )
+
+
+def _intervals(
+    fits: dict[str, KindFit], residuals: Floats, kinds: NDArray[np.str_]
+) -> dict[str, Interval]:
+    """Return an interval for every fitted kind; none at all where nothing was held out."""
+    if len(residuals) == 0:
+        return {}
+    intervals = intervals_by_kind(residuals, kinds)
+    pooled = intervals_by_kind(residuals, np.full(len(residuals), "any"))["any"].widened()
+    for kind, found in fits.items():
+        if found.borrowed_from:
+            intervals[kind] = intervals.get(found.borrowed_from, pooled).widened()
+        intervals.setdefault(kind, pooled)
+    return intervals

@@ -1,0 +1,163 @@
+"""The equations of the cost model in NumPy, as functions of what a fit searches over.
+
+They mirror cpp/src/predict.cpp, vectorised over rows, in the logarithm and with derivatives:
+
+    alpha      time = (t0^p + (c alpha(S) macs)^p)^(1/p)
+    traffic    time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
+
+A fit searches over ln c, ln r, ln w, ln t0, logit beta, ln gamma and logit((p - 1) / 7), which
+keeps every parameter where it makes sense. Source of alpha: Asperti, Evangelista, Marzolla, LOD
+2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphaflops import _core
+from alphaflops._core import WorkTable
+from alphaflops.fitting.metrics import Floats
+
+MULTIPLYING = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
+MOVING = ("elementwise", "norm", "pool", "softmax", "copy")
+
+#: beta and gamma of the paper, for kernels of one element and of more.
+PUBLISHED = {
+    "conv_1x1": (0.02, 0.99),
+    "linear": (0.02, 0.99),
+    "conv_spatial": (0.001, 0.56),
+    "conv_grouped": (0.001, 0.56),
+}
+PUBLISHED_SECONDS_PER_MAC = 0.0375e-3 / 1e6
+
+MOST_SHARPNESS = 8.0
+_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the equations read of a work table, one element a row."""
+
+    kind: NDArray[np.str_]
+    s: Floats  # batch * h_out * w_out
+    s_k: Floats  # ln(kernel volume) + 1, at most s
+    macs: Floats
+    bytes_read: Floats
+    bytes_written: Floats
+
+    def __len__(self) -> int:
+        return len(self.s)
+
+    def __getitem__(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Rows:
+        return Rows(**{name: column[index] for name, column in self.__dict__.items()})
+
+
+def rows_of(work: WorkTable) -> Rows:
+    """Return what the equations read of `work`."""
+    size = np.array([_BYTES[name] for name in _core.DTYPES], float)[work.dtype]
+    s = np.maximum(work.batch.astype(float) * work.spatial, 1.0)
+    return Rows(
+        kind=np.array(_core.KINDS)[work.kind],
+        s=s,
+        s_k=np.minimum(np.log(work.kernel_volume) + 1, s),
+        macs=work.macs.astype(float),
+        bytes_read=size * (work.activations_read.astype(float) + work.weights_read),
+        bytes_written=size * work.elements_written,
+    )
+
+
+def predict_s(rows: Rows, parameters: Mapping[str, float]) -> Floats:
+    """Return the seconds of rows of one kind; parameters are named as in a profile."""
+    if "seconds_per_mac" in parameters:
+        share = (rows.s_k + parameters["beta"] * (rows.s - rows.s_k)) / rows.s
+        body = parameters["seconds_per_mac"] * share ** parameters["gamma"] * rows.macs
+    else:
+        body = (
+            parameters["seconds_per_byte_read"] * rows.bytes_read
+            + parameters["seconds_per_byte_written"] * rows.bytes_written
+        )
+    floor, p = parameters.get("floor_s", 0.0), parameters.get("sharpness", 1.0)
+    big, small = np.maximum(body, floor), np.minimum(body, floor)
+    ratio = np.divide(small, big, out=np.zeros_like(big), where=big > 0)
+    joined: Floats = big * (1 + ratio**p) ** (1 / p)
+    return joined
+
+
+def alpha_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
+    """Return ln seconds [n] and its derivatives [n, len(theta)].
+
+    `theta` is (ln c), (ln c, logit beta, ln gamma), or with (ln t0, logit((p - 1) / 7)) after them.
+    """
+    log_body = theta[0] + np.log(rows.macs)
+    columns = [np.ones(len(rows))]
+    if len(theta) > 1:
+        beta, gamma = _sigmoid(theta[1]), np.exp(theta[2])
+        rest = (rows.s - rows.s_k) / rows.s
+        share = rows.s_k / rows.s + beta * rest
+        log_body = log_body + gamma * np.log(share)
+        columns += [gamma * rest / share * beta * (1 - beta), gamma * np.log(share)]
+    body = log_body, np.stack(columns, axis=1)
+    return body if len(theta) <= 3 else _with_floor(*body, theta[3], theta[4])  # noqa: PLR2004
+
+
+def traffic_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
+    """Return ln seconds [n] and its derivatives [n, 4]; theta = ln r, ln w, ln t0, logit of p."""
+    log_read, log_written = (
+        theta[0] + np.log(rows.bytes_read),
+        theta[1] + np.log(rows.bytes_written),
+    )
+    log_body = np.logaddexp(log_read, log_written)
+    jacobian = np.exp(np.stack([log_read - log_body, log_written - log_body], axis=1))
+    return _with_floor(log_body, jacobian, theta[2], theta[3])
+
+
+def _with_floor(
+    log_body: Floats, jacobian: Floats, log_floor: float, logit_p: float
+) -> tuple[Floats, Floats]:
+    p = _sharpness(logit_p)
+    log_time = np.logaddexp(p * log_floor, p * log_body) / p
+    of_body = np.exp(p * (log_body - log_time))
+    of_p = (of_body * log_body + (1 - of_body) * log_floor - log_time) / p
+    slope = (p - 1) * (MOST_SHARPNESS - p) / (MOST_SHARPNESS - 1)  # dp / dlogit
+    columns = [of_body[:, None] * jacobian, (1 - of_body)[:, None], (of_p * slope)[:, None]]
+    return log_time, np.concatenate(columns, axis=1)
+
+
+def alpha_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
+    """Return the parameters that `theta` stands for, and the derivative of each by its theta."""
+    c = float(np.exp(theta[0]))
+    if len(theta) == 1:
+        return {"seconds_per_mac": c, "beta": 0.0, "gamma": 0.0}, np.array([c])
+    beta, gamma = float(_sigmoid(theta[1])), float(np.exp(theta[2]))
+    parameters = {"seconds_per_mac": c, "beta": beta, "gamma": gamma}
+    slopes = np.array([c, beta * (1 - beta), gamma])
+    if len(theta) == 3:  # noqa: PLR2004
+        return parameters, slopes
+    floor, floor_slopes = _floor_parameters(theta[3:])
+    return parameters | floor, np.concatenate([slopes, floor_slopes])
+
+
+def traffic_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
+    """Return the parameters that `theta` stands for, and the derivative of each by its theta."""
+    r, w = np.exp(theta[:2]).tolist()
+    floor, floor_slopes = _floor_parameters(theta[2:])
+    rates = {"seconds_per_byte_read": r, "seconds_per_byte_written": w}
+    return rates | floor, np.concatenate([[r, w], floor_slopes])
+
+
+def _floor_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
+    floor, p = float(np.exp(theta[0])), _sharpness(theta[1])
+    slope = (p - 1) * (MOST_SHARPNESS - p) / (MOST_SHARPNESS - 1)
+    return {"floor_s": floor, "sharpness": p}, np.array([floor, slope])
+
+
+def _sharpness(logit: float) -> float:
+    return 1 + (MOST_SHARPNESS - 1) * float(_sigmoid(logit))
+
+
+def _sigmoid(x: float) -> float:
+    return float(0.5 * (1 + np.tanh(0.5 * x)))  # without overflow

@@ -1,0 +1,102 @@
+"""A device profile from fitted parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+
+from alphaflops import _core
+from alphaflops.fitting.conformal import Interval
+from alphaflops.fitting.forms import MOVING
+from alphaflops.fitting.metrics import LEVEL, Errors
+from alphaflops.fitting.solve import KindFit
+from alphaflops.profiles import Profile
+from alphaflops.table import Table
+
+
+def head_of(
+    table: Table,
+    name: str,
+    device: str | Mapping[str, Any] | None,
+    provenance: Mapping[str, Any] | None,
+    validation: str,
+) -> dict[str, Any]:
+    """Return what a profile says of its table, whatever the form."""
+    if device is None:
+        device = str(table["device"][0])
+    described = {"name": device} if isinstance(device, str) else dict(device)
+    head: dict[str, Any] = {
+        "name": name,
+        "dtype": str(table["dtype"][0]),
+        "pass": str(table["pass"][0]),
+        "device": described if described.get("name") != "" else {},
+        "provenance": {
+            "backend": str(table["backend"][0]) or "unknown",
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "alphaflops_version": _core.__version__,
+            "points": len(table),
+            "cross_validation": validation,
+            **(provenance or {}),
+        },
+    }
+    if "energy_j" in (table.dtype.names or ()) and not np.isnan(table["energy_j"]).all():
+        known = ~np.isnan(table["energy_j"])
+        head["power_w"] = float(table["energy_j"][known].sum() / table["time_s"][known].sum())
+    return head
+
+
+def profile_of(
+    head: dict[str, Any],
+    fits: dict[str, KindFit],
+    intervals: dict[str, Interval],
+    errors: dict[str, Errors],
+    *,
+    not_scored: int,
+) -> Profile:
+    """Make the profile of one form.
+
+    Parameters
+    ----------
+    head
+        As ``head_of`` returns it, with the form's name as ``form``.
+    fits, intervals, errors
+        By kind.
+    not_scored
+        Rows that could not be cross-validated.
+    """
+    models = []
+    for kind, found in fits.items():
+        model: dict[str, Any] = {
+            "kind": kind,
+            "pass": head["pass"],
+            "dtype": head["dtype"],
+            "form": found.form,
+            "parameters": found.parameters,
+        }
+        if kind in intervals:
+            model["interval"] = intervals[kind]._asdict()
+        models.append(model)
+    assumptions = [found.note for found in fits.values() if found.note]
+    if not_scored:
+        assumptions.append(
+            f"{not_scored} rows could not be cross-validated: no other row of their kind"
+        )
+    data = {
+        "format": "alphaflops-profile",
+        "version": _core.PROFILE_VERSION,
+        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form")},
+        "provenance": {**head["provenance"], "form": head["form"]},
+        "models": models,
+        "out_of_scope": [kind for kind in MOVING if kind not in fits],
+        "errors": {kind: error.to_json() for kind, error in errors.items()},
+        "standard_errors": {
+            kind: found.standard_errors for kind, found in fits.items() if found.standard_errors
+        },
+        "assumptions": assumptions,
+    }
+    if intervals:
+        data["interval_level"] = LEVEL
+    return Profile.from_dict(data, origin=f"profile '{head['name']}'")

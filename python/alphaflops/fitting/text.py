@@ -1,0 +1,80 @@
+"""A fit as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphaflops.fitting.metrics import Errors
+
+if TYPE_CHECKING:
+    from alphaflops.fitting import Fit
+
+#: Parameter: heading with unit, factor from SI.
+_COLUMNS = {
+    "seconds_per_mac": ("c [ms/10^6 MACs]", 1e9),
+    "beta": ("beta", 1.0),
+    "gamma": ("gamma", 1.0),
+    "seconds_per_byte_read": ("read [ms/MB]", 1e9),
+    "seconds_per_byte_written": ("written [ms/MB]", 1e9),
+    "floor_s": ("t0 [us]", 1e6),
+    "sharpness": ("p", 1.0),
+}
+
+
+def describe(fit: Fit, rows: dict[str, int]) -> str:
+    """Return errors of every form, then the selected form's parameters ± standard errors."""
+    head = f"{fit.profile.name}: {fit.selected}, {sum(rows.values())} rows, {fit.validation}"
+    error_rows: list[tuple[str, ...]] = [
+        ("form", "MAPE", "median", "within 10 %", "rank", "90 % covers", "rows")
+    ]
+    error_rows.append(("MACs x constant", *_cells(fit.baseline)))
+    for name, form in fit.forms.items():
+        error_rows.append((f"{name} *" if name == fit.selected else name, *_cells(form.cv)))
+        if form.test is not None:
+            error_rows.append(("  on the test table", *_cells(form.test)))
+    parts = [head, _aligned(error_rows)]
+    for form_name in ("seconds_per_mac", "seconds_per_byte_read"):
+        kinds = [k for k, p in fit.parameters.items() if form_name in p]
+        if kinds:
+            parts.append(_parameters(fit, kinds, rows))
+    notes = fit.profile.data["assumptions"]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
+
+
+def _parameters(fit: Fit, kinds: Sequence[str], rows: dict[str, int]) -> str:
+    errors = fit.forms[fit.selected].standard_errors
+    names = [n for n in _COLUMNS if any(n in fit.parameters[kind] for kind in kinds)]
+    lines: list[tuple[str, ...]] = [("kind", "rows", *(_COLUMNS[n][0] for n in names))]
+    for kind in kinds:
+        cells = []
+        for name in names:
+            factor = _COLUMNS[name][1]
+            value, error = fit.parameters[kind].get(name), errors[kind].get(name)
+            shown = "-" if value is None else f"{value * factor:.4g}"
+            cells.append(shown if error is None else f"{shown} ± {error * factor:.2g}")
+        lines.append((kind, str(rows[kind]), *cells))
+    return _aligned(lines)
+
+
+def _cells(e: Errors) -> tuple[str, ...]:
+    shares = [_share(v) for v in (e.mape, e.mdape, e.within_10pct)]
+    rank = "-" if np.isnan(e.spearman) else f"{e.spearman:.3f}"
+    return (*shares, rank, _share(e.coverage_90), str(e.n))
+
+
+def _share(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value * 100:.1f} %"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,205 @@
+"""Device profiles: the JSON files that hold everything needed to predict on a device.
+
+The file is documented in docs/profile.md. The core reads what it predicts with; this module reads
+the rest (where the profile came from, how good it is) and checks that the two agree.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from alphaflops import _core
+from alphaflops.errors import IoError, ProfileError
+from alphaflops.files import write_text
+
+__all__ = ["Profile", "load_profile", "shipped_profiles"]
+
+_ERROR_FIELDS = ("mape", "mdape", "within_10pct", "spearman", "coverage_90", "n")
+
+
+class Profile:
+    """A device profile.
+
+    Attributes
+    ----------
+    core : alphaflops._core.Profile
+        What the core predicts with.
+    """
+
+    def __init__(self, text: str, origin: str = "profile") -> None:
+        """Read a profile from JSON text; `origin` is named in errors.
+
+        Raises
+        ------
+        ProfileError
+            The text is no profile, of another version, or contradicts itself.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as e:
+            raise ProfileError(f"{origin}: not valid JSON: it holds half a surrogate pair") from e
+        self.core = _core.Profile.parse(text, origin)
+        try:
+            data = json.loads(text)
+        except ValueError as e:
+            raise ProfileError(f"{origin}: not valid JSON: {e}") from e
+        _check(data, origin)
+        self._data: dict[str, Any] = data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], origin: str = "profile") -> Profile:
+        """Make a profile from the dictionary that its JSON file holds.
+
+        Raises
+        ------
+        ProfileError
+            As for a file; also for a value that JSON cannot hold, such as NaN.
+        """
+        try:
+            text = json.dumps(dict(data), allow_nan=False, ensure_ascii=True)
+        except (TypeError, ValueError, RecursionError) as e:
+            raise ProfileError(f"{origin}: cannot be written as JSON: {e}") from e
+        return cls(text, origin)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The whole file, as a copy."""
+        return copy.deepcopy(self._data)
+
+    @property
+    def name(self) -> str:
+        """The name it goes by in reports."""
+        return self.core.name
+
+    @property
+    def description(self) -> str:
+        """What it describes, in a sentence; may be empty."""
+        return str(self._data.get("description", ""))
+
+    @property
+    def device_name(self) -> str:
+        """The device's own name; the profile's where it does not say."""
+        return str(self._data.get("device", {}).get("name") or self.name)
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken for granted, in sentences."""
+        return list(self._data.get("assumptions", []))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The operator kinds it prices, in the order of the file."""
+        return tuple(dict.fromkeys(model["kind"] for model in self._data["models"]))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON file, whole or not at all.
+
+        Raises
+        ------
+        IoError
+            The file cannot be written.
+        """
+        write_text(path, json.dumps(self._data, indent=2, ensure_ascii=False) + "\n")
+
+    def __eq__(self, other: object) -> bool:
+        return self._data == other._data if isinstance(other, Profile) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # compares by content
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name!r}, backend {self.core.backend!r}, {', '.join(self.kinds)})"
+
+
+def shipped_profiles() -> list[str]:
+    """Return the names of the profiles that come with the package."""
+    folder = resources.files(__name__)
+    names = [entry.name for entry in folder.iterdir()]
+    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+
+def load_profile(name_or_path: str | os.PathLike[str]) -> Profile:
+    """Load a profile by its shipped name, or from a file.
+
+    Parameters
+    ----------
+    name_or_path
+        A name of ``shipped_profiles()``; or a path, which has a separator, ends in ``.json`` or
+        exists.
+
+    Raises
+    ------
+    ProfileError
+        No such profile is shipped, or the file is no profile.
+    IoError
+        The file cannot be read.
+    """
+    text = os.fspath(name_or_path)
+    shipped = shipped_profiles()
+    if isinstance(name_or_path, str) and text in shipped:
+        resource = resources.files(__name__).joinpath(f"{text}.json")
+        return Profile(resource.read_text(encoding="utf-8"), text)
+    looks_like_path = (
+        not isinstance(name_or_path, str)
+        or any(s in text for s in (os.sep, os.altsep) if s)
+        or text.endswith(".json")
+    )
+    if looks_like_path or ("\0" not in text and os.path.exists(text)):
+        return Profile(_read(text), text)
+    close = difflib.get_close_matches(text.lower(), shipped, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    raise ProfileError(
+        f"no profile is called {text!r}; {hint}shipped are {', '.join(shipped)}; "
+        "a profile of your own is named by its path, such as my-cpu.json"
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise ProfileError(
+            f"{path}: this is no device profile (byte {e.start} is not UTF-8 text)"
+        ) from e
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else e
+        raise IoError(f"{path}: cannot read this profile: {why}; name a profile file") from e
+
+
+def _check(data: dict[str, Any], origin: str) -> None:
+    """Check what the core does not read, and what stands in two places."""
+    for field, kind, called in (
+        ("description", str, "a string"),
+        ("device", dict, "an object"),
+        ("provenance", dict, "an object"),
+        ("errors", dict, "an object"),
+        ("standard_errors", dict, "an object"),
+        ("assumptions", list, "an array of strings"),
+    ):
+        if not isinstance(data.get(field, kind()), kind):
+            raise ProfileError(f'{origin}: "{field}" must be {called}')
+    if not all(isinstance(text, str) for text in data.get("assumptions", [])):
+        raise ProfileError(f'{origin}: "assumptions" must be an array of strings')
+    priced = {model["kind"] for model in data["models"]}
+    for kind_name in data.get("out_of_scope", []):
+        if kind_name in priced:
+            raise ProfileError(
+                f'{origin}: kind {kind_name!r} has a model and stands in "out_of_scope"; keep one'
+            )
+    has_interval = any(model.get("interval") for model in data["models"])
+    if has_interval and not data.get("interval_level"):
+        raise ProfileError(
+            f'{origin}: models have intervals but "interval_level" is missing; state their '
+            "coverage, such as 0.9"
+        )
+    for kind_name, errors in data.get("errors", {}).items():
+        if not isinstance(errors, dict) or not set(errors) <= set(_ERROR_FIELDS):
+            raise ProfileError(
+                f"{origin}: errors.{kind_name} must be an object of {', '.join(_ERROR_FIELDS)}"
+            )

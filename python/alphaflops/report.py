@@ -1,0 +1,354 @@
+"""Price a graph on a device: totals and a row a launch."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphaflops import _core
+from alphaflops.errors import MissingExtraError, UnsupportedError
+from alphaflops.profiles import Profile, load_profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BYTES = np.array([4, 4, 2, 2, 1], dtype=np.int64)  # of an element, in the order of _core.DTYPES
+
+
+class Report:
+    """What a network costs on a device.
+
+    Attributes
+    ----------
+    macs, flops, params : int
+        Exact totals. `flops` is 2 * macs plus elementwise operations; the paper's "FLOPs" are
+        `macs`.
+    alpha_flops : float
+        Sum of alpha * MACs, in MACs.
+    bytes_read, bytes_written : int
+        Each tensor counted once a launch.
+    time_s : float
+        Sum over the priced rows.
+    time_interval_s : tuple of float, or None
+        At the profile's `interval_level`; None where the profile has no intervals.
+    energy_j : float or None
+        None where the profile has no power.
+    layers : structured array
+        One row a launch, in order; see `Report.COLUMNS`.
+    """
+
+    COLUMNS = (
+        "name",
+        "operator",
+        "kind",
+        "shape",
+        "macs",
+        "flops",
+        "params",
+        "bytes_read",
+        "bytes_written",
+        "alpha",
+        "alpha_flops",
+        "time_s",
+        "time_lo_s",
+        "time_hi_s",
+        "share",
+    )
+
+    def __init__(self, graph: _core.Graph, profile: Profile, mode: str = "fused") -> None:
+        self.graph = graph
+        self.profile = profile
+        self.mode = mode
+        self.work = _core.lower(graph, mode)
+        self.prediction = _core.predict(self.work, profile.core)
+        element = _BYTES[self.work.dtype]
+        self._bytes_read = (self.work.activations_read + self.work.weights_read) * element
+        self._bytes_written = self.work.elements_written * element
+        self.macs = int(self.work.macs.sum())
+        self.flops = int(self.work.flops.sum())
+        self.params = int(self.work.params.sum())
+        self.bytes_read = int(self._bytes_read.sum())
+        self.bytes_written = int(self._bytes_written.sum())
+        self.alpha_flops = self.prediction.alpha_flops
+        self.time_s = self.prediction.total_time_s
+
+    @property
+    def time_interval_s(self) -> tuple[float, float] | None:
+        """The interval of `time_s` at the profile's level; None where it has none."""
+        if self.profile.core.interval_level == 0:
+            return None
+        return (self.prediction.total_time_lo_s, self.prediction.total_time_hi_s)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Power times time; None where the profile has no power."""
+        power_w = self.profile.core.power_w
+        return None if power_w is None else power_w * self.time_s
+
+    @cached_property
+    def head(self) -> dict[str, Any]:
+        """What the numbers refer to."""
+        return {
+            "network": self.graph.name,
+            "batch": self.graph.batch,
+            "dtype": self.graph.dtype,
+            "device": self.profile.device_name,
+            "profile": self.profile.name,
+            "backend": self.profile.core.backend,
+            "mode": self.mode,
+        }
+
+    @cached_property
+    def layers(self) -> NDArray[Any]:
+        """One row a launch; NaN times where the profile does not price the row."""
+        names, operators, shapes = [], [], []
+        for lead, folded in zip(self.work.node, self.work.folded, strict=True):
+            names.append(self.graph.node_name(lead))
+            operators.append("+".join(self.graph.node_op(node) for node in (lead, *folded)))
+            shapes.append(_describe_shape(self.graph, int(lead)))
+        time_s = self.prediction.time_s
+        alpha = self.prediction.alpha
+        columns: dict[str, Any] = {
+            "name": np.array(names, dtype=str),
+            "operator": np.array(operators, dtype=str),
+            "kind": np.array(_core.KINDS)[self.work.kind],
+            "shape": np.array(shapes, dtype=str),
+            "macs": self.work.macs,
+            "flops": self.work.flops,
+            "params": self.work.params,
+            "bytes_read": self._bytes_read,
+            "bytes_written": self._bytes_written,
+            "alpha": alpha,
+            "alpha_flops": alpha * self.work.macs,
+            "time_s": time_s,
+            "time_lo_s": self.prediction.time_lo_s,
+            "time_hi_s": self.prediction.time_hi_s,
+            "share": time_s / self.time_s if self.time_s > 0 else np.full(len(time_s), np.nan),
+        }
+        table = np.empty(len(names), dtype=[(c, columns[c].dtype) for c in self.COLUMNS])
+        for column in self.COLUMNS:
+            table[column] = columns[column]
+        return table
+
+    @cached_property
+    def unpriced(self) -> dict[str, int]:
+        """Operators without a price, and how many launches of each there are."""
+        counts: dict[str, int] = {}
+        for row in np.flatnonzero(np.isnan(self.prediction.time_s)):
+            operator = self.graph.node_op(int(self.work.node[row]))
+            counts[operator] = counts.get(operator, 0) + 1
+        return counts
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the totals has to know."""
+        notes = []
+        if self.unpriced:
+            listed = ", ".join(f"{count} {name}" for name, count in self.unpriced.items())
+            touched = self._bytes_read + self._bytes_written
+            rows = np.isnan(self.prediction.time_s)
+            share = touched[rows].sum() / max(1, touched.sum())
+            notes.append(f"not priced: {listed} ({share:.0%} of the bytes moved)")
+        unknown = {
+            self.graph.node_op(int(self.work.node[row]))
+            for row in np.flatnonzero(self.work.kind == _core.KINDS.index("unknown"))
+        }
+        if unknown:
+            notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
+        return notes + self.profile.assumptions
+
+    def to_dict(self) -> dict[str, Any]:
+        """Totals, head and layers as plain Python values; NaN becomes None."""
+        interval = self.time_interval_s
+        layers = [{column: _plain(row[column]) for column in self.COLUMNS} for row in self.layers]
+        return {
+            **self.head,
+            "macs": self.macs,
+            "flops": self.flops,
+            "alpha_flops": self.alpha_flops,
+            "params": self.params,
+            "bytes_read": self.bytes_read,
+            "bytes_written": self.bytes_written,
+            "time_s": self.time_s,
+            "time_interval_s": None if interval is None else list(interval),
+            "energy_j": self.energy_j,
+            "unpriced": self.unpriced,
+            "notes": self.notes,
+            "layers": layers,
+        }
+
+    def to_json(self) -> str:
+        """One JSON object, as `to_dict`."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """Write the layers as CSV, a header line first; SI units, empty where there is no value."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.COLUMNS)
+        for row in self.layers:
+            values = [_plain(row[column]) for column in self.COLUMNS]
+            writer.writerow(["" if value is None else value for value in values])
+        return text.getvalue()
+
+    def to_markdown(self) -> str:
+        """Head, totals and layers as a GitHub-flavoured Markdown document."""
+        header, rows = self._printable()
+        lines = [f"**{self.title}**", "", *(f"- {line}" for line in self.summary), ""]
+        lines.append("| " + " | ".join(header) + " |")
+        lines.append("|" + " --- |" * len(header))
+        lines += [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
+        ]
+        return "\n".join(lines) + "\n"
+
+    def to_html(self) -> str:
+        """Head, totals and layers as one HTML fragment."""
+        header, rows = self._printable()
+        out = [f"<h2>{html.escape(self.title)}</h2>", "<ul>"]
+        out += [f"<li>{html.escape(line)}</li>" for line in self.summary]
+        out += ["</ul>", "<table>", "<thead><tr>"]
+        out += [f"<th>{html.escape(cell)}</th>" for cell in header]
+        out += ["</tr></thead>", "<tbody>"]
+        for row in rows:
+            out.append("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>")
+        return "\n".join([*out, "</tbody>", "</table>", ""])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the layers as a data frame.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415
+        except ImportError as error:
+            raise MissingExtraError(
+                'to_pandas needs pandas: pip install "alphaflops[pandas]"'
+            ) from error
+        return pd.DataFrame(self.layers)
+
+    @property
+    def title(self) -> str:
+        """Network, batch, dtype, device, profile, backend and mode in one line."""
+        head = self.head
+        return (
+            f"{head['network']} · batch {head['batch']} · {head['dtype']} · on {head['device']} "
+            f"(profile {head['profile']}, backend {head['backend']}, {head['mode']})"
+        )
+
+    @property
+    def summary(self) -> list[str]:
+        """Totals and notes, a line each."""
+        time = f"time {self.time_s * 1e3:.3f} ms"
+        if (interval := self.time_interval_s) is not None:
+            level = self.profile.core.interval_level
+            time += f" ({level:.0%} interval {interval[0] * 1e3:.3f} to {interval[1] * 1e3:.3f} ms)"
+        lines = [
+            time,
+            f"{self.macs / 1e6:,.1f} MMACs, {self.flops / 1e6:,.1f} MFLOPs, "
+            f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
+            f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
+        ]
+        if self.energy_j is not None:
+            lines.append(f"energy {self.energy_j * 1e3:,.3f} mJ")
+        return lines + self.notes
+
+    def _printable(self) -> tuple[list[str], list[list[str]]]:
+        header = [
+            "layer",
+            "operator",
+            "shape",
+            "MMACs",
+            "MFLOPs",
+            "params",
+            "MB",
+            "α",
+            "ms",
+            "share",
+        ]
+        rows = []
+        for r in self.layers:
+            megabytes = (r["bytes_read"] + r["bytes_written"]) / 1e6
+            rows.append(
+                [
+                    str(r["name"]),
+                    str(r["operator"]),
+                    str(r["shape"]),
+                    f"{r['macs'] / 1e6:,.2f}",
+                    f"{r['flops'] / 1e6:,.2f}",
+                    f"{r['params']:,}",
+                    f"{megabytes:,.2f}",
+                    _or_dash(r["alpha"], ".4f"),
+                    _or_dash(r["time_s"] * 1e3, ",.4f"),
+                    _or_dash(r["share"], ".1%"),
+                ]
+            )
+        return header, rows
+
+
+def estimate(
+    graph: _core.Graph | str,
+    profile: Profile | str,
+    *,
+    mode: str = "fused",
+    strict: bool = False,
+) -> Report:
+    """Price a network on a device.
+
+    Parameters
+    ----------
+    graph : Graph or str
+        A graph, or what `alphaflops.load` takes (an .onnx file, a zoo name).
+    profile : Profile or str
+        A profile, a shipped profile's name, or a path.
+    mode : {"fused", "eager"}
+        Which operators share a launch.
+    strict : bool
+        Raise instead of listing operators that are unknown or not priced.
+
+    Raises
+    ------
+    ProfileError
+        The profile lacks a kind or dtype that the network needs.
+    UnsupportedError
+        Under `strict`: an operator has no price.
+    """
+    if isinstance(graph, str):
+        from alphaflops.frontends import load  # noqa: PLC0415
+
+        graph = load(graph)
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    report = Report(graph, profile, mode)
+    if strict and report.unpriced:
+        listed = ", ".join(f"{name} ({count})" for name, count in report.unpriced.items())
+        raise UnsupportedError(
+            f"{graph.name}: profile '{profile.name}' has no price for: {listed}; "
+            "calibrate a profile that has, or leave out strict"
+        )
+    return report
+
+
+def _describe_shape(graph: _core.Graph, node: int) -> str:
+    """Input and output sizes without the batch, as 64x56x56 → 128x28x28."""
+    ends = [graph.shape(t) for t in (*graph.node_inputs(node)[:1], node)]
+    return " → ".join("x".join(map(str, shape[1:])) for shape in ends)
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item()
+    return None if isinstance(plain, float) and np.isnan(plain) else plain
+
+
+def _or_dash(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)

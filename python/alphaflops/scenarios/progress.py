@@ -1,0 +1,36 @@
+"""A progress bar with the time left, for callbacks `(done, total, elapsed_s, remaining_s)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+Callback = Callable[[int, int, float, float], None]
+
+
+@contextmanager
+def bar(console: Console, title: str) -> Iterator[Callback]:
+    """Draw a bar on `console` while the block runs; quiet where it is no terminal."""
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=40),
+        TextColumn("{task.fields[points]}"),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, transient=False) as progress:
+        task = progress.add_task(title, total=1.0, points="", left="")
+
+        def update(done: int, total: int, elapsed_s: float, remaining_s: float) -> None:
+            share = elapsed_s / max(elapsed_s + remaining_s, 1e-9)
+            progress.update(
+                task,
+                completed=1.0 if done >= total else share,
+                points=f"{done}/{total} operators settled",
+                left=f"{remaining_s:3.0f} s left",
+            )
+
+        yield update
+        progress.update(task, completed=1.0, left="done")

@@ -1,0 +1,207 @@
+"""The command line as a user meets it: results, formats, and one clear error a fault."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import alphaflops as af
+
+
+def run(*arguments, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "alphaflops", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+def assert_one_clear_error(done, *words):
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+    return done.stderr
+
+
+def test_estimate_table_states_head_and_totals():
+    done = run("estimate", "resnet50")
+    assert done.returncode == 0, done.stderr
+    for words in ("resnet50", "batch 1", "fp32", "quadro-t2000", "fused", "4,089.2 MMACs"):
+        assert words in done.stdout
+
+
+def test_estimate_json_is_one_object_and_nothing_else():
+    done = run("estimate", "resnet50", "--format", "json", "--batch", "2")
+    document = json.loads(done.stdout)
+    assert document["macs"] == 2 * 4_089_184_256
+    assert document["batch"] == 2
+    assert done.stderr == ""
+
+
+def test_estimate_csv_and_markdown():
+    done = run("estimate", "vgg16", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert sum(int(row["macs"]) for row in rows) == 15_470_264_320
+    assert run("estimate", "vgg16", "--format", "markdown").stdout.startswith("**vgg16")
+
+
+def test_estimate_writes_a_file_or_nothing(tmp_path):
+    target = tmp_path / "report.json"
+    assert run("estimate", "resnet18", "-f", "json", "-o", target).returncode == 0
+    assert json.loads(target.read_text())["macs"] == 1_814_073_344
+    error = assert_one_clear_error(
+        run("estimate", "resnet18", "-f", "json", "-o", tmp_path / "no" / "report.json")
+    )
+    assert str(tmp_path / "no" / "report.json") in error
+    assert_one_clear_error(run("estimate", "resnet18", "-o", tmp_path), "folder")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_full_disk_is_a_clear_error():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("/dev/full stands for a full disk and is not here")
+    assert_one_clear_error(run("estimate", "resnet18", "-o", "/dev/full"), "/dev/full", "space")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("resnet5", ["resnet5", "resnet50"]),
+        ("missing.onnx", ["missing.onnx"]),
+        ("", ["model"]),
+    ],
+)
+def test_unknown_models_are_named(model, words):
+    assert_one_clear_error(run("estimate", model), *words)
+
+
+def test_unknown_device_suggests_the_nearest():
+    assert_one_clear_error(run("estimate", "resnet18", "-d", "quadro-t200"), "quadro-t2000")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "empty"),
+        (b"{", "JSON"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "profile.json"),
+        (b'{"format": "alphaflops-profile", "version": 99}', "version"),
+        (b'{"a": 1}', "profile"),
+        (b"[]", "object"),
+    ],
+)
+def test_bad_profiles_are_clear_errors(tmp_path, content, word):
+    path = tmp_path / "profile.json"
+    path.write_bytes(content)
+    assert_one_clear_error(run("estimate", "resnet18", "-d", path), str(path), word)
+
+
+def test_sizes_out_of_range():
+    assert_one_clear_error(run("estimate", "resnet18", "--batch", "0"), "batch")
+    assert_one_clear_error(run("estimate", "resnet18", "--batch", str(2**61)), "2^63")
+    assert_one_clear_error(run("estimate", "resnet18", "--dtype", "fp64"), "fp64", "fp32")
+    assert_one_clear_error(run("estimate", "resnet18", "--dtype", "fp16"), "fp16", "quadro-t2000")
+
+
+def test_compare_prices_every_pair():
+    done = run("compare", "resnet18", "vgg16", "--devices", "quadro-t2000", "--json")
+    networks = json.loads(done.stdout)["networks"]
+    assert [n["network"] for n in networks] == ["resnet18", "vgg16"]
+    assert networks[0]["time_s"]["quadro-t2000"] < networks[1]["time_s"]["quadro-t2000"]
+
+
+def test_devices_lists_the_shipped_profiles():
+    assert "quadro-t2000" in run("devices").stdout
+    listed = json.loads(run("devices", "--json").stdout)["devices"]
+    assert "quadro-t2000" in {device["name"] for device in listed}
+
+
+TIMES = "batch,c_in,h_in,w_in,c_out,k_h,k_w,pad_h,pad_w,time_s\n"
+
+
+def rows(n=40):
+    lines = []
+    for i in range(n):
+        extent, channels, kernel = 4 + 3 * (i % 13), 8 * (1 + i % 7), (1, 3)[i % 2]
+        macs = extent**2 * channels**2 * kernel**2
+        seconds = 2e-5 + 2e-11 * macs * (1 + 0.02 * ((i * 7919) % 5 - 2))
+        pad = kernel // 2
+        lines.append(
+            f"1,{channels},{extent},{extent},{channels},{kernel},{kernel},{pad},{pad},{seconds}\n"
+        )
+    return lines
+
+
+def test_fit_writes_a_profile_that_estimate_takes(tmp_path):
+    (tmp_path / "times.csv").write_text(TIMES + "".join(rows(60)))
+    (tmp_path / "test.csv").write_text(TIMES + "".join(rows(13)))
+    out = tmp_path / "mine.json"
+    done = run("fit", tmp_path / "times.csv", "--test", tmp_path / "test.csv", "--json", "-o", out)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {"macs", "published", "alpha", "alpha-floor"} <= set(document["forms"])
+    chosen = document["forms"][document["selected"]]
+    assert set(chosen["cv"]) == {"mape", "mdape", "within_10pct", "spearman", "coverage_90", "n"}
+    assert chosen["test"]["mape"] < 0.1
+    assert document["profile"] == str(out)
+    estimated = json.loads(run("estimate", "resnet18", "-d", out, "-f", "json").stdout)
+    assert estimated["time_s"] > 0
+    assert estimated["profile"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["empty"]),
+        (TIMES, ["row"]),
+        (TIMES.replace(",time_s", ",speed") + rows(1)[0], ["time_s"]),
+        (TIMES + "1,8,4,4,8,1,1,0,0,nan\n", ["time_s", "nan"]),
+        (TIMES + "1,8,4,4,8,1,1,0,0,-1\n", ["time_s", "-1"]),
+        (TIMES + "1,8,4,4,8,1,1,0,0,0\n", ["time_s", "0"]),
+        (TIMES + "1,0,4,4,8,1,1,0,0,0.1\n", ["c_in", "0"]),
+        (TIMES + "1,8,4,4,8,9,9,0,0,0.1\n", ["kernel"]),
+        (TIMES + f"1,8,{10**20},4,8,1,1,0,0,0.1\n", ["h_in"]),
+        ("\x00\x01\x02", ["times.csv"]),
+    ],
+)
+def test_bad_tables_are_clear_errors(tmp_path, text, words):
+    path = tmp_path / "times.csv"
+    path.write_text(text)
+    out = tmp_path / "mine.json"
+    assert_one_clear_error(run("fit", path, "-o", out), "times.csv", *words)
+    assert not out.exists()
+
+
+def test_fit_of_a_missing_file():
+    assert_one_clear_error(run("fit", "nowhere.csv"), "nowhere.csv")
+
+
+def test_usage_errors_exit_with_2():
+    assert run("estimat").returncode == 2
+    assert run("estimate").returncode == 2
+    assert run("estimate", "resnet18", "--format", "yaml").returncode == 2
+
+
+def test_a_pipe_closed_early_is_no_error():
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; '{sys.executable}' -m alphaflops estimate densenet121 "
+         "-f csv | head -1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.startswith("name,")
+
+
+def test_library_and_command_line_agree():
+    document = json.loads(run("estimate", "mobilenet_v2", "-f", "json").stdout)
+    report = af.estimate("mobilenet_v2", "quadro-t2000")
+    assert document["time_s"] == report.time_s

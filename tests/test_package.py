@@ -1,0 +1,140 @@
+"""The installed package: import cost, stubs, C++ package, wheel contents."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+
+import alphaflops as af
+from alphaflops import _core
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    ).stdout
+
+
+def test_import_loads_numpy_and_the_core_and_nothing_else():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import alphaflops;"
+        "print('\\n'.join(sorted(set(sys.modules) - before)))"
+    )
+    loaded = run_python(code).split()
+    tops = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert tops == {"alphaflops"}
+    heavy = {"sqlite3", "csv", "json", "alphaflops.report", "alphaflops.cli"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_every_lazy_name_resolves():
+    for name in af.__all__:
+        assert getattr(af, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'estimat'"):
+        af.estimat  # noqa: B018
+
+
+def test_names_survive_importing_their_modules():
+    # A submodule's name must not hide a function of the package.
+    code = (
+        "import alphaflops.fitting, alphaflops.campaign, alphaflops.report, alphaflops as af;"
+        "print(callable(af.fit), callable(af.measure), callable(af.estimate), callable(af.alpha))"
+    )
+    assert run_python(code).split() == ["True"] * 4
+
+
+def test_version_is_the_same_everywhere():
+    stated = re.search(r"VERSION (\d+\.\d+\.\d+)", (REPOSITORY / "CMakeLists.txt").read_text())
+    assert stated is not None
+    assert af.__version__ == stated[1] == metadata.version("alphaflops")
+
+
+def test_stubs_match_the_extension():
+    pytest.importorskip("mypy", reason="mypy's stubtest compares _core.pyi with _core")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "alphaflops._core", "--ignore-positional-only"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY / "tests",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_py_typed_and_profiles_are_installed():
+    package = resources.files("alphaflops")
+    assert (package / "py.typed").is_file()
+    assert (package / "_core.pyi").is_file()
+    assert (package / "profiles" / "quadro-t2000.json").is_file()
+
+
+def test_errors_are_one_hierarchy_and_builtins():
+    for name, builtin in {
+        "ShapeError": ValueError,
+        "OverflowError": OverflowError,
+        "UnsupportedError": ValueError,
+        "ProfileError": ValueError,
+        "IoError": OSError,
+    }.items():
+        assert issubclass(getattr(_core, name), (af.Error, builtin))
+        assert issubclass(getattr(_core, name), builtin)
+        assert issubclass(getattr(_core, name), af.Error)
+
+
+def test_consumer_project_builds_against_the_installed_package(tmp_path):
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("cmake is not on PATH")
+    folder = subprocess.run(
+        [sys.executable, "-m", "alphaflops", "--cmake-dir"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    source = REPOSITORY / "tests" / "cpp" / "consumer"
+    configure = [cmake, "-S", source, "-B", tmp_path, f"-Dalphaflops_DIR={folder}"]
+    for command in (configure, [cmake, "--build", tmp_path]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    profile = str(resources.files("alphaflops") / "profiles" / "quadro-t2000.json")
+    out = subprocess.run(
+        [tmp_path / "consumer", profile], capture_output=True, text=True, check=True
+    ).stdout
+    values = dict(line.split() for line in out.splitlines())
+
+    graph = af.Graph("consumer")
+    image = graph.input([1, 3, 224, 224])
+    graph.relu(graph.batch_norm(graph.conv2d(image, 64, kernel=7, stride=2, padding=3)))
+    report = af.estimate(graph, "quadro-t2000")
+    assert int(values["launches"]) == len(report.layers) == 1
+    assert int(values["macs"]) == report.macs
+    assert float(values["time_s"]) == report.time_s
+
+    missing = subprocess.run(
+        [tmp_path / "consumer", tmp_path / "none.json"], capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2
+    assert "none.json" in missing.stderr
+
+
+def test_cmake_dir_prints_one_existing_folder():
+    out = subprocess.run(
+        [sys.executable, "-m", "alphaflops", "--cmake-dir"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert (Path(out.strip()) / "alphaflops-config.cmake").is_file()
+    assert json.dumps(out.strip()).count("\\n") == 0

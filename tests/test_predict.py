@@ -1,0 +1,189 @@
+"""The cost model's equations: by hand, and the same in NumPy and in the core."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from measurements import shapes
+
+import alphaflops as af
+from alphaflops import _core
+from alphaflops.errors import ProfileError
+from alphaflops.fitting.forms import (
+    alpha_model,
+    alpha_parameters,
+    predict_s,
+    rows_of,
+    traffic_model,
+    traffic_parameters,
+)
+from alphaflops.profiles import Profile
+from alphaflops.table import work_table
+
+
+def profile_of(parameters, *, interval=None, out_of_scope=(), dtype="fp32"):
+    models = []
+    for kind, values in parameters.items():
+        model = {
+            "kind": kind,
+            "pass": "forward",
+            "dtype": dtype,
+            "form": "alpha" if "seconds_per_mac" in values else "traffic",
+            "parameters": values,
+        }
+        if interval:
+            model["interval"] = dict(zip(("lower_factor", "upper_factor"), interval, strict=True))
+        models.append(model)
+    return Profile.from_dict(
+        {
+            "format": "alphaflops-profile",
+            "version": 1,
+            "name": "test",
+            "provenance": {"backend": "none"},
+            "interval_level": 0.9,
+            "models": models,
+            "out_of_scope": list(out_of_scope),
+        }
+    ).core
+
+
+def conv(c_in, c_out, size, kernel, *, batch=1, groups=1, op="conv2d", dtype="fp32"):
+    columns = {
+        "batch": batch,
+        "c_in": c_in,
+        "c_out": c_out,
+        "h_in": size,
+        "w_in": size,
+        "k_h": kernel,
+        "k_w": kernel,
+        "pad_h": kernel // 2,
+        "pad_w": kernel // 2,
+        "groups": groups,
+    }
+    return _core.work_from_specs([op], [dtype], {k: [v] for k, v in columns.items()})
+
+
+def test_alpha_by_hand():
+    # S_K = ln 9 + 1 = 3.1972; (3.1972 + 0.001 (3136 - 3.1972)) / 3136 = 0.0020185
+    s_k = math.log(9) + 1
+    by_hand = ((s_k + 0.001 * (3136 - s_k)) / 3136) ** 0.56
+    assert af.alpha(3136, 9, 0.001, 0.56) == pytest.approx(by_hand, rel=1e-14)
+    assert af.alpha(3136, 9, 0.001, 0.56) == pytest.approx(0.0309, abs=1e-4)
+    assert af.alpha(1, 1, 0.02, 0.99) == 1
+    assert af.alpha(2, 9, 0.5, 0.7) == 1, "S_K is clipped to S"
+    assert af.alpha(100, 9, 0.3, 0) == 1, "gamma 0 is plain MACs"
+    np.testing.assert_array_equal(af.alpha([1, 0], 1, 0.02, 0.99), [1, 1])
+
+
+def test_published_time_of_a_layer_by_hand():
+    work = conv(64, 128, 56, 3)
+    macs = 56 * 56 * 9 * 64 * 128
+    assert work.macs.tolist() == [macs]
+    got = _core.predict(work, af.load_profile("quadro-t2000").core)
+    s_k = math.log(9) + 1
+    factor = ((s_k + 0.001 * (3136 - s_k)) / 3136) ** 0.56
+    assert got.time_s[0] == pytest.approx(0.0375e-9 * factor * macs, rel=1e-13)
+    assert got.alpha_flops == pytest.approx(factor * macs, rel=1e-13)
+
+
+def test_floor_and_sharpness_by_hand():
+    parameters = {"seconds_per_mac": 1e-9, "beta": 0, "gamma": 0, "floor_s": 3e-3, "sharpness": 2}
+    work = conv(10, 10, 200, 1)  # 4e6 MACs: 4 ms
+    got = _core.predict(work, profile_of({"conv_1x1": parameters}, interval=(0.5, 3)))
+    assert got.time_s[0] == pytest.approx(5e-3, rel=1e-14)
+    assert got.time_lo_s[0] == pytest.approx(2.5e-3, rel=1e-14)
+    assert got.time_hi_s[0] == pytest.approx(15e-3, rel=1e-14)
+    one = profile_of({"conv_1x1": {**parameters, "sharpness": 1}})
+    assert _core.predict(work, one).time_s[0] == pytest.approx(7e-3, rel=1e-14)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("fp32", 4), ("tf32", 4), ("fp16", 2), ("int8", 1)])
+def test_traffic_by_hand(dtype, size):
+    work = conv(8, 8, 10, 1, op="relu", dtype=dtype)
+    rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9}
+    got = _core.predict(work, profile_of({"elementwise": rates}, dtype=dtype))
+    assert got.time_s[0] == pytest.approx(800 * size * 5e-9, rel=1e-14)
+    assert np.isnan(got.alpha[0])
+
+
+def test_out_of_scope_is_nan_and_unpriced_is_an_error():
+    rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9}
+    profile = profile_of({"pool": rates}, out_of_scope=["elementwise"])
+    got = _core.predict(conv(8, 8, 10, 1, op="relu"), profile)
+    assert np.isnan(got.time_s[0])
+    assert got.unpriced_rows == 1
+    assert got.total_time_s == 0
+    with pytest.raises(ProfileError, match="'conv_1x1' in fp32; it has: pool fp32"):
+        _core.predict(conv(8, 8, 10, 1), profile)
+
+
+def test_errors_add_within_a_kind_and_in_quadrature_between():
+    alpha = {"seconds_per_mac": 1e-9, "beta": 0, "gamma": 0}
+    profile = profile_of({"conv_1x1": alpha, "conv_spatial": alpha}, interval=(0.9, 1.2))
+    columns = {"c_in": [1, 1, 1], "c_out": [1, 1, 1], "h_in": [10] * 3, "w_in": [100] * 3}
+    columns |= {"k_h": [1, 1, 3], "k_w": [1, 1, 1], "pad_h": [0, 0, 1]}
+    work = _core.work_from_specs(["conv2d"] * 3, ["fp32"] * 3, columns)
+    got = _core.predict(work, profile)
+    assert got.total_time_s == pytest.approx(5e-6)
+    assert got.total_time_hi_s == pytest.approx(5e-6 + 0.2 * math.hypot(2e-6, 3e-6))
+    assert got.total_time_lo_s == pytest.approx(5e-6 - 0.1 * math.hypot(2e-6, 3e-6))
+
+
+floors = st.one_of(st.just(0.0), st.floats(1e-9, 1e-1))
+sharpness = st.floats(1, 8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-14, 1e-8), st.floats(0, 1), st.floats(0, 3), floors, sharpness)
+def test_numpy_and_the_core_agree_on_alpha(c, beta, gamma, floor, p):
+    parameters = {
+        "seconds_per_mac": c, "beta": beta, "gamma": gamma, "floor_s": floor, "sharpness": p
+    }  # fmt: skip
+    kinds = ("conv_1x1", "conv_spatial", "linear")
+    work = work_table(shapes(60, ops=("conv2d", "linear")))
+    got = _core.predict(work, profile_of(dict.fromkeys(kinds, parameters)))
+    np.testing.assert_allclose(predict_s(rows_of(work), parameters), got.time_s, rtol=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0, 1e-7), st.floats(0, 1e-7), floors, sharpness, st.integers(0, 9))
+def test_numpy_and_the_core_agree_on_traffic(read, written, floor, p, seed):
+    parameters = {
+        "seconds_per_byte_read": read,
+        "seconds_per_byte_written": written,
+        "floor_s": floor,
+        "sharpness": p,
+    }
+    kinds = ("elementwise", "norm", "pool", "softmax")
+    ops = ("relu", "add", "batch_norm", "max_pool", "softmax")
+    work = work_table(shapes(30, seed, ops=ops))
+    got = _core.predict(work, profile_of(dict.fromkeys(kinds, parameters)))
+    np.testing.assert_allclose(predict_s(rows_of(work), parameters), got.time_s, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "theta", "op"),
+    [
+        (alpha_model, alpha_parameters, [-24.0], "conv2d"),
+        (alpha_model, alpha_parameters, [-24.0, -4.0, -0.3], "conv2d"),
+        (alpha_model, alpha_parameters, [-24.0, -4.0, -0.3, -9.0, -1.0], "conv2d"),
+        (traffic_model, traffic_parameters, [-22.0, -21.0, -11.0, 0.5], "relu"),
+    ],
+)
+def test_what_a_fit_searches_is_what_is_predicted(model, parameters, theta, op):
+    theta = np.array(theta)
+    rows = rows_of(work_table(shapes(40, ops=(op,))))
+    log_time, jacobian = model(theta, rows)
+    named, slopes = parameters(theta)
+    np.testing.assert_allclose(np.exp(log_time), predict_s(rows, named), rtol=1e-12)
+    step = 1e-6
+    for i in range(len(theta)):
+        shift = np.eye(len(theta))[i] * step
+        above, below = model(theta + shift, rows)[0], model(theta - shift, rows)[0]
+        np.testing.assert_allclose(jacobian[:, i], (above - below) / (2 * step), atol=1e-7)
+        moved = list(parameters(theta + shift)[0].values())[i]
+        assert (moved - list(named.values())[i]) / step == pytest.approx(slopes[i], rel=1e-4)
