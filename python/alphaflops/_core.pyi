@@ -217,3 +217,110 @@ def alpha(
 
     Asperti et al., LOD 2021 (arXiv 2107.11949). Arguments broadcast; S below one is taken as one.
     """
+
+def available_isas() -> list[str]:
+    """Instruction sets whose kernels run here, ascending."""
+
+def best_isa() -> str: ...
+def resolve_isa(name: str = "") -> str:
+    """Return `name`, or the best here for an empty one; raises UnsupportedError."""
+
+def clock_resolution_s() -> float: ...
+def clock_cost_s() -> float: ...
+def thread_affinity() -> list[int]:
+    """Processors the calling thread may use; empty where the system does not say."""
+
+def set_thread_affinity(cpus: Sequence[int]) -> None: ...
+def current_cpu() -> int: ...
+def steal_time_s(cpu: int = -1) -> float: ...
+def involuntary_switches() -> int: ...
+def estimate_clock_hz(duration_s: float = 50e-6) -> float: ...
+def system_info() -> dict[str, Any]: ...
+def probe_peak(isa: str = "", duration_s: float = 1.0) -> tuple[float, float]:
+    """(fp32 operations a second, bytes read from memory a second) of one thread."""
+
+class Executor:
+    """A network that the native kernels run, on random weights, as a deployment runtime would.
+
+    Raises UnsupportedError naming the layer for an operator without a native kernel and for
+    dtypes other than fp32. Arrays are flat, images NHWC.
+    """
+
+    def __init__(self, graph: Graph, mode: str = "fused", isa: str = "", seed: int = 0) -> None: ...
+    @property
+    def work(self) -> WorkTable:
+        """Row i is step i."""
+
+    @property
+    def isa(self) -> str: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def run(self) -> None: ...
+    def run_timed(self) -> NDArray[np.float64]:
+        """Run once; seconds of every row."""
+
+    def input(self, index: int = 0) -> NDArray[np.float32]:
+        """A writable view of an input of the graph."""
+
+    def output(self) -> NDArray[np.float32]:
+        """A copy of the last node's tensor."""
+
+    def weights(self, node: int) -> list[float]:
+        """Weights [c_out][c_in / groups][k_h][k_w], or the scale of a norm; empty for none."""
+
+    def shift(self, node: int) -> list[float]:
+        """Bias, or the shift of a norm; empty for none."""
+
+class Sample:
+    """One reading: `iterations` calls timed one by one, and what disturbed them."""
+
+    @property
+    def time_s(self) -> float:
+        """Mean of the calls."""
+
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def wall_s(self) -> float: ...
+    @property
+    def steal_s(self) -> float: ...
+    @property
+    def switches(self) -> int: ...
+    @property
+    def clock_hz(self) -> float: ...
+
+class Workbench:
+    """Memory that benches take turns in."""
+
+    def __init__(self, limit_bytes: int = 1_500_000_000) -> None: ...
+    @property
+    def limit_bytes(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+class Bench:
+    """One row of a network's fused work table, ready to be timed; `cache` is context or hot."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        workbench: Workbench,
+        isa: str = "",
+        cache: str = "context",
+        row: int = 0,
+    ) -> None: ...
+    def warm_up(self) -> float:
+        """Call a few times; return about what one call takes, in seconds."""
+
+    def sample(self, iterations: int) -> Sample: ...
+    @staticmethod
+    def iterations_for(call_s: float) -> int:
+        """So many calls that a sample is long beside the clock's resolution."""
+
+    @property
+    def isa(self) -> str: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+def sample_network(executor: Executor, iterations: int = 1) -> Sample:
+    """Time whole forward passes."""

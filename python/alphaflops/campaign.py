@@ -1,0 +1,269 @@
+"""A measuring campaign: time the operators of a table on this device within a budget.
+
+Rounds go over the shapes in random order, so that a slow phase of the machine falls on all of them
+alike; a shape drops out once its median is settled. docs/measuring.md gives the reasons.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+
+import numpy as np
+import numpy.typing as npt
+
+from alphaflops import _core
+from alphaflops.device import describe_device, pinned
+from alphaflops.errors import Error, ShapeError, TableError, UnsupportedError
+from alphaflops.journal import Journal
+from alphaflops.measured import measured_table, shapes_of
+from alphaflops.readings import MIN_SAMPLES, Reading, Summary, summarise
+from alphaflops.table import Table, work_table
+from alphaflops.table.columns import INTEGERS
+
+__all__ = ["OnPoint", "Progress", "measure"]
+
+#: ``(settled shapes, shapes, seconds so far, seconds left)``, a few times a second.
+Progress = Callable[[int, int, float, float], None]
+#: ``(row of the table, its median so far)``, after every sample of the row from the third on.
+OnPoint = Callable[[int, Summary], None]
+
+_COMMIT_S = 0.25
+_PROGRESS_S = 0.1
+_SHAPE_COLUMNS = ("op", *INTEGERS, "dtype")
+
+
+def measure(
+    table: Table | Mapping[str, npt.ArrayLike],
+    *,
+    backend: str = "native",
+    budget_s: float = 60.0,
+    journal: str | os.PathLike[str] | None = None,
+    isa: str | None = None,
+    cache: str = "context",
+    seed: int = 0,
+    progress: Progress | None = None,
+    on_point: OnPoint | None = None,
+) -> Table:
+    """Time every operator of a table.
+
+    Parameters
+    ----------
+    table
+        Shapes, as ``check_table(table, need_time=False)`` takes them, or a mapping of columns.
+        Columns of an earlier measurement are replaced.
+    backend
+        What runs the operators: ``"native"``, the kernels of this package, one thread.
+    budget_s
+        Seconds that preparing and measuring take together. A shape is left alone earlier once the
+        90 % interval of its median is within 1 %. The sample under way when time is up is finished.
+    journal
+        File for the raw samples. The same call with the same file resumes: settled shapes are not
+        measured again, and the budget is for what remains.
+    isa
+        scalar, avx2 or avx512; the best of this processor by default.
+    cache
+        ``"context"``: as an operator runs inside a network. ``"hot"``: the same buffers every call.
+    seed
+        Of the order of the samples.
+    progress, on_point
+        Called during the campaign.
+
+    Returns
+    -------
+    Table
+        The rows that got a sample: the shapes, ``time_s`` (median, s), ``time_lo_s``, ``time_hi_s``
+        (its distribution-free interval of 90 %), ``samples``, ``steal_s``, ``clock_hz``,
+        ``unstable`` (1 where the interval reaches beyond 5 %, or fewer than five samples count),
+        ``backend``, ``device``, ``isa``, ``cache``. A ``RuntimeWarning`` names rows that the budget
+        did not reach.
+
+    Raises
+    ------
+    TableError
+        The table is malformed, or the budget did not reach any row.
+    UnsupportedError
+        A backend, instruction set or dtype that is not here.
+    Error
+        A row needs more memory than a campaign may take (1.5 GB).
+    IoError, JournalError
+        The journal cannot be used; the message says why.
+    KeyboardInterrupt
+        Again, after the samples are saved, saying how to resume.
+    """
+    if backend != "native":
+        raise UnsupportedError(f"backend {backend!r} is not known; use native")
+    if not (math.isfinite(budget_s) and budget_s > 0):
+        raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
+    shapes = shapes_of(table)
+    device = describe_device(isa)
+    about = {
+        "device": device["name"],
+        "isa": device["isa"],
+        "caches": [device["l1d_bytes"], device["l2_bytes"], device["l3_bytes"]],
+        "kernels": f"alphaflops {device['library']}, {device['compiler']}",
+        "backend": backend,
+        "cache": cache,
+        "shapes": len(shapes),
+    }
+    texts = [json.dumps([row[n].item() for n in _SHAPE_COLUMNS]) for row in shapes]
+    key = hashlib.sha256(json.dumps([about, texts]).encode()).hexdigest()
+    book = nullcontext() if journal is None else Journal(journal, key, about, texts)
+    with book as opened, pinned():
+        run = _Campaign(
+            shapes,
+            isa=device["isa"],
+            cache=cache,
+            journal=opened,
+            progress=progress,
+            on_point=on_point,
+        )
+        try:
+            run.go(budget_s, np.random.default_rng(seed))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(run.interrupted()) from None
+        finally:
+            run.save()
+    if not any(run.readings):
+        raise TableError(
+            f"table: the budget of {budget_s:g} s did not reach any of {len(shapes)} rows; "
+            "give more time"
+        )
+    provenance = {
+        "backend": backend,
+        "device": device["name"],
+        "isa": device["isa"],
+        "cache": cache,
+    }
+    return measured_table(shapes, run.readings, provenance)
+
+
+class _Campaign:
+    """The samples taken so far, and how the next are chosen."""
+
+    def __init__(
+        self,
+        shapes: Table,
+        *,
+        isa: str,
+        cache: str,
+        journal: Journal | None,
+        progress: Progress | None,
+        on_point: OnPoint | None,
+    ) -> None:
+        self._shapes, self._isa, self._cache = shapes, isa, cache
+        self._journal, self._progress, self._on_point = journal, progress, on_point
+        self.readings: list[list[Reading]] = [[] for _ in shapes]
+        if journal is not None:
+            for shape, taken in journal.load().items():
+                self.readings[shape] = taken
+        self._settled = {i for i, taken in enumerate(self.readings) if _is_settled(taken)}
+        self._benches: dict[int, _core.Bench] = {}
+        self._call_s: dict[int, float] = {}
+        self._sample_s: dict[int, float] = {}  # wall time of a sample
+        self._shown_at = self._committed_at = -math.inf
+
+    def go(self, budget_s: float, random: np.random.Generator) -> None:
+        """Take samples until every shape is settled or time is up."""
+        self._start, self._budget_s = time.monotonic(), budget_s
+        self._prepare()
+        while open_shapes := [i for i in self._benches if i not in self._settled]:
+            # Until each has its first samples, no shape gets more of them than another.
+            fewest = min(len(self.readings[i]) for i in open_shapes)
+            if fewest < MIN_SAMPLES:
+                open_shapes = [i for i in open_shapes if len(self.readings[i]) == fewest]
+            taken = 0
+            for i in random.permutation(open_shapes).tolist():
+                if self._sample_s[i] <= self._left_s():
+                    self._sample(i)
+                    taken += 1
+            if taken == 0:
+                break
+        self._show(force=True)
+
+    def _left_s(self) -> float:
+        return self._budget_s - (time.monotonic() - self._start)
+
+    def _prepare(self) -> None:
+        """Build and warm up a bench for every shape that is not settled, while time lasts."""
+        workbench = _core.Workbench()
+        columns = {n: np.ascontiguousarray(self._shapes[n]) for n in _SHAPE_COLUMNS}
+        graphs = _core.graphs_from_specs(
+            columns.pop("op").tolist(), columns.pop("dtype").tolist(), columns
+        )
+        waiting = [i for i in range(len(self._shapes)) if i not in self._settled]
+        # All are built before any is run: a shape that cannot be is an error before time is spent.
+        benches = {}
+        for i in waiting:
+            try:
+                benches[i] = _core.Bench(graphs[i], workbench, self._isa, self._cache)
+            except Error as error:
+                raise type(error)(f"table: row {i + 1}: {error}") from error
+        # From the shortest on, until those at hand need what time is left for their first samples.
+        effort = self._effort()
+        need_s, seconds_an_effort = 0.0, 0.0
+        for i in sorted(waiting, key=lambda i: effort[i]):
+            expected_s = effort[i] * seconds_an_effort
+            if need_s + (1 + MIN_SAMPLES) * expected_s > self._left_s():
+                break
+            call_s = benches[i].warm_up()
+            self._benches[i], self._call_s[i] = benches[i], call_s
+            self._sample_s[i] = _core.Bench.iterations_for(call_s) * call_s
+            seconds_an_effort = call_s / effort[i]
+            need_s += max(0, MIN_SAMPLES - len(self.readings[i])) * self._sample_s[i]
+            self._show()
+
+    def _effort(self) -> npt.NDArray[np.float64]:
+        """Return about how long each shape takes, in a unit that is the same for all."""
+        work = work_table(self._shapes)
+        elements = work.activations_read + work.weights_read + work.elements_written
+        return np.asarray(work.macs + 8.0 * elements, np.float64)
+
+    def _sample(self, i: int) -> None:
+        sample = self._benches[i].sample(_core.Bench.iterations_for(self._call_s[i]))
+        reading = Reading.of(sample, time.time())
+        self.readings[i].append(reading)
+        self._sample_s[i] = sample.wall_s
+        self._call_s[i] = sample.time_s
+        if self._journal is not None:
+            self._journal.add(i, reading)
+            if time.monotonic() - self._committed_at >= _COMMIT_S:
+                self.save()
+        if len(self.readings[i]) >= MIN_SAMPLES:
+            summary = summarise(self.readings[i])
+            if summary.is_settled:
+                self._settled.add(i)
+            if self._on_point is not None:
+                self._on_point(i, summary)
+        self._show()
+
+    def save(self) -> None:
+        """Commit the samples taken since the last time."""
+        if self._journal is not None:
+            self._journal.commit()
+            self._committed_at = time.monotonic()
+
+    def interrupted(self) -> str:
+        """Say what an interrupted campaign has, and how to go on."""
+        kept = sum(len(taken) for taken in self.readings)
+        if self._journal is None:
+            return f"interrupted; {kept} samples are lost, give a journal to keep them"
+        path = self._journal.path
+        return f"interrupted; {kept} samples are in {path}: run the same again to resume"
+
+    def _show(self, force: bool = False) -> None:
+        now = time.monotonic()
+        if self._progress is None or (now - self._shown_at < _PROGRESS_S and not force):
+            return
+        self._shown_at = now
+        done, total = len(self._settled), len(self._shapes)
+        self._progress(done, total, now - self._start, max(0.0, self._left_s()))
+
+
+def _is_settled(readings: list[Reading]) -> bool:
+    return len(readings) >= MIN_SAMPLES and summarise(readings).is_settled

@@ -1,0 +1,71 @@
+"""The measurement table at both ends of a campaign: the shapes it takes, the times it gives."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alphaflops.errors import TableError
+from alphaflops.readings import Reading, summarise
+from alphaflops.table import Table, check_table
+
+__all__ = ["measured_table", "shapes_of"]
+
+#: What a measurement adds to the shapes.
+_QUANTITIES = ("time_s", "time_lo_s", "time_hi_s", "steal_s", "clock_hz")
+_MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device", "isa", "cache"}
+
+
+def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
+    """Return the shapes of a table, checked, without what an earlier measurement said of them."""
+    if isinstance(table, Mapping):
+        columns = {name: np.atleast_1d(np.asarray(values)) for name, values in table.items()}
+        rows = max((len(c) for c in columns.values()), default=0)
+        array = np.empty(rows, [(name, c.dtype) for name, c in columns.items()])
+        for name, values in columns.items():
+            if len(values) not in (1, rows):
+                raise TableError(
+                    f"table: column {name!r} has {len(values)} values; other columns have {rows}"
+                )
+            array[name] = values
+        table = array
+    if isinstance(table, np.ndarray) and table.dtype.names is not None:
+        names = [n for n in table.dtype.names if n not in _MEASURED]
+        stripped = np.empty(table.shape, [(n, table.dtype[n]) for n in names])
+        for name in names:
+            stripped[name] = table[name]
+        table = stripped
+    return check_table(table, need_time=False)
+
+
+def measured_table(
+    shapes: Table, readings: Sequence[Sequence[Reading]], provenance: Mapping[str, str]
+) -> Table:
+    """Reduce readings to the table that `measure` returns; warn of rows without any."""
+    reached = [i for i, taken in enumerate(readings) if taken]
+    left_out = [str(i + 1) for i, taken in enumerate(readings) if not taken]
+    if left_out:
+        warnings.warn(
+            f"the budget did not reach {len(left_out)} of {len(readings)} rows, which are left "
+            f"out: {', '.join(left_out)}; give more time",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    summaries = [summarise(readings[i]) for i in reached]
+    columns: dict[str, npt.NDArray[Any]] = {
+        n: shapes[n][reached] for n in shapes.dtype.names or () if n not in _MEASURED
+    }
+    for name in _QUANTITIES:
+        columns[name] = np.array([getattr(s, name) for s in summaries], np.float64)
+    columns["samples"] = np.array([s.samples for s in summaries], np.int64)
+    columns["unstable"] = np.array([s.is_unstable for s in summaries], np.int64)
+    for name, text in provenance.items():
+        columns[name] = np.full(len(reached), text)
+    result = np.empty(len(reached), [(n, c.dtype) for n, c in columns.items()])
+    for name, values in columns.items():
+        result[name] = values
+    return result

@@ -1,0 +1,125 @@
+"""Readings of one thing, and the median they give with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Reading", "Summary", "interval_ranks", "summarise"]
+
+#: Coverage that the interval of a median has at least, where there are five readings or more.
+LEVEL = 0.90
+#: A median is settled once its interval reaches no further than this share to either side, ...
+SETTLED = 0.01
+#: ... and called unstable, once time is up, where it reaches further than this.
+UNSTABLE = 0.05
+MIN_SAMPLES = 3  # clean readings without which disturbed ones count as well
+SETTLED_SAMPLES = 5  # below, no interval of LEVEL exists
+
+
+class _Sample(Protocol):
+    @property
+    def time_s(self) -> float: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def steal_s(self) -> float: ...
+    @property
+    def switches(self) -> int: ...
+    @property
+    def clock_hz(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One sample: seconds a call, and what disturbed it."""
+
+    time_s: float
+    iterations: int = 1
+    steal_s: float = 0.0
+    switches: int = 0
+    clock_hz: float = math.nan
+    at: float = 0.0  # seconds since the epoch
+
+    @classmethod
+    def of(cls, sample: _Sample, at: float) -> Reading:
+        """Take over what a native sample says."""
+        return cls(
+            sample.time_s, sample.iterations, sample.steal_s, sample.switches, sample.clock_hz, at
+        )
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether neither hypervisor nor scheduler took the processor away meanwhile."""
+        return self.steal_s <= 0 and self.switches == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Median of the clean readings, of all where fewer than three are clean."""
+
+    time_s: float
+    time_lo_s: float
+    time_hi_s: float
+    samples: int  # that count in the median
+    steal_s: float  # of all readings together
+    clock_hz: float
+
+    @property
+    def spread(self) -> float:
+        """How far the interval reaches from the median, as a share of it."""
+        return max(self.time_hi_s - self.time_s, self.time_s - self.time_lo_s) / self.time_s
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether more readings would hardly move the median."""
+        return self.samples >= SETTLED_SAMPLES and self.spread <= SETTLED
+
+    @property
+    def is_unstable(self) -> bool:
+        """Whether the median is not to be trusted to a few per cent."""
+        return self.samples < SETTLED_SAMPLES or self.spread > UNSTABLE
+
+
+@cache
+def interval_ranks(n: int) -> tuple[int, int]:
+    """Ranks (from 0) of the narrowest symmetric order statistics that hold the median at LEVEL.
+
+    The true median lies between the k-th smallest and the k-th largest of n readings with
+    probability 1 - 2 P(Binomial(n, 1/2) < k), whatever the distribution. With fewer readings than
+    any interval needs, the smallest and the largest.
+    """
+    if n > _EXACT:
+        k = int((n - _QUANTILE * math.sqrt(n)) / 2) - 1
+    else:
+        k, below = 0, 1 + n  # 2^n P(Binomial <= k + 1)
+        while 2 * below <= (1 - LEVEL) * 2**n:
+            k += 1
+            below += math.comb(n, k + 1)
+    return k, n - 1 - k
+
+
+_EXACT = 100  # readings beyond which the binomial is as good as normal
+_QUANTILE = 1.6449  # of the normal, two-sided at LEVEL
+
+
+def summarise(readings: Sequence[Reading]) -> Summary:
+    """Reduce readings, at least one, to their median and its interval."""
+    clean = [r for r in readings if r.is_clean]
+    used = clean if len(clean) >= MIN_SAMPLES else list(readings)
+    times: npt.NDArray[np.float64] = np.sort([r.time_s for r in used])
+    low, high = interval_ranks(len(times))
+    return Summary(
+        time_s=float(np.median(times)),
+        time_lo_s=float(times[low]),
+        time_hi_s=float(times[high]),
+        samples=len(used),
+        steal_s=sum(r.steal_s for r in readings),
+        clock_hz=float(np.median([r.clock_hz for r in used])),
+    )

@@ -1,0 +1,104 @@
+"""Operators as rows of a table yet to be measured, and those of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from alphaflops import _core
+from alphaflops._core import Graph
+
+__all__ = ["Shape", "operators_of", "to_table"]
+
+_WINDOWED = {"conv2d", "max_pool", "avg_pool"}
+_OTHERS = {"global_avg_pool", "batch_norm", "add", "mul", "concat", "softmax"}
+_ACTIVATIONS = {"relu", "relu6", "sigmoid", "silu", "hardsigmoid", "hardswish", "gelu", "tanh"}
+_IMAGE_OPS = _WINDOWED | _OTHERS | _ACTIVATIONS
+_DTYPE = np.dtype(
+    [
+        ("op", "U16"),
+        *((name, np.int64) for name in ("batch", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")),
+        *((name, np.int64) for name in ("stride_h", "stride_w", "pad_h", "pad_w")),
+        *((name, np.int64) for name in ("dilation_h", "dilation_w", "groups")),
+        ("dtype", "U4"),
+    ]
+)
+
+
+class Shape(NamedTuple):
+    """An operator on square images with square windows."""
+
+    op: str
+    c_in: int
+    size: int
+    c_out: int
+    kernel: int = 1
+    stride: int = 1
+    pad: int = 0
+    groups: int = 1
+    batch: int = 1
+
+    @property
+    def size_out(self) -> int:
+        """Extent of the output."""
+        return (self.size + 2 * self.pad - self.kernel) // self.stride + 1
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates; 0 for what does not multiply by weights."""
+        if self.op not in {"conv2d", "linear"}:
+            return 0
+        fan_in = self.c_in // self.groups * self.kernel**2
+        return self.batch * self.size_out**2 * fan_in * self.c_out
+
+    @property
+    def elements(self) -> int:
+        """Elements of the larger of input and output."""
+        return self.batch * max(self.c_in * self.size**2, self.c_out * self.size_out**2)
+
+
+def to_table(shapes: Sequence[Shape]) -> npt.NDArray[np.void]:
+    """Put shapes into a measurement table without times, fp32."""
+    rows = np.zeros(len(shapes), _DTYPE)
+    rows["dtype"] = "fp32"
+    rows["dilation_h"] = rows["dilation_w"] = 1
+    for row, shape in zip(rows, shapes, strict=True):
+        for name in ("op", "batch", "groups", "c_in", "c_out"):
+            row[name] = getattr(shape, name)
+        for axis in "hw":
+            row[f"{axis}_in"] = shape.size
+            for column, field in (("k", "kernel"), ("stride", "stride"), ("pad", "pad")):
+                row[f"{column}_{axis}"] = getattr(shape, field)
+    return rows
+
+
+def operators_of(graph: Graph) -> list[Shape]:
+    """Return the operators of a network as a work table shows them; windows are taken as square."""
+    work = _core.lower(graph, "fused")
+    images = 4
+    shapes = []
+    for row, node in enumerate(work.node.tolist()):
+        op = graph.node_op(node)
+        inputs = graph.node_inputs(node)
+        into, out = graph.shape(inputs[0]), graph.shape(node)
+        if op == "linear":
+            rows = math.prod(into[:-1])
+            shapes.append(Shape(op, into[-1], 1, out[-1], batch=rows))
+            continue
+        is_gate = op == "mul" and graph.shape(inputs[1]) != into
+        is_plain_copy = op == "concat" and into == out
+        if op not in _IMAGE_OPS or len(into) != images or is_gate or is_plain_copy:
+            continue
+        windowed = op in _WINDOWED
+        kernel = round(math.sqrt(work.kernel_volume[row])) if windowed else 1
+        stride = round(math.sqrt(work.stride[row])) if windowed else 1
+        pad = max(0, math.ceil(((out[2] - 1) * stride + kernel - into[2]) / 2)) if windowed else 0
+        groups = int(work.groups[row])
+        shapes.append(
+            Shape(op, into[1], into[2], out[1], kernel, stride, pad, groups, batch=into[0])
+        )
+    return shapes

@@ -1,0 +1,138 @@
+"""Whole networks, predicted and run: the check that a profile's sums hold."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alphaflops import _core
+from alphaflops._core import Graph
+from alphaflops.campaign import Progress
+from alphaflops.device import pinned
+from alphaflops.errors import ShapeError
+from alphaflops.readings import MIN_SAMPLES, Reading, summarise
+
+__all__ = ["validate"]
+
+_TURN_S = 0.03
+
+_DTYPE = [
+    ("predicted_s", np.float64),
+    ("measured_s", np.float64),
+    ("measured_lo_s", np.float64),
+    ("measured_hi_s", np.float64),
+    ("error", np.float64),
+    ("samples", np.int64),
+    ("unstable", np.int64),
+    ("unpriced_rows", np.int64),
+]
+
+
+class HasCore(Protocol):
+    """A profile."""
+
+    @property
+    def core(self) -> _core.Profile:
+        """The profile as the compiled core reads it."""
+
+
+def validate(
+    graphs: Sequence[Graph],
+    profile: HasCore,
+    *,
+    isa: str | None = None,
+    repeats: int | None = None,
+    budget_s: float = 20.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.void]:
+    """Run whole networks with the native kernels beside what a profile predicts for them.
+
+    Networks take turns at random, so that a slow phase of the machine falls on all of them alike.
+
+    Parameters
+    ----------
+    graphs
+        Networks in fp32. All are in memory together.
+    repeats
+        Runs of each, however long they take; without it, as many as the budget allows, three at
+        least.
+    budget_s
+        Seconds of running; building the executors comes on top.
+    seed
+        Of the weights and of the order.
+
+    Returns
+    -------
+    ndarray
+        A row a network: ``name``, ``predicted_s``, ``measured_s`` (median of one forward pass),
+        ``measured_lo_s``, ``measured_hi_s`` (its interval of 90 %), ``error`` (predicted /
+        measured - 1), ``samples``, ``unstable``, ``unpriced_rows``.
+
+    Raises
+    ------
+    UnsupportedError
+        A network that the native kernels cannot run; the message names the layer.
+    ProfileError
+        A network that the profile cannot price.
+    """
+    if not graphs:
+        raise ShapeError("no network to validate; give at least one")
+    if repeats is not None and repeats < 1:
+        raise ShapeError(f"repeats is {repeats}; it must be at least 1")
+    # Prices first: what cannot be priced is an error before time is spent.
+    predictions = [_core.predict(_core.lower(g, "fused"), profile.core) for g in graphs]
+    executors = [_core.Executor(g, "fused", isa or "", seed) for g in graphs]
+    readings = _run(executors, repeats, budget_s, np.random.default_rng(seed), progress)
+
+    width = max(len(g.name) for g in graphs)
+    rows = np.empty(len(graphs), [("name", f"U{max(1, width)}"), *_DTYPE])
+    for row, graph, prediction, taken in zip(rows, graphs, predictions, readings, strict=True):
+        measured = summarise(taken)
+        row["name"] = graph.name
+        row["predicted_s"] = prediction.total_time_s
+        row["measured_s"] = measured.time_s
+        row["measured_lo_s"] = measured.time_lo_s
+        row["measured_hi_s"] = measured.time_hi_s
+        row["error"] = prediction.total_time_s / measured.time_s - 1
+        row["samples"] = measured.samples
+        row["unstable"] = measured.is_unstable
+        row["unpriced_rows"] = prediction.unpriced_rows
+    return rows
+
+
+def _passes(executor: _core.Executor) -> int:
+    executor.run()
+    return max(1, math.ceil(_TURN_S / _core.sample_network(executor).time_s))
+
+
+def _run(
+    executors: Sequence[_core.Executor],
+    repeats: int | None,
+    budget_s: float,
+    random: np.random.Generator,
+    progress: Progress | None,
+) -> list[list[Reading]]:
+    """Time every network in rounds of random order."""
+    readings: list[list[Reading]] = [[] for _ in executors]
+    start = time.monotonic()
+    least = repeats or MIN_SAMPLES
+    most = repeats or math.inf
+    with pinned():
+        # A short network runs a few times a turn: its first pass finds another's data in cache.
+        passes = [_passes(executor) for executor in executors]
+        while True:
+            elapsed_s = time.monotonic() - start
+            done = min(len(taken) for taken in readings)
+            if progress is not None:
+                progress(done, repeats or done + 1, elapsed_s, max(0.0, budget_s - elapsed_s))
+            if done >= most or (done >= least and (repeats or elapsed_s >= budget_s)):
+                return readings
+            for i in random.permutation(len(executors)).tolist():
+                sample = _core.sample_network(executors[i], passes[i])
+                readings[i].append(Reading.of(sample, time.time()))

@@ -1,0 +1,105 @@
+"""The design of shapes: covers what networks use, within limits, and is no network."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import alphaflops as af
+from alphaflops import _core
+from alphaflops.errors import ShapeError
+from alphaflops.sampling import MAX_MACS, sample_shapes
+from alphaflops.shapes import operators_of, to_table
+from alphaflops.table import check_table, work_table
+
+KEYS = ["op", "c_in", "h_in", "w_in", "c_out", "k_h", "stride_h", "groups"]
+
+
+def rows(table: np.ndarray) -> set[tuple[object, ...]]:
+    return {tuple(row[k].item() for k in KEYS) for row in table}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_covers_every_kind_within_limits(seed: int) -> None:
+    table = check_table(sample_shapes(300, seed=seed), need_time=False)
+    work = work_table(table)
+    counts = Counter(_core.KINDS[k] for k in work.kind)
+    assert counts["conv_1x1"] >= 60
+    assert counts["conv_spatial"] >= 60
+    assert counts["conv_grouped"] >= 30
+    for kind in ("linear", "elementwise", "norm", "pool", "copy", "softmax"):
+        assert counts[kind] >= 5
+    assert work.macs.max() <= MAX_MACS
+    assert 1e10 < work.macs.sum() < 6e10  # five passes in a minute from 5 GMAC/s on
+    assert table["h_in"].max() <= 320
+    assert set(table["k_h"]) >= {1, 2, 3, 5, 7}
+    convs = table[table["op"] == "conv2d"]
+    assert {1, 2} <= set(convs["stride_h"])
+    assert np.mean(convs["c_in"] % 8 == 0) > 0.7
+    assert np.any(convs["c_in"] % 8 != 0)
+    assert len(rows(table)) > 285
+
+
+def test_small_images_have_more_channels() -> None:
+    table = sample_shapes(2000)
+    convs = table[(table["op"] == "conv2d") & (table["c_in"] > 3)]
+    small, large = convs[convs["h_in"] <= 14], convs[convs["h_in"] >= 56]
+    assert np.median(small["c_in"]) > 3 * np.median(large["c_in"])
+
+
+def test_same_seed_same_shapes() -> None:
+    assert np.array_equal(sample_shapes(50, seed=3), sample_shapes(50, seed=3))
+    assert not np.array_equal(sample_shapes(50, seed=3), sample_shapes(50, seed=4))
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10, 11, 47])
+def test_any_number(n: int) -> None:
+    assert len(sample_shapes(n)) == n
+
+
+def test_no_network_is_in_the_design() -> None:
+    design = rows(sample_shapes(300))
+    for name in af.zoo.names():
+        network = rows(sample_shapes_of(af.zoo.build(name)))
+        assert len(network & design) <= 0.2 * len(network)
+
+
+def sample_shapes_of(graph: af.Graph) -> np.ndarray:
+    return to_table(sorted(set(operators_of(graph))))
+
+
+def test_like_a_network_but_not_its_layers() -> None:
+    graph = af.zoo.build("mobilenet_v2")
+    own = sample_shapes_of(graph)
+    drawn = sample_shapes(200, like=[graph])
+    work_table(drawn)
+    assert not rows(drawn) & rows(own)
+    # The same operators: kinds, kernels, strides, and extents around the network's.
+    assert set(drawn["op"]) == set(own["op"])
+    assert set(zip(drawn["k_h"], drawn["stride_h"], strict=True)) == set(
+        zip(own["k_h"], own["stride_h"], strict=True)
+    )
+    assert np.median(drawn["c_in"]) == pytest.approx(np.median(own["c_in"]), rel=0.5)
+    depthwise = drawn[drawn["groups"] > 1]
+    assert np.array_equal(depthwise["groups"], depthwise["c_in"])
+
+
+@pytest.mark.parametrize("name", af.zoo.names())
+def test_operators_of_a_network_are_counted_as_in_it(name: str) -> None:
+    graph = af.zoo.build(name)
+    work = _core.lower(graph, "fused")
+    counted = work_table(sample_shapes_of(graph))
+    ours = set(zip(counted.kind.tolist(), counted.macs.tolist(), strict=True))
+    theirs = set(zip(work.kind.tolist(), work.macs.tolist(), strict=True))
+    assert ours == theirs
+
+
+def test_errors() -> None:
+    with pytest.raises(ShapeError, match="at least one"):
+        sample_shapes(0)
+    empty = af.Graph()
+    empty.input((1, 3, 8, 8))
+    with pytest.raises(ShapeError, match="no operator"):
+        sample_shapes(5, like=[empty])
