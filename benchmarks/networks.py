@@ -15,9 +15,9 @@ import sys
 import numpy as np
 
 from alphaflops import zoo
-from alphaflops.device import describe_device
+from alphaflops.measuring.device import describe_device
+from alphaflops.measuring.validation import validate
 from alphaflops.scenarios.calibrate import calibrate
-from alphaflops.validation import validate
 
 LIMIT = 0.15
 NEEDED = 4

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import alphaflops as af
-from alphaflops.device import describe_device
+from alphaflops.measuring.device import describe_device
 
 REPOSITORY = Path(__file__).parents[1]
 

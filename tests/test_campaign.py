@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphaflops import _core, campaign
-from alphaflops.campaign import measure
+from alphaflops import _core
 from alphaflops.errors import Error, IoError, ShapeError, TableError, UnsupportedError
-from alphaflops.journal import Journal, JournalError
-from alphaflops.sampling import sample_shapes
+from alphaflops.measuring import campaign
+from alphaflops.measuring.campaign import measure
+from alphaflops.measuring.journal import Journal, JournalError
+from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.table import check_table, read_table, write_table
 
 
@@ -117,7 +118,7 @@ def test_errors() -> None:
 def test_a_finished_campaign_is_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alphaflops.readings.SETTLED", 1.0)
+    monkeypatch.setattr("alphaflops.measuring.readings.SETTLED", 1.0)
     path = tmp_path / "j.sqlite"
     first = measure(shapes([1, 2]), budget_s=5, journal=path)
     size = path.stat().st_size
@@ -205,7 +206,7 @@ def samples_in(path: Path) -> int:
 
 CAMPAIGN = """
     import os, sys
-    from alphaflops import campaign, readings
+    from alphaflops.measuring import campaign, readings
     readings.SETTLED = 1.0  # a shape is settled with its fifth sample
     campaign._COMMIT_S = 0.0
     shapes = {

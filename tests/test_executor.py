@@ -9,9 +9,9 @@ import pytest
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.device import describe_device, pinned, probe
 from alphaflops.errors import ProfileError, ShapeError, UnsupportedError
-from alphaflops.validation import validate
+from alphaflops.measuring.device import describe_device, pinned, probe
+from alphaflops.measuring.validation import validate
 
 
 def small(width: int = 8) -> af.Graph:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from alphaflops.errors import IoError
-from alphaflops.journal import Journal, JournalError
-from alphaflops.readings import Reading
+from alphaflops.measuring.journal import Journal, JournalError
+from alphaflops.measuring.readings import Reading
 
 ABOUT = {"device": "A", "isa": "scalar", "shapes": 2}
 
@@ -128,8 +128,8 @@ def test_a_full_disk_loses_nothing_committed(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from alphaflops.errors import IoError
-        from alphaflops.journal import Journal
-        from alphaflops.readings import Reading
+        from alphaflops.measuring.journal import Journal
+        from alphaflops.measuring.readings import Reading
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
         committed = 0
@@ -159,8 +159,8 @@ def test_a_kill_loses_only_what_was_in_flight(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     script = """
         import sys
-        from alphaflops.journal import Journal
-        from alphaflops.readings import Reading
+        from alphaflops.measuring.journal import Journal
+        from alphaflops.measuring.readings import Reading
 
         with Journal(sys.argv[1], "key", {"device": "A"}) as journal:
             for n in range(1, 1_000_000):

@@ -49,7 +49,8 @@ def test_every_lazy_name_resolves():
 def test_names_survive_importing_their_modules():
     # A submodule's name must not hide a function of the package.
     code = (
-        "import alphaflops.fitting, alphaflops.campaign, alphaflops.report, alphaflops as af;"
+        "import alphaflops.fitting, alphaflops.measuring.campaign, alphaflops.report;"
+        "import alphaflops as af;"
         "print(callable(af.fit), callable(af.measure), callable(af.estimate), callable(af.alpha))"
     )
     assert run_python(code).split() == ["True"] * 4

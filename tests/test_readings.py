@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from alphaflops.readings import Reading, interval_ranks, summarise
+from alphaflops.measuring.readings import Reading, interval_ranks, summarise
 
 
 def readings(times: list[float], **kwargs: float) -> list[Reading]:

@@ -10,8 +10,8 @@ import pytest
 import alphaflops as af
 from alphaflops import _core
 from alphaflops.errors import ShapeError
-from alphaflops.sampling import MAX_MACS, sample_shapes
-from alphaflops.shapes import operators_of, to_table
+from alphaflops.measuring.sampling import MAX_MACS, sample_shapes
+from alphaflops.measuring.shapes import operators_of, to_table
 from alphaflops.table import check_table, work_table
 
 KEYS = ["op", "c_in", "h_in", "w_in", "c_out", "k_h", "stride_h", "groups"]

@@ -17,15 +17,15 @@ from alphaflops.errors import Error
 
 if TYPE_CHECKING:
     from alphaflops import zoo as zoo
-    from alphaflops.campaign import measure as measure
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
+    from alphaflops.measuring.campaign import measure as measure
+    from alphaflops.measuring.sampling import sample_shapes as sample_shapes
     from alphaflops.profiles import Profile as Profile
     from alphaflops.profiles import load_profile as load_profile
     from alphaflops.report import Report as Report
     from alphaflops.report import estimate as estimate
-    from alphaflops.sampling import sample_shapes as sample_shapes
     from alphaflops.table import read_table as read_table
     from alphaflops.table import write_table as write_table
 
@@ -38,9 +38,9 @@ _LAZY = {
     "fit": "fitting",
     "load": "frontends",
     "load_profile": "profiles",
-    "measure": "campaign",
+    "measure": "measuring.campaign",
     "read_table": "table",
-    "sample_shapes": "sampling",
+    "sample_shapes": "measuring.sampling",
     "write_table": "table",
     "zoo": "",
 }

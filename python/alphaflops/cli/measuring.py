@@ -39,8 +39,7 @@ def calibrate(
 ) -> None:
     """Measure this processor, fit the cost model, write its profile.
 
-    Raw samples are kept beside the profile, in OUTPUT.samples.sqlite; after Ctrl-C the same
-    command resumes from them.
+    Raw samples are kept in OUTPUT.samples.sqlite. After Ctrl-C the same command resumes.
     """
     from alphaflops.scenarios.calibrate import calibrate as run  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
@@ -70,24 +69,25 @@ def measure(
     seed: Seed = 0,
 ) -> None:
     """Time the operators of a table; after Ctrl-C the same command resumes."""
-    from alphaflops.campaign import measure as run  # noqa: PLC0415
-    from alphaflops.scenarios.calibrate import journal_beside  # noqa: PLC0415
+    from alphaflops.measuring.campaign import measure as run  # noqa: PLC0415
+    from alphaflops.scenarios.calibrate import journal_for  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
     from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
 
     table = check_table(read_table(shapes), need_time=False)
     console = progress_console()
-    with bar(console, "measuring") as progress:
-        times = run(
-            table,
-            backend=backend,
-            budget_s=budget,
-            journal=journal_beside(output),
-            isa=isa,
-            seed=seed,
-            progress=progress,
-        )
-    write_table(times, output)
+    with journal_for(output) as journal:
+        with bar(console, "measuring") as progress:
+            times = run(
+                table,
+                backend=backend,
+                budget_s=budget,
+                journal=journal,
+                isa=isa,
+                seed=seed,
+                progress=progress,
+            )
+        write_table(times, output)
     console.print(f"wrote {len(times)} rows to {output}")
 
 
@@ -141,10 +141,10 @@ def validate(
     """Run whole networks on this processor beside their predictions."""
     from alphaflops import zoo  # noqa: PLC0415
     from alphaflops.frontends import load  # noqa: PLC0415
+    from alphaflops.measuring.validation import validate as run  # noqa: PLC0415
     from alphaflops.profiles import load_profile  # noqa: PLC0415
     from alphaflops.render import validation_table  # noqa: PLC0415
     from alphaflops.report import estimate  # noqa: PLC0415
-    from alphaflops.validation import validate as run  # noqa: PLC0415
 
     if not device:
         raise typer.BadParameter("name the profile with --device FILE (see: alphaflops calibrate)")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from alphaflops.campaign import measure
-from alphaflops.device import describe_device
 from alphaflops.fitting import Fit, fit
-from alphaflops.sampling import sample_shapes
+from alphaflops.measuring.campaign import measure
+from alphaflops.measuring.device import describe_device
+from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.scenarios.progress import Callback
 
 POINTS = 300
 
 
-def journal_beside(output: Path) -> Path:
-    """Where the raw samples behind `output` are kept."""
-    return output.with_name(output.name + ".samples.sqlite")
+@contextmanager
+def journal_for(output: Path) -> Iterator[Path]:
+    """Give the journal of a campaign whose result goes to `output`.
+
+    It is OUTPUT.partial.sqlite until the block ends well, so that the same command resumes after
+    Ctrl-C or a crash; then it becomes OUTPUT.samples.sqlite, and the next campaign starts anew.
+    """
+    partial = output.with_name(output.name + ".partial.sqlite")
+    yield partial
+    partial.replace(output.with_name(output.name + ".samples.sqlite"))
 
 
 def calibrate(
@@ -34,17 +43,17 @@ def calibrate(
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
-    table = measure(
-        sample_shapes(POINTS, seed=seed),
-        backend=backend,
-        budget_s=budget_s,
-        journal=None if output is None else journal_beside(output),
-        isa=isa,
-        seed=seed,
-        progress=progress,
-    )
-    device = describe_device(isa)
-    result = fit(table, form=form, name=name, device=device, seed=seed)
-    if output is not None:
-        result.profile.save(output)
+    with nullcontext() if output is None else journal_for(output) as journal:
+        table = measure(
+            sample_shapes(POINTS, seed=seed),
+            backend=backend,
+            budget_s=budget_s,
+            journal=journal,
+            isa=isa,
+            seed=seed,
+            progress=progress,
+        )
+        result = fit(table, form=form, name=name, device=describe_device(isa), seed=seed)
+        if output is not None:
+            result.profile.save(output)
     return result

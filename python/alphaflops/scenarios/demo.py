@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 from alphaflops import zoo
-from alphaflops.device import describe_device, probe
+from alphaflops.measuring.device import describe_device, probe
+from alphaflops.measuring.validation import validate
 from alphaflops.profiles import load_profile
 from alphaflops.render import validation_table
 from alphaflops.report import Report, estimate
 from alphaflops.scenarios.calibrate import calibrate
 from alphaflops.scenarios.progress import bar
-from alphaflops.validation import validate
 
 _REFERENCE = "quadro-t2000"
 _VALIDATION_S = 15.0

@@ -13,7 +13,7 @@ import numpy as np
 
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError
-from alphaflops.shapes import Shape, operators_of, to_table
+from alphaflops.measuring.shapes import Shape, operators_of, to_table
 
 if TYPE_CHECKING:
     from alphaflops.table import Table

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaflops.errors import TableError
-from alphaflops.readings import Reading, summarise
+from alphaflops.measuring.readings import Reading, summarise
 from alphaflops.table import Table, check_table
 
 __all__ = ["measured_table", "shapes_of"]

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaflops import _core
-from alphaflops.device import describe_device, pinned
 from alphaflops.errors import Error, ShapeError, TableError, UnsupportedError
-from alphaflops.journal import Journal
-from alphaflops.measured import measured_table, shapes_of
-from alphaflops.readings import MIN_SAMPLES, Reading, Summary, summarise
+from alphaflops.measuring.device import describe_device, pinned
+from alphaflops.measuring.journal import Journal
+from alphaflops.measuring.measured import measured_table, shapes_of
+from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
 from alphaflops.table import Table, work_table
 from alphaflops.table.columns import INTEGERS
 

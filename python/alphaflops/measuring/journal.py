@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from alphaflops.errors import Error, IoError
-from alphaflops.readings import Reading
+from alphaflops.measuring.readings import Reading
 
 __all__ = ["Journal", "JournalError"]
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.campaign import Progress
-from alphaflops.device import pinned
 from alphaflops.errors import ShapeError
-from alphaflops.readings import MIN_SAMPLES, Reading, summarise
+from alphaflops.measuring.campaign import Progress
+from alphaflops.measuring.device import pinned
+from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
 
 __all__ = ["validate"]
 

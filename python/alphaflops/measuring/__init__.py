@@ -1,0 +1,1 @@
+"""Time this processor: shapes (sampling), one by one (campaign), whole networks (validation)."""
