@@ -1,4 +1,5 @@
 // Prices a small network with a profile given on the command line: consumer PROFILE.json
+#include <alphaflops/error.hpp>
 #include <alphaflops/graph.hpp>
 #include <alphaflops/predict.hpp>
 #include <alphaflops/profile.hpp>
