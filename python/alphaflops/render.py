@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,41 +17,68 @@ _GOOD = 0.10  # an error within which a prediction is shown in green
 _FAIR = 0.15
 
 
-def report_table(report: Report, top: int = 15) -> RenderableType:
-    """Render the `top` layers by time, then the totals."""
+class _Column(NamedTuple):
+    """A column of the report; the lower its rank, the narrower a terminal that still shows it."""
+
+    title: str
+    rank: int
+    cell: Callable[[Any], str]
+
+
+_COLUMNS = (
+    _Column("operator", 1, lambda r: str(r["operator"])),
+    _Column("shape", 2, lambda r: str(r["shape"])),
+    _Column("MMACs", 0, lambda r: f"{r['macs'] / 1e6:,.1f}"),
+    _Column("MFLOPs", 5, lambda r: f"{r['flops'] / 1e6:,.1f}"),
+    _Column("params", 4, lambda r: f"{r['params']:,}"),
+    _Column("MB", 3, lambda r: f"{(r['bytes_read'] + r['bytes_written']) / 1e6:,.2f}"),
+    _Column("α", 1, lambda r: _number(r["alpha"], ".3f")),
+    _Column("α-MMACs", 5, lambda r: _number(r["alpha_flops"] / 1e6, ",.2f")),
+    _Column("ms", 0, lambda r: _number(r["time_s"] * 1e3, ",.3f")),
+    _Column("interval", 2, lambda r: _interval_ms(r["time_lo_s"], r["time_hi_s"])),
+    _Column("share", 0, lambda r: _number(r["share"], ".1%")),
+)
+_PADDING = 3  # what a table adds to a cell
+
+
+def report_table(report: Report, top: int = 15, width: int = 160) -> RenderableType:
+    """Render the `top` layers by time, then the totals.
+
+    Columns that `width` characters have no room for are left out, the least telling first.
+    """
     layers = report.layers
     order = np.argsort(-np.nan_to_num(layers["time_s"], nan=-1.0), kind="stable")
-    shown = order[:top] if top > 0 else np.arange(len(layers))
-    has_interval = report.time_interval_s is not None
-    table = Table(title=report.title, title_justify="left", header_style="bold")
+    shown = layers[order[:top]] if top > 0 else layers
+    columns = [c for c in _COLUMNS if c.title != "interval" or report.time_interval_s is not None]
+    cells = {c.title: [c.cell(row) for row in shown] for c in columns}
+    names = [str(name) for name in shown["name"]]
+
+    def needed(rank: int) -> int:
+        kept = [[c.title, *cells[c.title]] for c in columns if c.rank <= rank]
+        return sum(max(map(len, texts)) + _PADDING for texts in [["layer", *names], *kept])
+
+    rank = max((r for r in range(6) if needed(r) < width), default=0)
+    table = Table(header_style="bold")
     table.add_column("layer", overflow="fold")
-    table.add_column("operator", overflow="fold")
-    table.add_column("shape")
-    for name in ("MMACs", "params", "MB", "α", "α-MMACs", "ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if has_interval:
-        table.add_column(f"{report.profile.core.interval_level:.0%} interval", justify="right")
-    table.add_column("share", justify="right", no_wrap=True)
-    for layer in layers[shown]:
-        moved = (layer["bytes_read"] + layer["bytes_written"]) / 1e6
-        row = [
-            str(layer["name"]),
-            str(layer["operator"]),
-            str(layer["shape"]),
-            f"{layer['macs'] / 1e6:,.1f}",
-            f"{layer['params']:,}",
-            f"{moved:,.2f}",
-            _number(layer["alpha"], ".3f"),
-            _number(layer["alpha_flops"] / 1e6, ",.2f"),
-            _number(layer["time_s"] * 1e3, ",.3f"),
-        ]
-        if has_interval:
-            lo, hi = layer["time_lo_s"] * 1e3, layer["time_hi_s"] * 1e3
-            row.append("–" if np.isnan(lo) else f"{lo:,.3f} to {hi:,.3f}")
-        table.add_row(*row, _number(layer["share"], ".1%"))
-    hidden = len(layers) - len(shown)
-    lines = [Text(f"… and {hidden} more launches", style="dim")] if hidden else []
-    return Group(table, *lines, *(Text(line) for line in report.summary))
+    kept = [c for c in columns if c.rank <= rank]
+    for column in kept:
+        text = column.title in {"operator", "shape"}
+        table.add_column(column.title, justify="left" if text else "right", no_wrap=True)
+    for i, name in enumerate(names):
+        table.add_row(name, *(cells[c.title][i] for c in kept))
+    hidden = []
+    if len(shown) < len(layers):
+        hidden.append(f"{len(layers) - len(shown)} more launches (--top 0)")
+    if len(kept) < len(columns):
+        hidden.append("more columns in a wider window or with --format csv")
+    notes = [Text(f"… and {', '.join(hidden)}", style="dim")] if hidden else []
+    return Group(
+        Text(report.title, style="bold"), table, *notes, *(Text(line) for line in report.summary)
+    )
+
+
+def _interval_ms(low_s: float, high_s: float) -> str:
+    return "–" if np.isnan(low_s) else f"{low_s * 1e3:,.3f} to {high_s * 1e3:,.3f}"
 
 
 def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from alphaflops.cli import measuring, pricing
+from alphaflops.cli.options import Interrupted
 from alphaflops.errors import Error
 
 app = typer.Typer(
@@ -32,9 +33,8 @@ def main() -> None:
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt as interrupt:
-        notes = " ".join(getattr(interrupt, "__notes__", []) or map(str, interrupt.args))
-        print(f"\ninterrupted. {notes}".rstrip(), file=sys.stderr)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe left early, as `head` does; nothing is wrong.

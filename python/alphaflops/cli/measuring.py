@@ -10,16 +10,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from alphaflops.cli.options import AsJson, Budget, Output, emit, emit_table, progress_console
+from alphaflops.cli.options import (
+    AsJson,
+    Budget,
+    Output,
+    emit,
+    emit_table,
+    interruptible,
+    progress_console,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(calibrate)
-    app.command()(measure)
-    app.command()(fit)
-    app.command()(validate)
-    app.command()(demo)
+    for command in (calibrate, measure, fit, validate, demo):
+        app.command()(interruptible(command))
 
 
 Isa = Annotated[
@@ -56,7 +61,7 @@ def calibrate(
             form=form,
             progress=progress,
         )
-    console.print(str(result), highlight=False, markup=False)
+    console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}")
 
 
@@ -125,12 +130,12 @@ def fit(
 
 
 def validate(
+    device: Annotated[
+        str, typer.Option("--device", "-d", help="The profile to hold against this processor.")
+    ],
     networks: Annotated[
         list[str] | None, typer.Argument(help="Zoo names or .onnx files; all of the zoo.")
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", "-d", help="The profile to hold against this processor.")
-    ] = "",
     budget: Budget = 20.0,
     isa: Isa = None,
     as_json: AsJson = False,
@@ -146,8 +151,6 @@ def validate(
     from alphaflops.render import validation_table  # noqa: PLC0415
     from alphaflops.report import estimate  # noqa: PLC0415
 
-    if not device:
-        raise typer.BadParameter("name the profile with --device FILE (see: alphaflops calibrate)")
     profile = load_profile(device)
     graphs = [load(name) for name in networks or zoo.names()]
     rows = run(graphs, profile, isa=isa, budget_s=budget)
@@ -171,8 +174,15 @@ def validate(
         sys.exit(1)
 
 
-def demo(budget: Budget = 60.0, isa: Isa = None, seed: Seed = 0) -> None:
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the profile of this processor goes.")
+    ] = Path("this-cpu.json"),
+    budget: Budget = 60.0,
+    isa: Isa = None,
+    seed: Seed = 0,
+) -> None:
     """Calibrate this processor and price five networks, predicted beside measured."""
     from alphaflops.scenarios.demo import demo as run  # noqa: PLC0415
 
-    run(Console(), budget_s=budget, isa=isa, seed=seed)
+    run(Console(), output=output, budget_s=budget, isa=isa, seed=seed)

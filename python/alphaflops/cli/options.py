@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import enum
+import functools
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ParamSpec
 
 import typer
 from rich.console import Console, RenderableType
 
 from alphaflops.files import write_text
+
+P = ParamSpec("P")
 
 Model = Annotated[
     str,
@@ -59,6 +64,23 @@ class Mode(str, enum.Enum):
     eager = "eager"
 
 
+class Interrupted(Exception):  # noqa: N818
+    """Ctrl-C, with what to say about it."""
+
+
+def interruptible(command: Callable[P, None]) -> Callable[P, None]:
+    """Let a command say how to go on after Ctrl-C; typer by itself would only exit."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(str(interrupt) or "interrupted") from None
+
+    return run
+
+
 def progress_console() -> Console:
     """Everything that is not the result goes to stderr."""
     return Console(stderr=True)
@@ -72,12 +94,22 @@ def emit(text: str, output: Path | None) -> None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
-def emit_table(table: RenderableType, output: Path | None, **console: Any) -> None:
+_FILE_WIDTH = 160  # characters, where there is no terminal to ask
+
+
+def table_width(output: Path | None) -> int:
+    """Return how many characters of a table have room side by side."""
+    if output is None and (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        return Console().width
+    return _FILE_WIDTH
+
+
+def emit_table(table: RenderableType, output: Path | None) -> None:
     """Write a rich table to stdout, or as plain text to a file."""
+    console = Console(width=table_width(output), no_color=True if output else None)
     if output is None:
-        Console(**console).print(table)
+        console.print(table)
         return
-    plain = Console(width=160, no_color=True, **console)
-    with plain.capture() as capture:
-        plain.print(table)
+    with console.capture() as capture:
+        console.print(table)
     write_text(output, capture.get())

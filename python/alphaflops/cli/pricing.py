@@ -19,6 +19,7 @@ from alphaflops.cli.options import (
     Output,
     emit,
     emit_table,
+    table_width,
 )
 
 
@@ -50,7 +51,7 @@ def estimate(
     graph = load(model, batch=batch, dtype=dtype)
     report = price(graph, device, mode=mode.value, strict=strict)
     if format is Format.table:
-        emit_table(report_table(report, top), output)
+        emit_table(report_table(report, top, table_width(output)), output)
         return
     text = {
         Format.json: report.to_json,

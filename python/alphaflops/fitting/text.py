@@ -40,7 +40,9 @@ def describe(fit: Fit, rows: dict[str, int]) -> str:
         kinds = [k for k, p in fit.parameters.items() if form_name in p]
         if kinds:
             parts.append(_parameters(fit, kinds, rows))
-    notes = fit.profile.data["assumptions"]
+    if any("~" in part for part in parts):
+        parts.append("~ the standard error exceeds the value: other values would fit as well")
+    notes = fit.profile.assumptions
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
@@ -53,10 +55,19 @@ def _parameters(fit: Fit, kinds: Sequence[str], rows: dict[str, int]) -> str:
         for name in names:
             factor = _COLUMNS[name][1]
             value, error = fit.parameters[kind].get(name), errors[kind].get(name)
-            shown = "-" if value is None else f"{value * factor:.4g}"
-            cells.append(shown if error is None else f"{shown} ± {error * factor:.2g}")
+            cells.append(_with_error(value, error, factor))
         lines.append((kind, str(rows[kind]), *cells))
     return _aligned(lines)
+
+
+def _with_error(value: float | None, error: float | None, factor: float) -> str:
+    if value is None:
+        return "-"
+    if error is None:
+        return f"{value * factor:.4g}"
+    if error > abs(value):  # the rows would be as well described by another value
+        return f"~{value * factor:.3g}"
+    return f"{value * factor:.4g} ± {error * factor:.2g}"
 
 
 def _cells(e: Errors) -> tuple[str, ...]:

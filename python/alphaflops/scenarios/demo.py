@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -19,9 +21,14 @@ _VALIDATION_S = 15.0
 
 
 def demo(
-    console: Console, *, budget_s: float = 60.0, isa: str | None = None, seed: int = 0
+    console: Console,
+    *,
+    output: Path,
+    budget_s: float = 60.0,
+    isa: str | None = None,
+    seed: int = 0,
 ) -> None:
-    """Print each step as it is done."""
+    """Print each step as it is done; the profile goes to `output`, raw samples beside it."""
     device = describe_device(isa)
     console.print(f"[bold]1. This processor[/bold]: {device['name']}, {device['isa']}")
     peaks = probe(isa)
@@ -33,9 +40,14 @@ def demo(
     console.print(f"[bold]2. Calibrate[/bold]: time operators for {budget_s:.0f} s, then fit α")
     with bar(console, "   measuring") as progress:
         result = calibrate(
-            name="this-cpu", budget_s=budget_s, isa=isa, seed=seed, progress=progress
+            name=output.stem,
+            output=output,
+            budget_s=budget_s,
+            isa=isa,
+            seed=seed,
+            progress=progress,
         )
-    console.print(str(result), highlight=False, markup=False)
+    console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print()
 
     console.print("[bold]3. Five networks, batch 1[/bold]: predicted, then run by the same kernels")
@@ -49,6 +61,7 @@ def demo(
     reports = [estimate(graph, load_profile(_REFERENCE)) for graph in graphs]
     console.print(ranking_table(reports))
     console.print(misordered(reports), highlight=False)
+    console.print(f"\nThe profile is kept: alphaflops estimate MODEL --device {output}")
 
 
 def ranking_table(reports: list[Report]) -> Table:
