@@ -27,7 +27,10 @@ def head_of(
     """Return what a profile says of its table, whatever the form."""
     if device is None:
         device = str(table["device"][0])
-    described = {"name": device} if isinstance(device, str) else dict(device)
+    described: dict[str, Any] = {"name": device} if isinstance(device, str) else dict(device)
+    columns = table.dtype.names or ()
+    if "clock_hz" in columns and not np.isnan(table["clock_hz"]).all():
+        described.setdefault("clock_hz", float(np.nanmedian(table["clock_hz"])))
     head: dict[str, Any] = {
         "name": name,
         "dtype": str(table["dtype"][0]),
@@ -37,12 +40,13 @@ def head_of(
             "backend": str(table["backend"][0]) or "unknown",
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "alphaflops_version": _core.__version__,
+            "dtype": str(table["dtype"][0]),
             "points": len(table),
             "cross_validation": validation,
             **(provenance or {}),
         },
     }
-    if "energy_j" in (table.dtype.names or ()) and not np.isnan(table["energy_j"]).all():
+    if "energy_j" in columns and not np.isnan(table["energy_j"]).all():
         known = ~np.isnan(table["energy_j"])
         head["power_w"] = float(table["energy_j"][known].sum() / table["time_s"][known].sum())
     return head

@@ -53,7 +53,9 @@ def calibrate(
             seed=seed,
             progress=progress,
         )
-        result = fit(table, form=form, name=name, device=describe_device(isa), seed=seed)
+        device = describe_device(isa)
+        how = {"compiler": device["compiler"], "isa": device["isa"], "budget_s": budget_s}
+        result = fit(table, form=form, name=name, device=device, provenance=how, seed=seed)
         if output is not None:
             result.profile.save(output)
     return result
