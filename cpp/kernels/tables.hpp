@@ -99,6 +99,37 @@ struct DepthwiseTable {
   Depthwise single;  // one pixel, any kernel; input_pixel is then the distance between taps
 };
 
+// Points of F(4x4, 3x3). Their powers up to the fourth are exact, and the error is a third of what
+// +-1 and +-2 give.
+inline constexpr float kWinogradA = 0.625f;
+inline constexpr float kWinogradB = 1.5f;
+
+// B^T d B of one tile; position (i, j) goes to tiles + (i * (M + 2) + j) * position. Writes whole
+// vectors.
+struct WinogradInput {
+  const float* input;  // where the patch begins, which may be in the padding
+  float* tiles;
+  std::int64_t input_row, input_pixel, position;
+  std::int64_t row_first, row_last, column_first, column_last;  // of the patch, not padding
+  std::int64_t channels;
+};
+
+// clamp(A^T m A + bias) of one tile; reads whole vectors.
+struct WinogradOutput {
+  const float* tiles;
+  const float* bias;
+  float* output;
+  std::int64_t position, output_row, output_pixel;
+  std::int64_t rows, columns;  // of the tile that exist
+  std::int64_t channels;
+  float low, high;
+};
+
+struct WinogradTable {  // [M == 4]
+  void (*input[2])(const WinogradInput*);
+  void (*output[2])(const WinogradOutput*);
+};
+
 struct PoolArgs {
   const float* input;  // first pixel of the window that exists
   float* output;
@@ -133,6 +164,7 @@ struct KernelTable {
   const ConvDirectTable<float, float>* direct;
   const GemmTable<float, float>* gemm;
   const DepthwiseTable* depthwise;
+  const WinogradTable* winograd;
   const StreamTable* stream;
   const ProbeTable* probe;
 };
@@ -140,6 +172,7 @@ struct KernelTable {
 extern const ConvDirectTable<float, float> conv_direct_scalar, conv_direct_avx2, conv_direct_avx512;
 extern const GemmTable<float, float> gemm_scalar, gemm_avx2, gemm_avx512;
 extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_avx2, conv_depthwise_avx512;
+extern const WinogradTable winograd_scalar, winograd_avx2, winograd_avx512;
 extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
 extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;
 

@@ -27,6 +27,10 @@ void run_planned(const ConvPlan& plan, const kernels::KernelTable& kernels,
                  const ConvCall<float, float>& call, const ConvPart& part) {
   switch (plan.algorithm) {
     case ConvAlgorithm::depthwise: run_depthwise(plan, *kernels.depthwise, call, part); break;
+    case ConvAlgorithm::winograd2:
+    case ConvAlgorithm::winograd4:
+      run_winograd(plan, *kernels.winograd, *kernels.gemm, call, part);
+      break;
     case ConvAlgorithm::gemm: run_gemm(plan, *kernels.gemm, call, part); break;
     case ConvAlgorithm::automatic:
     case ConvAlgorithm::direct: run_direct(plan, *kernels.direct, call, part); break;
@@ -38,7 +42,7 @@ void run_planned(const ConvPlan& plan, const kernels::KernelTable& kernels,
 Conv2d::Conv2d(const Conv2dShape& shape, Isa isa, ConvAlgorithm algorithm)
     : kernels_(&kernels::table(isa)) {
   const ConvKernelSizes sizes{kernels_->direct->sizes, kernels_->gemm->sizes,
-                              kernels_->depthwise->lanes, 1};
+                              kernels_->depthwise->lanes, true, 1};
   plan_ = std::make_shared<const ConvPlan>(make_plan(shape, isa, algorithm, sizes));
 }
 
@@ -55,10 +59,11 @@ std::size_t Conv2d::workspace_size(int threads) const {
 }
 
 void Conv2d::pack(const float* weights, float* packed) const {
-  if (plan_->algorithm == ConvAlgorithm::depthwise) {
-    pack_depthwise(*plan_, weights, packed);
-  } else {
-    pack_blocks(*plan_, weights, packed);
+  switch (plan_->algorithm) {
+    case ConvAlgorithm::depthwise: pack_depthwise(*plan_, weights, packed); break;
+    case ConvAlgorithm::winograd2:
+    case ConvAlgorithm::winograd4: pack_winograd(*plan_, weights, packed); break;
+    default: pack_blocks(*plan_, weights, packed);
   }
 }
 

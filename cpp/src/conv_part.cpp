@@ -53,6 +53,12 @@ ConvPart part_of(const ConvPlan& plan, int part, int parts) {
     grain = std::min(plan.unit_grain, units);
     may_split_blocks = plan.patch_pixels == 0;  // each part would gather every patch
   }
+  if (plan.tile != 0) {
+    units = s.batch * plan.tiles_h * plan.tiles_w;
+    // Splitting channels, each part transforms every tile, but reads only its weights.
+    constexpr int64_t kFewTiles = 32;
+    may_split_blocks = units < kFewTiles * parts;
+  }
   // Shares of a pixel's channels would otherwise meet within a cache line, in every pixel.
   constexpr int64_t kLineChannels = 16;
   may_split_blocks = may_split_blocks && plan.group_out % kLineChannels == 0 &&

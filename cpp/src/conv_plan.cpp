@@ -17,6 +17,9 @@ constexpr int64_t kWordBytes = 4;
 constexpr int64_t kDirectPanel = 160 * 1024;
 constexpr int64_t kGemmPanel = 64 * 1024;
 constexpr int64_t kPatchWords = 96 * 1024;
+constexpr int64_t kWinogradWords = 160 * 1024;
+constexpr int64_t kLeastTiles = 2;  // in register tiles: weights are read once for so many
+constexpr int64_t kLineWords = 16;  // of a cache line
 // Rows this many words apart (4 KiB) share their cache sets.
 constexpr int64_t kCollision = 1024;
 constexpr int64_t kCollisionHeight = 7;
@@ -136,6 +139,31 @@ void plan_depthwise(ConvPlan& plan, int lanes) {
   plan.packed_size = checked_mul(taps, plan.group_vectors * plan.lanes, "conv2d weights");
 }
 
+void plan_winograd(ConvPlan& plan, const kernels::TileSizes& sizes) {
+  const Conv2dShape& s = plan.shape;
+  plan_blocks(plan, sizes.lanes, sizes.vectors);
+  plan.tile = plan.algorithm == ConvAlgorithm::winograd2 ? 2 : 4;
+  plan.packed_size =
+      checked_mul(plan.packed_size / plan.taps(), plan.positions(), "conv2d weights");
+  plan.tiles_h = ceil_div(plan.h_out, plan.tile);
+  plan.tiles_w = ceil_div(plan.w_out, plan.tile);
+  plan.tile_words = ceil_div(plan.group_words, kLineWords) * kLineWords;
+  if (plan.tile_words % kCollision == 0) plan.tile_words += kLineWords;
+
+  // All positions of a block of tiles, before and after the product, stay in the cache.
+  const int64_t tiles = s.batch * plan.tiles_h * plan.tiles_w;
+  const int64_t width = ceil_div(plan.vectors * plan.lanes, kLineWords) * kLineWords;
+  const int64_t height = sizes.pixels[plan.vectors];
+  const int64_t room = kWinogradWords / (plan.positions() * (plan.tile_words + width));
+  plan.tile_block = std::min(tiles, std::max(room / height, kLeastTiles) * height);
+  // The positions of a tile are written together: an odd number of lines apart, they share no set.
+  const auto odd_lines = [](int64_t words) { return (words / kLineWords | 1) * kLineWords; };
+  plan.position_in = odd_lines(checked_mul(plan.tile_block, plan.tile_words, "conv2d workspace"));
+  plan.position_out = odd_lines(plan.tile_block * width);
+  plan.workspace_size =
+      checked_mul(plan.positions(), plan.position_in + plan.position_out, "conv2d workspace");
+}
+
 // Every array fits the address space.
 void check_bytes(const ConvPlan& plan) {
   const Conv2dShape& s = plan.shape;
@@ -187,6 +215,17 @@ ConvPlan make_plan(const Conv2dShape& shape, Isa isa, ConvAlgorithm algorithm,
         throw UnsupportedError("conv2d: algorithm depthwise takes fp32 only");
       }
       plan_depthwise(plan, sizes.depthwise_lanes);
+      break;
+    case ConvAlgorithm::winograd2:
+    case ConvAlgorithm::winograd4:
+      if (!sizes.winograd) throw UnsupportedError("conv2d: winograd takes fp32 only");
+      if (s.k_h != 3 || s.k_w != 3 || s.stride_h != 1 || s.stride_w != 1 || s.dilation_h != 1 ||
+          s.dilation_w != 1 || s.groups != 1) {
+        throw UnsupportedError(
+            "conv2d: algorithm " + std::string(to_string(plan.algorithm)) +
+            " takes a 3x3 kernel with stride 1, dilation 1 and one group; use direct");
+      }
+      plan_winograd(plan, sizes.gemm);
       break;
     case ConvAlgorithm::gemm: plan_gemm(plan, sizes.gemm, is_matrix); break;
     case ConvAlgorithm::automatic:

@@ -40,17 +40,24 @@ struct ConvPlan {
   std::int64_t depth = 0;         // input words (direct) or panel rows (gemm) taken at once
   std::int64_t patch_pixels = 0;  // pixels gathered at once, 0 where the input is the matrix
   std::int64_t patch_stride = 0;
-  std::int64_t unit_grain = 1;   // gemm: pixels of a register tile
-  std::vector<ConvSegment> row;  // direct: a row of outputs
+  std::int64_t unit_grain = 1;  // gemm: pixels of a register tile
+  std::int64_t tile = 0;        // winograd: outputs of a tile along each axis
+  std::int64_t tiles_h = 0, tiles_w = 0;
+  std::int64_t tile_block = 0;                     // tiles transformed at once
+  std::int64_t tile_words = 0;                     // from one transformed tile to the next
+  std::int64_t position_in = 0, position_out = 0;  // from one position to the next, in words
+  std::vector<ConvSegment> row;                    // direct: a row of outputs
 
   std::int64_t group_blocks() const { return (group_vectors + vectors - 1) / vectors; }
   std::int64_t taps() const { return shape.k_h * shape.k_w; }
+  std::int64_t positions() const { return (tile + 2) * (tile + 2); }
 };
 
 // What planning has to know of the kernels.
 struct ConvKernelSizes {
   kernels::TileSizes direct, gemm;
   int depthwise_lanes;  // 0 where there is no such kernel
+  bool winograd;
   int per_word;
 };
 

@@ -55,6 +55,8 @@ std::string_view to_string(ConvAlgorithm algorithm) {
     case ConvAlgorithm::direct: return "direct";
     case ConvAlgorithm::gemm: return "gemm";
     case ConvAlgorithm::depthwise: return "depthwise";
+    case ConvAlgorithm::winograd2: return "winograd2";
+    case ConvAlgorithm::winograd4: return "winograd4";
   }
   return "unknown";
 }

@@ -92,7 +92,8 @@ int main() {
   CHECK_RAISES(conv.run_part(2, 2, nullptr, nullptr, nullptr, nullptr, nullptr), ShapeError,
                "part 2 of 2");
   for (const Conv2dShape& s : {check::shape(16, 3, 256, 3, 1, 1), check::shape(48, 1, 512, 1, 1, 0),
-                               check::shape(16, 7, 64, 3, 2, 1), check::shape(8, 9, 33, 1, 1, 0)}) {
+                               check::shape(16, 7, 64, 3, 2, 1), check::shape(16, 7, 128, 3, 1, 1),
+                               check::shape(8, 9, 33, 1, 1, 0)}) {
     check_parts(s, pool, random);
   }
   const int count = check::shape_count(100);

@@ -39,12 +39,20 @@ enum class ConvAlgorithm : std::uint8_t {
   direct,  // register tiles straight on the input
   gemm,    // matrix product; for anything but 1x1 with stride 1, of patches copied to the workspace
   depthwise,  // one input and one output channel a group
+  // Winograd's F(2x2, 3x3) and F(4x4, 3x3), for 3x3 with stride, dilation and groups of 1: fewer
+  // multiplications and a larger error, see Conv2d. Never chosen by `automatic`.
+  winograd2,
+  winograd4,
 };
 
 std::string_view to_string(ConvAlgorithm algorithm);
 
 /// A plan. Immutable once built; `run` is const, thread-safe (with a workspace a thread) and does
 /// not allocate. Pointers need no alignment; input and output must not overlap.
+///
+/// The error ||y - exact|| / ||exact|| stays below 1e-5 for zero-mean inputs and weights and up to
+/// some thousand products a sum; at 4608 it is 1.1e-6 for direct, 0.7e-6 for winograd2 and 1.9e-6
+/// for winograd4.
 class Conv2d {
  public:
   /// Raises ShapeError or OverflowError for a shape that no convolution has, UnsupportedError for
