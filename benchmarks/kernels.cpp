@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "alphaflops/conv.hpp"
+#include "alphaflops/conv_narrow.hpp"
 #include "alphaflops/probe.hpp"
 #include "alphaflops/threads.hpp"
 
@@ -79,24 +80,32 @@ void line(const char* name, const char* what, Speed speed) {
               100.0 * speed.share);
 }
 
-void fp32(const Case& c, Isa isa, ConvAlgorithm algorithm) {
-  const Conv2d conv(c.shape, isa, algorithm);
+template <class Conv, class X, class W, class Y>
+void run(const Case& c, Isa isa, ConvAlgorithm algorithm, double (*peak)(Isa, std::int64_t),
+         const char* dtype) {
+  const Conv conv(c.shape, isa, algorithm);
   const Conv2dShape& s = c.shape;
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
-  std::vector<float> x(size(s.batch * s.h_in * s.w_in * s.c_in), 0.5f);
-  std::vector<float> w(size(s.c_out * (s.c_in / s.groups) * s.k_h * s.k_w), 0.01f);
-  std::vector<float> y(size(s.batch * s.h_out() * s.w_out() * s.c_out));
-  std::vector<float> packed(conv.packed_size()), workspace(conv.workspace_size(2));
+  std::vector<X> x(size(s.batch * s.h_in * s.w_in * s.c_in));
+  std::vector<W> w(size(s.c_out * (s.c_in / s.groups) * s.k_h * s.k_w));
+  std::vector<Y> y(size(s.batch * s.h_out() * s.w_out() * s.c_out));
+  std::vector<W> packed(conv.packed_size());
+  std::vector<X> workspace(conv.workspace_size(2));
   conv.pack(w.data(), packed.data());
-  const double flops = 2.0 * static_cast<double>(s.macs());
-  const std::string name(to_string(algorithm));
-  line(c.name, name.c_str(), measure(flops, peak_fma, isa, [&] {
+  const double operations = 2.0 * static_cast<double>(s.macs());
+  const std::string name = std::string(dtype) + ", " + std::string(to_string(algorithm));
+  line(c.name, name.c_str(), measure(operations, peak, isa, [&] {
          conv.run(x.data(), packed.data(), nullptr, y.data(), workspace.data());
        }));
   ThreadPool pool(2);
-  line(c.name, (name + ", 2 threads").c_str(), measure(flops, peak_fma, isa, [&] {
+  line(c.name, (name + " x2").c_str(), measure(operations, peak, isa, [&] {
          conv.run(pool, x.data(), packed.data(), nullptr, y.data(), workspace.data());
        }));
+}
+
+bool has(Isa isa, DType dtype) {
+  const std::vector<Isa> isas = available_isas(dtype);
+  return std::find(isas.begin(), isas.end(), isa) != isas.end();
 }
 
 }  // namespace
@@ -118,7 +127,15 @@ int main(int argc, char** argv) {
       const bool winograd =
           algorithm == ConvAlgorithm::winograd2 || algorithm == ConvAlgorithm::winograd4;
       if (winograd && (each.shape.k_h != 3 || each.shape.groups != 1)) continue;
-      fp32(each, isa, algorithm);
+      run<Conv2d, float, float, float>(each, isa, algorithm, peak_fma, "fp32");
+      if (winograd) continue;
+      if (has(isa, DType::bf16)) {
+        run<Conv2dBf16, Bf16, Bf16, float>(each, isa, algorithm, peak_bf16, "bf16");
+      }
+      if (has(isa, DType::int8)) {
+        run<Conv2dInt8, std::uint8_t, std::int8_t, std::int32_t>(each, isa, algorithm, peak_int8,
+                                                                 "int8");
+      }
     }
   }
 }

@@ -160,6 +160,14 @@ struct ProbeTable {
   void (*triad)(float* a, const float* b, const float* c, float s, std::int64_t n);
 };
 
+// Of bf16 or int8.
+template <class Word, class Acc>
+struct NarrowTable {
+  ConvDirectTable<Word, Acc> direct;
+  GemmTable<Word, Acc> gemm;
+  double (*peak)(std::int64_t iterations, Acc* sink);  // operations done; sink[0] = 0 on entry
+};
+
 struct KernelTable {
   const ConvDirectTable<float, float>* direct;
   const GemmTable<float, float>* gemm;
@@ -172,6 +180,8 @@ struct KernelTable {
 extern const ConvDirectTable<float, float> conv_direct_scalar, conv_direct_avx2, conv_direct_avx512;
 extern const GemmTable<float, float> gemm_scalar, gemm_avx2, gemm_avx512;
 extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_avx2, conv_depthwise_avx512;
+extern const NarrowTable<Bf16Word, float> conv_bf16_scalar, conv_bf16_avx512;
+extern const NarrowTable<Int8Word, std::int32_t> conv_int8_scalar, conv_int8_avx512;
 extern const WinogradTable winograd_scalar, winograd_avx2, winograd_avx512;
 extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
 extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;

@@ -19,6 +19,7 @@ using std::int64_t;
 
 inline double value(float x) { return static_cast<double>(x); }
 inline double value(Bf16 x) { return static_cast<double>(to_float(x)); }
+inline double value(std::int32_t x) { return static_cast<double>(x); }
 inline double value(std::uint8_t x) { return static_cast<double>(x); }
 inline double value(std::int8_t x) { return static_cast<double>(x); }
 
@@ -69,7 +70,7 @@ std::vector<double> reference(const Conv2dShape& s, const X* x, const W* w, cons
     for (int64_t p = 0; p < h_out; ++p) {
       for (int64_t q = 0; q < w_out; ++q) {
         for (int64_t o = 0; o < s.c_out; ++o) {
-          double sum = bias == nullptr ? 0.0 : static_cast<double>(bias[o]);
+          double sum = bias == nullptr ? 0.0 : value(bias[o]);
           for (int64_t r = 0; r < s.k_h; ++r) {
             const int64_t iy = p * s.stride_h - s.pad_top + r * s.dilation_h;
             if (iy < 0 || iy >= s.h_in) continue;

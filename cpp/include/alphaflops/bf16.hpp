@@ -7,7 +7,7 @@
 namespace alphaflops {
 
 struct Bf16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 };
 
 /// The nearest bf16, of two equally near ones the even; a NaN stays a NaN.
