@@ -7,7 +7,7 @@ namespace alphaflops::kernels {
 namespace {
 
 template <int Pixels, int Vectors>
-void conv_tile(const ConvTileArgs* a) {
+void conv_tile(const ConvTileArgs<Word, Acc>* a) {
   Tile<Pixels, Vectors> tile;
   if (a->accumulate) {
     tile.resume(a->output, a->output_pixel, a->last_lanes);
@@ -24,6 +24,8 @@ void conv_tile(const ConvTileArgs* a) {
   }
   tile.finish(a->output, a->output_pixel, a->last_lanes, a->low, a->high);
 }
+
+using ConvTile = void (*)(const ConvTileArgs<Word, Acc>*);
 
 template <int Pixels, int Vectors>
 constexpr ConvTile tile_or_null() {
@@ -51,11 +53,9 @@ constexpr ConvTile tile_or_null() {
    tile_or_null<13, V>(), \
    tile_or_null<14, V>()}
 
-#define AF_CONV_DIRECT_TABLE                                                   \
-  {                                                                            \
-    kLanes, kPreferred, {0, tallest(1), tallest(2), tallest(3), tallest(4)}, { \
-      {}, AF_TILES(1), AF_TILES(2), AF_TILES(3), AF_TILES(4)                   \
-    }                                                                          \
+#define AF_CONV_DIRECT_TABLE                                                  \
+  {                                                                           \
+    AF_TILE_SIZES, { {}, AF_TILES(1), AF_TILES(2), AF_TILES(3), AF_TILES(4) } \
   }
 
 }  // namespace

@@ -1,9 +1,10 @@
 // Direct convolution, one float at a time.
 // clang-format off: the vector type comes before what is written in it.
 #include "vec_scalar.inl"
+#include "word_fp32.inl"
 #include "conv_direct.inl"
 // clang-format on
 
 namespace alphaflops::kernels {
-const ConvDirectTable conv_direct_scalar = AF_CONV_DIRECT_TABLE;
+const ConvDirectTable<float, float> conv_direct_scalar = AF_CONV_DIRECT_TABLE;
 }  // namespace alphaflops::kernels

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "alphaflops/error.hpp"
 
@@ -15,24 +16,49 @@ namespace alphaflops::kernels {
 namespace {
 
 const KernelTable kTables[] = {
-    {&conv_direct_scalar, &gemm_scalar, &conv_depthwise_scalar, &stream_scalar, &probe_scalar},
+    {&conv_direct_scalar, &gemm_scalar, &conv_depthwise_scalar, &winograd_scalar, &stream_scalar,
+     &probe_scalar},
 #if ALPHAFLOPS_X86
-    {&conv_direct_avx2, &gemm_avx2, &conv_depthwise_avx2, &stream_avx2, &probe_avx2},
-    {&conv_direct_avx512, &gemm_avx512, &conv_depthwise_avx512, &stream_avx512, &probe_avx512},
+    {&conv_direct_avx2, &gemm_avx2, &conv_depthwise_avx2, &winograd_avx2, &stream_avx2,
+     &probe_avx2},
+    {&conv_direct_avx512, &gemm_avx512, &conv_depthwise_avx512, &winograd_avx512, &stream_avx512,
+     &probe_avx512},
 #endif
 };
+
+void check_available(Isa isa, const std::vector<Isa>& available, DType dtype) {
+  if (std::find(available.begin(), available.end(), isa) != available.end()) return;
+  std::string names;
+  for (Isa each : available) names += (names.empty() ? "" : ", ") + std::string(to_string(each));
+  const std::string what = dtype == DType::fp32 ? "" : " for " + std::string(to_string(dtype));
+  throw UnsupportedError("isa " + std::string(to_string(isa)) + what +
+                         " is not on this processor; available: " + names);
+}
 
 }  // namespace
 
 const KernelTable& table(Isa isa) {
   static const std::vector<Isa> available = available_isas();
-  if (std::find(available.begin(), available.end(), isa) == available.end()) {
-    std::string names;
-    for (Isa each : available) names += (names.empty() ? "" : ", ") + std::string(to_string(each));
-    throw UnsupportedError("isa " + std::string(to_string(isa)) +
-                           " is not available here; available: " + names);
-  }
+  check_available(isa, available, DType::fp32);
   return kTables[static_cast<std::size_t>(isa)];
+}
+
+const NarrowTable<Bf16Word, float>& bf16_table(Isa isa) {
+  static const std::vector<Isa> available = available_isas(DType::bf16);
+  check_available(isa, available, DType::bf16);
+#if ALPHAFLOPS_X86
+  if (isa == Isa::avx512) return conv_bf16_avx512;
+#endif
+  return conv_bf16_scalar;
+}
+
+const NarrowTable<Int8Word, std::int32_t>& int8_table(Isa isa) {
+  static const std::vector<Isa> available = available_isas(DType::int8);
+  check_available(isa, available, DType::int8);
+#if ALPHAFLOPS_X86
+  if (isa == Isa::avx512) return conv_int8_avx512;
+#endif
+  return conv_int8_scalar;
 }
 
 }  // namespace alphaflops::kernels

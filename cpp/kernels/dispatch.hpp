@@ -9,4 +9,8 @@ namespace alphaflops::kernels {
 /// Raises UnsupportedError where this machine cannot run `isa`.
 const KernelTable& table(Isa isa);
 
+/// The same of a narrow type, for which an instruction set may be missing or need an extension.
+const NarrowTable<Bf16Word, float>& bf16_table(Isa isa);
+const NarrowTable<Int8Word, std::int32_t>& int8_table(Isa isa);
+
 }  // namespace alphaflops::kernels

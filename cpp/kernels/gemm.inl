@@ -10,30 +10,33 @@ namespace alphaflops::kernels {
 namespace {
 
 // A panel that is read once comes from memory, and the hardware's prefetcher stops at page borders.
-constexpr std::int64_t kAheadFloats = 1024;
+constexpr std::int64_t kAheadWords = 1024;
+
+using Product = GemmArgs<Word, Acc>;
+using Gemm = void (*)(const Product*);
 
 template <int Vectors>
-void gemm_vector(const GemmArgs& g) {
+void gemm_vector(const Product& g) {
   constexpr int kUnroll = 4;
   constexpr int kStep = Vectors * kLanes;
   Vec acc[kUnroll][Vectors];
 #pragma GCC unroll 4
   for (int u = 0; u < kUnroll; ++u) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) acc[u][v] = splat(0.0f);
+    for (int v = 0; v < Vectors; ++v) acc[u][v] = splat(Acc{0});
   }
-  const float* a = g.a;
-  const float* w = g.panel;
+  const Word* a = g.a;
+  const Word* w = g.panel;
   std::int64_t k = 0;
   for (; k + kUnroll <= g.depth; k += kUnroll) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kUnroll * kStep; i += 16) prefetch(w + kAheadFloats + i);
+    for (int i = 0; i < kUnroll * kStep; i += 16) prefetch(w + kAheadWords + i);
 #pragma GCC unroll 4
     for (int u = 0; u < kUnroll; ++u) {
-      const Vec value = broadcast(a + u);
+      const Operand value = broadcast(a + u);
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        acc[u][v] = fma(value, load(w + u * kStep + v * kLanes), acc[u][v]);
+        fma_into(acc[u][v], load_operand(w + u * kStep + v * kLanes), value);
       }
     }
     a += kUnroll;
@@ -55,9 +58,9 @@ void gemm_vector(const GemmArgs& g) {
 }
 
 template <int Pixels, int Vectors>
-void gemm_tiles(const GemmArgs& g, std::int64_t first, std::int64_t count) {
-  const float* a = g.a + first * g.a_pixel;
-  float* y = g.output + first * g.output_pixel;
+void gemm_tiles(const Product& g, std::int64_t first, std::int64_t count) {
+  const Word* a = g.a + first * g.a_pixel;
+  Acc* y = g.output + first * g.output_pixel;
   for (std::int64_t i = 0; i < count; ++i) {
     Tile<Pixels, Vectors> tile;
     if (g.accumulate) {
@@ -72,7 +75,7 @@ void gemm_tiles(const GemmArgs& g, std::int64_t first, std::int64_t count) {
   }
 }
 
-using Tiles = void (*)(const GemmArgs&, std::int64_t first, std::int64_t count);
+using Tiles = void (*)(const Product&, std::int64_t first, std::int64_t count);
 
 template <int Pixels, int Vectors>
 constexpr Tiles tiles_or_null() {
@@ -84,7 +87,7 @@ constexpr Tiles tiles_or_null() {
 }
 
 template <int V>
-void gemm_panel(const GemmArgs* args) {
+void gemm_panel(const Product* args) {
   static constexpr Tiles kTiles[kMaxPixels + 1] = {nullptr,
                                                    tiles_or_null<1, V>(),
                                                    tiles_or_null<2, V>(),
@@ -100,7 +103,7 @@ void gemm_panel(const GemmArgs* args) {
                                                    tiles_or_null<12, V>(),
                                                    tiles_or_null<13, V>(),
                                                    tiles_or_null<14, V>()};
-  const GemmArgs g = *args;
+  const Product g = *args;
   if (g.pixels == 1) {
     gemm_vector<V>(g);
     return;
@@ -126,7 +129,7 @@ constexpr Gemm panel_or_null() {
 
 #define AF_GEMM_TABLE                                                                         \
   {                                                                                           \
-    kLanes, kPreferred, {0, tallest(1), tallest(2), tallest(3), tallest(4)}, {                \
+    AF_TILE_SIZES, {                                                                          \
       nullptr, panel_or_null<1>(), panel_or_null<2>(), panel_or_null<3>(), panel_or_null<4>() \
     }                                                                                         \
   }

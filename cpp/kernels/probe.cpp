@@ -28,6 +28,24 @@ double peak_fma(Isa isa, std::int64_t iterations) {
   return flops;
 }
 
+double peak_bf16(Isa isa, std::int64_t iterations) {
+  at_least(0, iterations, "peak_bf16: iterations");
+  float sink = 0.0f;
+  const double operations = kernels::bf16_table(isa).peak(iterations, &sink);
+  volatile float keep = sink;
+  static_cast<void>(keep);
+  return operations;
+}
+
+double peak_int8(Isa isa, std::int64_t iterations) {
+  at_least(0, iterations, "peak_int8: iterations");
+  std::int32_t sink = 0;
+  const double operations = kernels::int8_table(isa).peak(iterations, &sink);
+  volatile std::int32_t keep = sink;
+  static_cast<void>(keep);
+  return operations;
+}
+
 double stream_sum(Isa isa, const float* x, std::int64_t n) {
   at_least(0, n, "stream_sum: n");
   return kernels::table(isa).probe->sum(x, n);

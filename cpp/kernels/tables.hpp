@@ -13,50 +13,64 @@ inline constexpr int kMaxVectors = 4;   // widest register tile, in vectors of o
 inline constexpr int kMaxPixels = 14;   // tallest register tile, in output pixels
 inline constexpr int kActivations = 9;  // enumerators of Activation
 
+// What a matrix kernel takes of a pixel at once: four bytes, which are one fp32 (then simply a
+// float), two bf16 or four unsigned 8-bit channels. It has the alignment of its smallest content.
+struct Bf16Word {
+  unsigned char bytes[4];
+};
+struct Int8Word {
+  unsigned char bytes[4];
+};
+
+struct TileSizes {
+  int lanes;                    // outputs in a vector
+  int vectors;                  // preferred tile width
+  int pixels[kMaxVectors + 1];  // tallest tile at each width, 0 where there is none
+};
+
 // One register tile of a direct convolution: `pixels` x `vectors` outputs, over rows x columns
-// taps. Strides count floats. output = clamp(start + sum of input * weight, low, high), where start
-// is the output's own content (accumulate) or the bias (zeros where it is null).
+// taps. Input and weight strides count words, output strides outputs. output = clamp(start + sum of
+// input * weight, low, high), where start is the output's own content (accumulate) or the bias
+// (zeros where it is null).
+template <class Word, class Acc>
 struct ConvTileArgs {
-  const float* input;
-  const float* weights;
-  const float* bias;
-  float* output;
-  std::int64_t rows, columns, run;  // taps, and the contiguous input floats of one of them
+  const Word* input;
+  const Word* weights;
+  const Acc* bias;
+  Acc* output;
+  std::int64_t rows, columns, run;  // taps, and the contiguous input words of one of them
   std::int64_t input_row, input_column, input_pixel;
   std::int64_t weight_row, weight_column;
   std::int64_t output_pixel;
   std::int64_t last_lanes;  // lanes of the last vector that exist, 1..lanes
-  float low, high;
+  Acc low, high;
   bool accumulate;
 };
-using ConvTile = void (*)(const ConvTileArgs*);
 
+template <class Word, class Acc>
 struct ConvDirectTable {
-  int lanes;                    // floats in a vector
-  int vectors;                  // preferred tile width
-  int pixels[kMaxVectors + 1];  // tallest tile at each width, 0 where there is none
-  ConvTile tile[kMaxVectors + 1][kMaxPixels + 1];  // [vectors][pixels]
+  TileSizes sizes;
+  void (*tile[kMaxVectors + 1][kMaxPixels + 1])(const ConvTileArgs<Word, Acc>*);
 };
 
 // output[pixel][lane] = clamp(start + sum over k of a[pixel][k] * panel[k][lane]), panel-packed.
+template <class Word, class Acc>
 struct GemmArgs {
-  const float* a;
-  const float* panel;
-  const float* bias;
-  float* output;
+  const Word* a;
+  const Word* panel;
+  const Acc* bias;
+  Acc* output;
   std::int64_t pixels, depth;
   std::int64_t a_pixel, output_pixel;
   std::int64_t last_lanes;
-  float low, high;
+  Acc low, high;
   bool accumulate;
 };
-using Gemm = void (*)(const GemmArgs*);
 
+template <class Word, class Acc>
 struct GemmTable {
-  int lanes;
-  int vectors;
-  int pixels[kMaxVectors + 1];
-  Gemm panel[kMaxVectors + 1];  // [vectors]
+  TileSizes sizes;
+  void (*panel[kMaxVectors + 1])(const GemmArgs<Word, Acc>*);  // [vectors]
 };
 
 // `pixels` outputs of one row of a depthwise convolution, all channels.
@@ -83,6 +97,37 @@ struct DepthwiseTable {
   Depthwise interior[kDepthwiseWidths][kDepthwiseStrides][kDepthwisePixels + 1];
   Depthwise border[kDepthwiseWidths][kDepthwiseStrides][kDepthwisePixels + 1];
   Depthwise single;  // one pixel, any kernel; input_pixel is then the distance between taps
+};
+
+// Points of F(4x4, 3x3). Their powers up to the fourth are exact, and the error is a third of what
+// +-1 and +-2 give.
+inline constexpr float kWinogradA = 0.625f;
+inline constexpr float kWinogradB = 1.5f;
+
+// B^T d B of one tile; position (i, j) goes to tiles + (i * (M + 2) + j) * position. Writes whole
+// vectors.
+struct WinogradInput {
+  const float* input;  // where the patch begins, which may be in the padding
+  float* tiles;
+  std::int64_t input_row, input_pixel, position;
+  std::int64_t row_first, row_last, column_first, column_last;  // of the patch, not padding
+  std::int64_t channels;
+};
+
+// clamp(A^T m A + bias) of one tile; reads whole vectors.
+struct WinogradOutput {
+  const float* tiles;
+  const float* bias;
+  float* output;
+  std::int64_t position, output_row, output_pixel;
+  std::int64_t rows, columns;  // of the tile that exist
+  std::int64_t channels;
+  float low, high;
+};
+
+struct WinogradTable {  // [M == 4]
+  void (*input[2])(const WinogradInput*);
+  void (*output[2])(const WinogradOutput*);
 };
 
 struct PoolArgs {
@@ -115,17 +160,29 @@ struct ProbeTable {
   void (*triad)(float* a, const float* b, const float* c, float s, std::int64_t n);
 };
 
+// Of bf16 or int8.
+template <class Word, class Acc>
+struct NarrowTable {
+  ConvDirectTable<Word, Acc> direct;
+  GemmTable<Word, Acc> gemm;
+  double (*peak)(std::int64_t iterations, Acc* sink);  // operations done; sink[0] = 0 on entry
+};
+
 struct KernelTable {
-  const ConvDirectTable* direct;
-  const GemmTable* gemm;
+  const ConvDirectTable<float, float>* direct;
+  const GemmTable<float, float>* gemm;
   const DepthwiseTable* depthwise;
+  const WinogradTable* winograd;
   const StreamTable* stream;
   const ProbeTable* probe;
 };
 
-extern const ConvDirectTable conv_direct_scalar, conv_direct_avx2, conv_direct_avx512;
-extern const GemmTable gemm_scalar, gemm_avx2, gemm_avx512;
+extern const ConvDirectTable<float, float> conv_direct_scalar, conv_direct_avx2, conv_direct_avx512;
+extern const GemmTable<float, float> gemm_scalar, gemm_avx2, gemm_avx512;
 extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_avx2, conv_depthwise_avx512;
+extern const NarrowTable<Bf16Word, float> conv_bf16_scalar, conv_bf16_avx512;
+extern const NarrowTable<Int8Word, std::int32_t> conv_int8_scalar, conv_int8_avx512;
+extern const WinogradTable winograd_scalar, winograd_avx2, winograd_avx512;
 extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
 extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;
 

@@ -1,7 +1,8 @@
 // The register tile that direct and matrix convolutions share: Pixels x Vectors accumulators.
 //
-// acc[p][v] += x[p][k] * w[k][v], k innermost; needs Pixels * Vectors + Vectors + 1 registers, or
-// one fewer where the multiply-add broadcasts its memory operand.
+// acc[p][v] += x[p][k] * w[k][v], k innermost, where a product of words is the sum of the products
+// of the channels in them. It needs Pixels * Vectors + Vectors + 1 registers, or one fewer where
+// the multiply-add broadcasts its memory operand.
 #pragma once
 
 #include "hide.inl"
@@ -14,14 +15,14 @@ struct Tile {
   Vec acc[Pixels][Vectors];
 
   static constexpr int kNeeded = Pixels * Vectors + Vectors + 2;
-  static constexpr bool kBroadcastInPlace = kRegisters == 32 && kNeeded > kRegisters;
+  static constexpr bool kBroadcastInPlace = kMemoryOperand && kNeeded > kRegisters;
 
-  AF_INLINE void start(const float* bias, std::int64_t last_lanes) {
+  AF_INLINE void start(const Acc* bias, std::int64_t last_lanes) {
     Vec b[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       if (bias == nullptr) {
-        b[v] = splat(0.0f);
+        b[v] = splat(Acc{0});
       } else {
         b[v] = v + 1 < Vectors ? load(bias + v * kLanes) : load_part(bias + v * kLanes, last_lanes);
       }
@@ -33,7 +34,7 @@ struct Tile {
     }
   }
 
-  AF_INLINE void resume(const float* output, std::int64_t pixel, std::int64_t last_lanes) {
+  AF_INLINE void resume(const Acc* output, std::int64_t pixel, std::int64_t last_lanes) {
     hide(output);
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p) {
@@ -44,24 +45,24 @@ struct Tile {
     }
   }
 
-  AF_INLINE void accumulate(const float* x, std::int64_t pixel, const float* w, std::int64_t run) {
+  AF_INLINE void accumulate(const Word* x, std::int64_t pixel, const Word* w, std::int64_t run) {
     constexpr int kHalf = 7;
-    const float* upper = Pixels > kHalf ? x + kHalf * pixel : x;
+    const Word* upper = Pixels > kHalf ? x + kHalf * pixel : x;
     hide(upper);
     for (std::int64_t k = 0; k < run; ++k) {
-      Vec weight[Vectors];
+      Operand weight[Vectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) weight[v] = load(w + v * kLanes);
+      for (int v = 0; v < Vectors; ++v) weight[v] = load_operand(w + v * kLanes);
 #pragma GCC unroll 16
       for (int p = 0; p < Pixels; ++p) {
-        const float* from = p < kHalf ? x + p * pixel : upper + (p - kHalf) * pixel;
+        const Word* from = p < kHalf ? x + p * pixel : upper + (p - kHalf) * pixel;
         if constexpr (kBroadcastInPlace) {
 #pragma GCC unroll 4
           for (int v = 0; v < Vectors; ++v) fma_memory(acc[p][v], weight[v], from);
         } else {
-          const Vec value = broadcast(from);
+          const Operand value = broadcast(from);
 #pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v) acc[p][v] = fma(value, weight[v], acc[p][v]);
+          for (int v = 0; v < Vectors; ++v) fma_into(acc[p][v], weight[v], value);
         }
       }
       x += 1;
@@ -72,8 +73,8 @@ struct Tile {
 
   // Clamping to +-infinity where there is no activation costs two instructions a vector and no
   // branch.
-  AF_INLINE void finish(float* output, std::int64_t pixel, std::int64_t last_lanes, float low,
-                        float high) {
+  AF_INLINE void finish(Acc* output, std::int64_t pixel, std::int64_t last_lanes, Acc low,
+                        Acc high) {
     const Vec lo = splat(low);
     const Vec hi = splat(high);
 #pragma GCC unroll 16
@@ -107,8 +108,13 @@ constexpr int tallest(int vectors) {
   if (vectors > kWidest) return 0;
   if (kLanes == 1) return vectors == 4 ? 3 : vectors == 3 ? 3 : vectors == 2 ? 5 : 8;
   if (kRegisters == 16) return vectors == 1 ? 12 : vectors == 2 ? 6 : 4;
-  return vectors == 4 ? 7 : vectors == 3 ? 9 : 14;
+  return vectors == 4 ? (kMemoryOperand ? 7 : 6) : vectors == 3 ? 9 : 14;
 }
+
+#define AF_TILE_SIZES                                                         \
+  {                                                                           \
+    kLanes, kPreferred, { 0, tallest(1), tallest(2), tallest(3), tallest(4) } \
+  }
 
 }  // namespace
 }  // namespace alphaflops::kernels

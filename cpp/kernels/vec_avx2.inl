@@ -63,9 +63,7 @@ AF_INLINE float max_lanes(Vec a) {
 AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
   acc.v = _mm256_fmadd_ps(w.v, _mm256_broadcast_ss(x), acc.v);
 }
-AF_INLINE void prefetch(const float* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
-}
+AF_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace
 }  // namespace alphaflops::kernels

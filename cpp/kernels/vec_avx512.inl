@@ -71,9 +71,7 @@ AF_INLINE float max_lanes(Vec a) {
 AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
   asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*x));
 }
-AF_INLINE void prefetch(const float* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
-}
+AF_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace
 }  // namespace alphaflops::kernels

@@ -43,8 +43,26 @@ std::vector<Isa> available_isas() {
   return isas;
 }
 
-Isa best_isa() {
-  const std::vector<Isa> isas = available_isas();
+std::vector<Isa> available_isas(DType dtype) {
+  std::vector<Isa> isas = available_isas();
+  if (dtype == DType::fp32) return isas;
+  if (dtype != DType::bf16 && dtype != DType::int8) {
+    throw UnsupportedError("no native kernels for dtype " + std::string(to_string(dtype)) +
+                           "; there are for fp32, bf16 and int8");
+  }
+  bool extended = false;
+#if ALPHAFLOPS_X86
+  extended =
+      isas.back() == Isa::avx512 && (dtype == DType::bf16 ? __builtin_cpu_supports("avx512bf16")
+                                                          : __builtin_cpu_supports("avx512vnni"));
+#endif
+  return extended ? std::vector<Isa>{Isa::scalar, Isa::avx512} : std::vector<Isa>{Isa::scalar};
+}
+
+Isa best_isa() { return best_isa(DType::fp32); }
+
+Isa best_isa(DType dtype) {
+  const std::vector<Isa> isas = available_isas(dtype);
   const char* wanted = std::getenv("ALPHAFLOPS_ISA");
   if (wanted == nullptr || *wanted == '\0') return isas.back();
   std::string names;

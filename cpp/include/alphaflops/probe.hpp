@@ -13,6 +13,11 @@ namespace alphaflops {
 /// fused one) that touches registers only. Returns the flops done, two a multiply-add.
 double peak_fma(Isa isa, std::int64_t iterations);
 
+/// The same for dot products of bf16 pairs into fp32, and of quadruples of unsigned and signed
+/// bytes into int32. Returns the operations done, a multiplication and an addition each counted.
+double peak_bf16(Isa isa, std::int64_t iterations);
+double peak_int8(Isa isa, std::int64_t iterations);
+
 /// Reads n floats; returns their sum.
 double stream_sum(Isa isa, const float* x, std::int64_t n);
 

@@ -1,0 +1,12 @@
+// Direct convolution, matrix product and peak on bf16, scalar baseline.
+// clang-format off: the vector type comes before what is written in it.
+#include "vec_scalar.inl"
+#include "word_bf16_scalar.inl"
+#include "conv_direct.inl"
+#include "gemm.inl"
+#include "peak_dot.inl"
+// clang-format on
+
+namespace alphaflops::kernels {
+const NarrowTable<Bf16Word, float> conv_bf16_scalar = AF_NARROW_TABLE;
+}  // namespace alphaflops::kernels

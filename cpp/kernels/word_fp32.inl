@@ -1,0 +1,16 @@
+// The word of fp32 matrix kernels: one channel, whatever the vector type.
+#pragma once
+
+namespace alphaflops::kernels {
+namespace {
+
+using Word = float;
+using Acc = float;
+using Operand = Vec;
+constexpr bool kMemoryOperand = kRegisters == 32;  // fma_memory broadcasts without a register
+
+AF_INLINE Operand load_operand(const Word* p) { return load(p); }
+AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) { acc = fma(x, w, acc); }
+
+}  // namespace
+}  // namespace alphaflops::kernels

@@ -1,0 +1,125 @@
+// Threads that wait for work: spinning first, then asleep.
+#include "alphaflops/threads.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+#include "alphaflops/error.hpp"
+
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
+namespace alphaflops {
+namespace {
+
+// About 20 microseconds: longer than the gap between two layers, shorter than a time slice.
+constexpr int kSpins = 1000;
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Returns the value once it is another than `old`.
+std::uint32_t await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+  for (int i = 0; i < kSpins; ++i) {
+    const std::uint32_t now = value.load(std::memory_order_acquire);
+    if (now != old) return now;
+    pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+  return value.load(std::memory_order_acquire);
+}
+
+#if defined(__linux__)
+std::vector<int> allowed_processors() {
+  std::vector<int> processors;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (pthread_getaffinity_np(pthread_self(), sizeof set, &set) != 0) return processors;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) processors.push_back(i);
+  }
+  return processors;
+}
+
+bool allow(const std::vector<int>& processors, pthread_t thread) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int processor : processors) CPU_SET(processor, &set);
+  return pthread_setaffinity_np(thread, sizeof set, &set) == 0;
+}
+#else
+std::vector<int> allowed_processors() { return {}; }
+#endif
+
+}  // namespace
+
+int processor_count() {
+  const std::vector<int> allowed = allowed_processors();
+  if (!allowed.empty()) return static_cast<int>(allowed.size());
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+ThreadPool::ThreadPool(int threads, bool pin)
+    : size_(threads), caller_(std::this_thread::get_id()) {
+  if (threads < 1) {
+    throw ShapeError("thread pool: threads is " + std::to_string(threads) +
+                     "; it must be 1 or more");
+  }
+  const std::vector<int> processors = pin ? allowed_processors() : std::vector<int>{};
+  if (!processors.empty()) size_ = std::min(size_, static_cast<int>(processors.size()));
+  threads_.reserve(static_cast<std::size_t>(size_ - 1));
+  for (int i = 1; i < size_; ++i) threads_.emplace_back([this, i] { work(i); });
+#if defined(__linux__)
+  if (!processors.empty()) {
+    pinned_ = allow({processors[0]}, pthread_self());
+    for (std::size_t i = 0; i < threads_.size(); ++i) {
+      pinned_ = allow({processors[i + 1]}, threads_[i].native_handle()) && pinned_;
+    }
+    caller_processors_ = processors;
+  }
+#endif
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
+  for (std::thread& each : threads_) each.join();
+#if defined(__linux__)
+  if (!caller_processors_.empty() && std::this_thread::get_id() == caller_) {
+    allow(caller_processors_, pthread_self());
+  }
+#endif
+}
+
+void ThreadPool::run(void (*task)(void* context, int thread), void* context) {
+  task_ = task;
+  context_ = context;
+  running_.store(static_cast<std::uint32_t>(size_ - 1), std::memory_order_relaxed);
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
+  task(context, 0);
+  for (std::uint32_t left = running_.load(std::memory_order_acquire); left != 0;) {
+    left = await_change(running_, left);
+  }
+}
+
+void ThreadPool::work(int thread) {
+  std::uint32_t round = 0;
+  for (;;) {
+    round = await_change(round_, round);
+    if (stop_) return;
+    task_(context_, thread);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+  }
+}
+
+}  // namespace alphaflops
