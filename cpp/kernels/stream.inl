@@ -44,8 +44,8 @@ AF_INLINE Vec tanh_vec(Vec x) {
 }
 
 // x * Phi(x), with Phi by way of erfc so that the left tail keeps its relative accuracy. There
-// exp(-x^2 / 2) magnifies a rounding of x^2 fiftyfold, so the square is taken in two parts, of which
-// the large one is exact: x^2 = hi^2 + (x - hi)(x + hi), hi a multiple of 1/16.
+// exp(-x^2 / 2) magnifies a rounding of x^2 fiftyfold, so the square is taken in two parts, of
+// which the large one is exact: x^2 = hi^2 + (x - hi)(x + hi), hi a multiple of 1/16.
 AF_INLINE Vec gelu_vec(Vec x) {
   const Vec a = min(splat(64.0f), absolute(x));  // beyond, Phi is 0 or 1
   const Vec hi = mul(round_even(mul(a, splat(16.0f))), splat(0.0625f));
