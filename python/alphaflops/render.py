@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,33 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from alphaflops.export import printed_columns
 from alphaflops.report import Report
 
 _GOOD = 0.10  # an error within which a prediction is shown in green
 _FAIR = 0.15
 
 
-class _Column(NamedTuple):
-    """A column of the report; the lower its rank, the narrower a terminal that still shows it."""
-
-    title: str
-    rank: int
-    cell: Callable[[Any], str]
-
-
-_COLUMNS = (
-    _Column("operator", 1, lambda r: str(r["operator"])),
-    _Column("shape", 2, lambda r: str(r["shape"])),
-    _Column("MMACs", 0, lambda r: f"{r['macs'] / 1e6:,.1f}"),
-    _Column("MFLOPs", 5, lambda r: f"{r['flops'] / 1e6:,.1f}"),
-    _Column("params", 4, lambda r: f"{r['params']:,}"),
-    _Column("MB", 3, lambda r: f"{(r['bytes_read'] + r['bytes_written']) / 1e6:,.2f}"),
-    _Column("α", 1, lambda r: _number(r["alpha"], ".3f")),
-    _Column("α-MMACs", 5, lambda r: _number(r["alpha_flops"] / 1e6, ",.2f")),
-    _Column("ms", 0, lambda r: _number(r["time_s"] * 1e3, ",.3f")),
-    _Column("interval", 2, lambda r: _interval_ms(r["time_lo_s"], r["time_hi_s"])),
-    _Column("share", 0, lambda r: _number(r["share"], ".1%")),
-)
 _PADDING = 3  # what a table adds to a cell
 
 
@@ -49,7 +29,7 @@ def report_table(report: Report, top: int = 15, width: int = 160) -> RenderableT
     layers = report.layers
     order = np.argsort(-np.nan_to_num(layers["time_s"], nan=-1.0), kind="stable")
     shown = layers[order[:top]] if top > 0 else layers
-    columns = [c for c in _COLUMNS if c.title != "interval" or report.time_interval_s is not None]
+    columns = printed_columns(report)
     cells = {c.title: [c.cell(row) for row in shown] for c in columns}
     names = [str(name) for name in shown["name"]]
 
@@ -77,10 +57,6 @@ def report_table(report: Report, top: int = 15, width: int = 160) -> RenderableT
     )
 
 
-def _interval_ms(low_s: float, high_s: float) -> str:
-    return "–" if np.isnan(low_s) else f"{low_s * 1e3:,.3f} to {high_s * 1e3:,.3f}"
-
-
 def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
     """Render predicted beside measured, a row a network."""
     table = Table(title="Whole networks", title_justify="left", header_style="bold")
@@ -98,7 +74,3 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
             Text(f"{error:+.1%}", style=style),
         )
     return table
-
-
-def _number(value: float, form: str) -> str:
-    return "–" if np.isnan(value) else format(value, form)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import html
-import io
 import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphaflops import _core
+from alphaflops import _core, export
 from alphaflops.errors import MissingExtraError, UnsupportedError
 from alphaflops.profiles import Profile, load_profile
 
@@ -167,7 +164,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Totals, head and layers as plain Python values; NaN becomes None."""
         interval = self.time_interval_s
-        layers = [{column: _plain(row[column]) for column in self.COLUMNS} for row in self.layers]
+        layers = [{c: export.plain(row[c]) for c in self.COLUMNS} for row in self.layers]
         return {
             **self.head,
             "macs": self.macs,
@@ -190,36 +187,15 @@ class Report:
 
     def to_csv(self) -> str:
         """Write the layers as CSV, a header line first; SI units, empty where there is no value."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.COLUMNS)
-        for row in self.layers:
-            values = [_plain(row[column]) for column in self.COLUMNS]
-            writer.writerow(["" if value is None else value for value in values])
-        return text.getvalue()
+        return export.to_csv(self)
 
     def to_markdown(self) -> str:
         """Head, totals and layers as a GitHub-flavoured Markdown document."""
-        header, rows = self._printable()
-        lines = [f"**{self.title}**", "", *(f"- {line}" for line in self.summary), ""]
-        lines.append("| " + " | ".join(header) + " |")
-        lines.append("|" + " --- |" * len(header))
-        lines += [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
-        ]
-        return "\n".join(lines) + "\n"
+        return export.to_markdown(self)
 
     def to_html(self) -> str:
         """Head, totals and layers as one HTML fragment."""
-        header, rows = self._printable()
-        out = [f"<h2>{html.escape(self.title)}</h2>", "<ul>"]
-        out += [f"<li>{html.escape(line)}</li>" for line in self.summary]
-        out += ["</ul>", "<table>", "<thead><tr>"]
-        out += [f"<th>{html.escape(cell)}</th>" for cell in header]
-        out += ["</tr></thead>", "<tbody>"]
-        for row in rows:
-            out.append("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>")
-        return "\n".join([*out, "</tbody>", "</table>", ""])
+        return export.to_html(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the layers as a data frame.
@@ -262,38 +238,6 @@ class Report:
         if self.energy_j is not None:
             lines.append(f"energy {self.energy_j * 1e3:,.3f} mJ")
         return lines + self.notes
-
-    def _printable(self) -> tuple[list[str], list[list[str]]]:
-        header = [
-            "layer",
-            "operator",
-            "shape",
-            "MMACs",
-            "MFLOPs",
-            "params",
-            "MB",
-            "α",
-            "ms",
-            "share",
-        ]
-        rows = []
-        for r in self.layers:
-            megabytes = (r["bytes_read"] + r["bytes_written"]) / 1e6
-            rows.append(
-                [
-                    str(r["name"]),
-                    str(r["operator"]),
-                    str(r["shape"]),
-                    f"{r['macs'] / 1e6:,.2f}",
-                    f"{r['flops'] / 1e6:,.2f}",
-                    f"{r['params']:,}",
-                    f"{megabytes:,.2f}",
-                    _or_dash(r["alpha"], ".4f"),
-                    _or_dash(r["time_s"] * 1e3, ",.4f"),
-                    _or_dash(r["share"], ".1%"),
-                ]
-            )
-        return header, rows
 
 
 def estimate(
@@ -343,12 +287,3 @@ def _describe_shape(graph: _core.Graph, node: int) -> str:
     """Input and output sizes without the batch, as 64x56x56 → 128x28x28."""
     ends = [graph.shape(t) for t in (*graph.node_inputs(node)[:1], node)]
     return " → ".join("x".join(map(str, shape[1:])) for shape in ends)
-
-
-def _plain(value: Any) -> Any:
-    plain = value.item()
-    return None if isinstance(plain, float) and np.isnan(plain) else plain
-
-
-def _or_dash(value: float, form: str) -> str:
-    return "–" if np.isnan(value) else format(value, form)

@@ -1,0 +1,97 @@
+"""A report as text: CSV for machines, Markdown and HTML for people."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from alphaflops.report import Report
+
+
+class Column(NamedTuple):
+    """A column of the report; the lower its rank, the narrower a terminal that still shows it."""
+
+    title: str
+    rank: int
+    cell: Callable[[Any], str]
+
+
+PRINTED = (
+    Column("operator", 1, lambda r: str(r["operator"])),
+    Column("shape", 2, lambda r: str(r["shape"])),
+    Column("MMACs", 0, lambda r: f"{r['macs'] / 1e6:,.1f}"),
+    Column("MFLOPs", 5, lambda r: f"{r['flops'] / 1e6:,.1f}"),
+    Column("params", 4, lambda r: f"{r['params']:,}"),
+    Column("MB", 3, lambda r: f"{(r['bytes_read'] + r['bytes_written']) / 1e6:,.2f}"),
+    Column("α", 1, lambda r: _number(r["alpha"], ".3f")),
+    Column("α-MMACs", 5, lambda r: _number(r["alpha_flops"] / 1e6, ",.2f")),
+    Column("ms", 0, lambda r: _number(r["time_s"] * 1e3, ",.3f")),
+    Column("interval", 2, lambda r: _interval_ms(r["time_lo_s"], r["time_hi_s"])),
+    Column("share", 0, lambda r: _number(r["share"], ".1%")),
+)
+
+
+def printed_columns(report: Report) -> list[Column]:
+    """Return the columns that a report has, beside the layer's name."""
+    return [c for c in PRINTED if c.title != "interval" or report.time_interval_s is not None]
+
+
+def to_csv(report: Report) -> str:
+    """Write the layers as CSV, a header line first; SI units, empty where there is no value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(report.COLUMNS)
+    for row in report.layers:
+        values = [plain(row[column]) for column in report.COLUMNS]
+        writer.writerow(["" if value is None else value for value in values])
+    return text.getvalue()
+
+
+def to_markdown(report: Report) -> str:
+    """Write head, totals and layers as a GitHub-flavoured Markdown document."""
+    header, rows = _printed(report)
+    lines = [f"**{report.title}**", "", *(f"- {line}" for line in report.summary), ""]
+    lines.append("| " + " | ".join(header) + " |")
+    lines.append("|" + " --- |" * len(header))
+    for row in rows:
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def to_html(report: Report) -> str:
+    """Write head, totals and layers as one HTML fragment."""
+    header, rows = _printed(report)
+    out = [f"<h2>{html.escape(report.title)}</h2>", "<ul>"]
+    out += [f"<li>{html.escape(line)}</li>" for line in report.summary]
+    out += ["</ul>", "<table>", "<thead><tr>"]
+    out += [f"<th>{html.escape(cell)}</th>" for cell in header]
+    out += ["</tr></thead>", "<tbody>"]
+    for row in rows:
+        out.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
+    return "\n".join([*out, "</tbody>", "</table>", ""])
+
+
+def plain(value: Any) -> Any:
+    """Return a NumPy scalar as a Python value, NaN as None."""
+    python = value.item()
+    return None if isinstance(python, float) and np.isnan(python) else python
+
+
+def _printed(report: Report) -> tuple[list[str], list[list[str]]]:
+    columns = printed_columns(report)
+    rows = [[str(row["name"]), *(c.cell(row) for c in columns)] for row in report.layers]
+    return ["layer", *(c.title for c in columns)], rows
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)
+
+
+def _interval_ms(low_s: float, high_s: float) -> str:
+    return "–" if np.isnan(low_s) else f"{low_s * 1e3:,.3f} to {high_s * 1e3:,.3f}"
