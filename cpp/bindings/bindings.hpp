@@ -21,6 +21,7 @@ void bind_predict(py::module_& m);
 void bind_system(py::module_& m);
 void bind_executor(py::module_& m);
 void bind_measure(py::module_& m);
+void bind_bench(py::module_& m);
 
 /// The instruction set of that name; the best one here for an empty name.
 Isa isa_of(const std::string& name);

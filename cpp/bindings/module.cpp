@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_system(m);
   bind_executor(m);
   bind_measure(m);
+  bind_bench(m);
 }

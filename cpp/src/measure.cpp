@@ -12,6 +12,7 @@
 #include "alphaflops/system.hpp"
 #include "memory.hpp"
 #include "step.hpp"
+#include "watch.hpp"
 
 namespace alphaflops {
 namespace {
@@ -34,34 +35,6 @@ std::int64_t rotation_floats() {
 constexpr std::int64_t activation_slots = 2;
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
-
-/// What happens to the thread between its construction and `finish`.
-class Watch {
- public:
-  Watch() : cpu_(current_cpu()), steal_s_(steal_time_s(cpu_)), switches_(involuntary_switches()) {}
-
-  Sample finish(double total_s, std::int64_t iterations) const {
-    Sample sample;
-    sample.time_s = total_s / static_cast<double>(iterations);
-    sample.iterations = iterations;
-    sample.switches = involuntary_switches() - switches_;
-    sample.wall_s = seconds(Clock::now() - start_);
-    sample.steal_s = steal_time_s(cpu_) - steal_s_;
-    sample.clock_hz = estimate_clock_hz();
-    return sample;
-  }
-
- private:
-  int cpu_;
-  double steal_s_;
-  std::int64_t switches_;
-  Clock::time_point start_ = Clock::now();
-};
-
-void require_iterations(std::int64_t iterations) {
-  if (iterations >= 1) return;
-  throw ShapeError("a sample of " + std::to_string(iterations) + " iterations; take at least 1");
-}
 
 /// Leaves a buffer as a layer that has just written it does: every line changed, the last in cache.
 void touch(float* buffer, std::int64_t floats) {

@@ -1,32 +1,12 @@
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 
 #include "alphaflops/probe.hpp"
 #include "alphaflops/system.hpp"
 #include "memory.hpp"
+#include "rate.hpp"
 
 namespace alphaflops {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-/// The highest rate that `work`, which returns what it has done, reaches within the time.
-template <typename Work>
-double best_rate(double duration_s, const Work& work) {
-  double best = 0.0;
-  const Clock::time_point start = Clock::now();
-  Clock::time_point now = start;
-  while (std::chrono::duration<double>(now - start).count() < duration_s) {
-    const Clock::time_point before = Clock::now();
-    const double done = work();
-    now = Clock::now();
-    best = std::max(best, done / std::chrono::duration<double>(now - before).count());
-  }
-  return best;
-}
-
-}  // namespace
 
 Peak probe_peak(Isa isa, double duration_s) {
   constexpr std::int64_t iterations = 20'000;

@@ -324,3 +324,62 @@ class Bench:
 
 def sample_network(executor: Executor, iterations: int = 1) -> Sample:
     """Time whole forward passes."""
+
+def available_isas_for(dtype: str) -> list[str]:
+    """Instruction sets with convolution kernels for a dtype here, ascending."""
+
+def processor_count() -> int:
+    """Processors this process may use."""
+
+def available_memory_bytes() -> int: ...
+def conv_layers(graph: Graph) -> list[tuple[str, str, dict[str, int]]]:
+    """(name, op, shape) of every convolution and linear layer, in node order."""
+
+def conv_macs(shape: Mapping[str, int]) -> tuple[int, int]:
+    """Multiply-accumulates: nominal, and without those of padding zeros."""
+
+def probe_rate(
+    dtype: str = "fp32", isa: str = "", threads: int = 1, duration_s: float = 0.1
+) -> float:
+    """Operations a second from registers, a multiply-add being two."""
+
+def probe_bandwidth(
+    access: str, bytes: int, isa: str = "", threads: int = 1, duration_s: float = 0.1
+) -> float:
+    """Bytes a second of passes (read, write or triad) over so much memory."""
+
+def probe_call_s(isa: str = "", threads: int = 1) -> float:
+    """Seconds of a 1x1 convolution of one pixel."""
+
+class ConvWorkbench:
+    """Memory, random numbers and threads that convolution benches take turns in."""
+
+    def __init__(self, threads: int = 1, seed: int = 0, limit_bytes: int = 0) -> None: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def limit_bytes(self) -> int: ...
+
+class ConvBench:
+    """One convolution ready to be timed by itself."""
+
+    def __init__(
+        self,
+        shape: Mapping[str, int],
+        workbench: ConvWorkbench,
+        dtype: str = "fp32",
+        isa: str = "",
+        algorithm: str = "auto",
+    ) -> None: ...
+    def warm_up(self) -> float:
+        """Call a few times; return about what one call takes, in seconds."""
+
+    def sample(self, iterations: int, cold: bool = False, delay: float = 0.0) -> Sample: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    @property
+    def compulsory_bytes(self) -> int: ...
+    @property
+    def checksum(self) -> float: ...

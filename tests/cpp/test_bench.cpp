@@ -1,0 +1,152 @@
+// The microbenchmark: no allocation between clock readings, delay, counts, memory, refusals.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "alphaflops/conv_bench.hpp"
+#include "alphaflops/error.hpp"
+#include "alphaflops/roof.hpp"
+#include "alphaflops/threads.hpp"
+#include "check.hpp"
+
+namespace {
+std::atomic<long> news{0};
+
+void* counted(std::size_t n) {
+  ++news;
+  if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t n) { return counted(n); }
+void* operator new[](std::size_t n) { return counted(n); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+namespace {
+
+using namespace alphaflops;
+
+Conv2dShape shape(std::int64_t size, std::int64_t channels, std::int64_t kernel) {
+  Conv2dShape s;
+  s.h_in = s.w_in = size;
+  s.c_in = s.c_out = channels;
+  s.k_h = s.k_w = kernel;
+  s.pad_top = s.pad_bottom = s.pad_left = s.pad_right = kernel / 2;
+  return s;
+}
+
+long news_of(ConvBench& bench, std::int64_t iterations, bool cold, double delay) {
+  const long before = news;
+  bench.sample(iterations, cold, delay);
+  return news - before;
+}
+
+// Reading /proc/stat around a sample allocates, always the same; calls must add nothing to it.
+void test_calls_do_not_allocate() {
+  const int most = std::min(2, processor_count());
+  for (int threads = 1; threads <= most; ++threads) {
+    const auto workbench = std::make_shared<ConvWorkbench>(threads);
+    for (const DType dtype : {DType::fp32, DType::bf16, DType::int8}) {
+      for (const ConvAlgorithm algorithm :
+           {ConvAlgorithm::automatic, ConvAlgorithm::gemm, ConvAlgorithm::winograd4}) {
+        if (algorithm == ConvAlgorithm::winograd4 && dtype != DType::fp32) continue;
+        ConvBench bench(shape(14, 24, 3), workbench, dtype, best_isa(dtype), algorithm);
+        bench.warm_up();
+        for (const bool cold : {false, true}) {
+          const long few = news_of(bench, 1, cold, 0.0);
+          CHECK(news_of(bench, 60, cold, 0.0) == few);
+          CHECK(news_of(bench, 60, cold, 0.05) == few);
+        }
+        CHECK(bench.checksum() != 0.0);
+        CHECK(bench.checksum() == bench.checksum());
+      }
+    }
+  }
+}
+
+double fastest(ConvBench& bench, bool cold, double delay) {
+  double best = 1e9;
+  for (int i = 0; i < 30; ++i) best = std::min(best, bench.sample(10, cold, delay).time_s);
+  return best;
+}
+
+void test_cold_and_delay_take_longer() {
+  Conv2dShape moving = shape(28, 192, 3);  // depthwise: much to move, little to do
+  moving.groups = 192;
+  ConvBench bench(moving, std::make_shared<ConvWorkbench>());
+  CHECK(bench.warm_up() > 0.0);
+  const double hot = fastest(bench, false, 0.0);
+  CHECK(fastest(bench, true, 0.0) > 1.2 * hot);
+  const double ratio = fastest(bench, false, 0.5) / hot;
+  CHECK_MESSAGE(ratio > 1.4 && ratio < 1.7, "delayed by half: " + std::to_string(ratio));
+  CHECK_RAISES(bench.sample(0), ShapeError, "at least 1");
+  CHECK_RAISES(bench.sample(1, false, -0.1), ShapeError, "delay");
+}
+
+void test_macs_without_padding() {
+  // 3x3, pad 1: each axis has 14 * 3 pairs less the two that fall outside.
+  const Conv2dShape s = shape(14, 8, 3);
+  CHECK(macs_without_padding(s) == (14 * 3 - 2) * (14 * 3 - 2) * 8 * 8);
+  CHECK(macs_without_padding(shape(14, 8, 1)) == shape(14, 8, 1).macs());
+  for (std::int64_t stride = 1; stride <= 3; ++stride) {
+    for (std::int64_t dilation = 1; dilation <= 3; ++dilation) {
+      Conv2dShape d = shape(11, 4, 3);
+      d.stride_h = d.stride_w = stride;
+      d.dilation_h = d.dilation_w = dilation;
+      d.pad_top = 2;
+      d.pad_right = 0;
+      std::int64_t counted_macs = 0;
+      for (std::int64_t p = 0; p < d.h_out(); ++p)
+        for (std::int64_t q = 0; q < d.w_out(); ++q)
+          for (std::int64_t r = 0; r < 3; ++r)
+            for (std::int64_t c = 0; c < 3; ++c) {
+              const std::int64_t y = p * stride + r * dilation - d.pad_top;
+              const std::int64_t x = q * stride + c * dilation - d.pad_left;
+              if (y >= 0 && y < 11 && x >= 0 && x < 11) counted_macs += 4 * 4;
+            }
+      CHECK(macs_without_padding(d) == counted_macs);
+    }
+  }
+}
+
+void test_refusals() {
+  const auto workbench = std::make_shared<ConvWorkbench>(1, 0, 1 << 20);
+  CHECK_RAISES(ConvBench(shape(224, 512, 3), workbench), Error, "needs 2");
+  CHECK_RAISES(ConvBench(shape(14, 8, 5), std::make_shared<ConvWorkbench>(), DType::fp32,
+                         best_isa(), ConvAlgorithm::winograd2),
+               UnsupportedError, "3x3");
+  CHECK_RAISES(ConvBench(shape(14, 8, 1), workbench, DType::fp16), UnsupportedError, "fp16");
+  CHECK_RAISES(ConvWorkbench(processor_count() + 1), UnsupportedError, "processors");
+  CHECK_RAISES(ConvWorkbench(0), ShapeError, "threads is 0");
+  CHECK(available_memory_bytes() > (1 << 20));
+}
+
+void test_probes() {
+  CHECK(probe_rate(DType::fp32, Isa::scalar, 1, 0.01) > 1e8);
+  for (const Access access : {Access::read, Access::write, Access::triad}) {
+    CHECK(parse_access(to_string(access)) == access);
+    CHECK(probe_bandwidth(access, Isa::scalar, 16 << 10, 1, 0.005) > 1e8);
+  }
+  CHECK(probe_call_s(best_isa()) > 0.0);
+  CHECK_RAISES(probe_bandwidth(Access::read, Isa::scalar, 8, 1, 0.01), ShapeError, "line");
+  CHECK_RAISES(probe_rate(DType::tf32, Isa::scalar), UnsupportedError, "tf32");
+}
+
+}  // namespace
+
+int main() {
+  test_calls_do_not_allocate();
+  test_cold_and_delay_take_longer();
+  test_macs_without_padding();
+  test_refusals();
+  test_probes();
+  return check::finish();
+}
