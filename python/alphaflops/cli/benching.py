@@ -1,0 +1,152 @@
+"""Commands of the microbenchmark: probe, bench, bench compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from alphaflops.cli.options import (
+    AsJson,
+    Budget,
+    emit,
+    emit_table,
+    interruptible,
+    progress_console,
+)
+
+
+class _RunByDefault(TyperGroup):
+    """`bench TARGET` is `bench run TARGET`."""
+
+    def parse_args(self, ctx: object, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(interruptible(probe))
+    group = typer.Typer(cls=_RunByDefault, help="Time convolutions by themselves, and compare.")
+    group.command()(interruptible(run))
+    group.command()(compare)
+    app.add_typer(group, name="bench")
+
+
+Isa = Annotated[
+    str | None,
+    typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
+]
+Threads = Annotated[int, typer.Option(help="Threads together, each on its own processor.")]
+
+
+def probe(
+    isa: Isa = None,
+    threads: Threads = 1,
+    budget: Budget = 2.5,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what this machine can do at most: arithmetic, each cache, memory, a call."""
+    from alphaflops.measuring.probe import probe_machine  # noqa: PLC0415
+    from alphaflops.render_bench import probe_table  # noqa: PLC0415
+
+    result = probe_machine(isa, threads, budget)
+    if as_json:
+        emit(json.dumps(result, indent=2), None)
+    else:
+        emit_table(probe_table(result), None)
+
+
+def run(
+    target: Annotated[
+        str, typer.Argument(help="A table of shapes (.csv), a zoo name or an .onnx file.")
+    ] = "resnet18",
+    algorithm: Annotated[
+        str, typer.Option(help="auto, direct, gemm, depthwise, winograd2 or winograd4.")
+    ] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="fp32, bf16 or int8; that of the shapes where left out.")
+    ] = None,
+    threads: Threads = 1,
+    isa: Isa = None,
+    budget: Budget = 20.0,
+    processes: Annotated[
+        int, typer.Option(help="Processes that share the budget, each with other memory.")
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="Of inputs and order; random where left out.")
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print or write a CSV table.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Save the result with all samples (CSV with --csv)."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the roofline (.png, .svg, .pdf).")] = None,
+    delay: Annotated[float, typer.Option(hidden=True)] = 0.0,
+) -> None:
+    """Time convolutions, hot and cold, beside what the machine can do.
+
+    The same as `alphaflops bench TARGET`.
+    """
+    from alphaflops.measuring.bench import bench, to_csv  # noqa: PLC0415
+    from alphaflops.measuring.cases import cases_of  # noqa: PLC0415
+    from alphaflops.render_bench import bench_table  # noqa: PLC0415
+    from alphaflops.roofline import draw_roofline, require_matplotlib  # noqa: PLC0415
+    from alphaflops.scenarios.progress import bar  # noqa: PLC0415
+
+    if plot is not None:
+        require_matplotlib()
+    cases = cases_of(target, dtype)
+    console = progress_console()
+    with warnings.catch_warnings(record=True) as caught, bar(console, "benching") as progress:
+        warnings.simplefilter("always", RuntimeWarning)
+        result = bench(
+            cases,
+            algorithm=algorithm,
+            isa=isa,
+            threads=threads,
+            budget_s=budget,
+            processes=processes,
+            seed=seed,
+            delay=delay,
+            tick=progress,
+        )
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    if plot is not None:
+        draw_roofline(result, plot)
+    text = to_csv(result) if as_csv else json.dumps(result, allow_nan=False)
+    if output is not None:
+        emit(text, output)
+        console.print(f"wrote {output}")
+    if as_json or (as_csv and output is None):
+        emit(text, None)
+    elif not as_csv:
+        emit_table(bench_table(result), None)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="A saved bench: before.")],
+    b: Annotated[Path, typer.Argument(help="A saved bench: after.")],
+    effect: Annotated[
+        float, typer.Option(help="The smallest change that is called one, as a share.")
+    ] = 0.025,
+    as_json: AsJson = False,
+) -> None:
+    """Say of each shape whether it became faster or slower from one bench to another."""
+    from alphaflops.measuring.bench import load_bench  # noqa: PLC0415
+    from alphaflops.measuring.compare import compare_benches  # noqa: PLC0415
+    from alphaflops.render_bench import comparison_table  # noqa: PLC0415
+
+    result = compare_benches(load_bench(a), load_bench(b), least_effect=effect)
+    if as_json:
+        emit(json.dumps(result, indent=2), None)
+    else:
+        emit_table(comparison_table(result), None)
