@@ -98,7 +98,7 @@ void run(const Case& c, Isa isa, ConvAlgorithm algorithm, double (*peak)(Isa, st
          conv.run(x.data(), packed.data(), nullptr, y.data(), workspace.data());
        }));
   ThreadPool pool(2);
-  line(c.name, (name + " x2").c_str(), measure(operations, peak, isa, [&] {
+  line(c.name, (name + ", both").c_str(), measure(operations, peak, isa, [&] {
          conv.run(pool, x.data(), packed.data(), nullptr, y.data(), workspace.data());
        }));
 }

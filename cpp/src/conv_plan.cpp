@@ -25,13 +25,15 @@ constexpr int64_t kCollision = 1024;
 constexpr int64_t kCollisionHeight = 7;
 
 // The tile width, in vectors, that takes the fewest steps an output for rows of `pixels`. A step of
-// a tile is bound by its multiply-adds (two a cycle), by its loads (two a cycle), or by their
-// latency (eight in flight); a short row may leave too few for that.
+// a tile is bound by its multiply-adds (two a cycle), by its loads (two a cycle), by weights from
+// the second-level cache (five times as long), or by the latency of multiply-adds (eight in
+// flight); a short row may leave too few for that.
 int direct_width(const kernels::TileSizes& sizes, int64_t pixels) {
   const auto cost = [&](int64_t width) {
     const int64_t tiles = ceil_div(pixels, sizes.pixels[width]);
     const auto step = [&](int64_t height) {
-      return std::max({height * width, height + width, int64_t{8}});
+      const int64_t weights = width * sizes.lanes * 5 / 16;
+      return std::max({height * width, height + width, weights, int64_t{8}});
     };
     const int64_t height = pixels / tiles;
     const int64_t taller = pixels % tiles;
