@@ -90,4 +90,19 @@ void Conv2d::run(ThreadPool& pool, const float* input, const float* packed, cons
   });
 }
 
+std::vector<ConvAlgorithm> algorithms(const Conv2dShape& shape, Isa isa) {
+  const Conv2d checked(shape, isa);
+  std::vector<ConvAlgorithm> known;
+  for (ConvAlgorithm algorithm :
+       {ConvAlgorithm::direct, ConvAlgorithm::gemm, ConvAlgorithm::depthwise,
+        ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+    try {
+      const Conv2d conv(shape, isa, algorithm);
+      known.push_back(algorithm);
+    } catch (const UnsupportedError&) {
+    }
+  }
+  return known;
+}
+
 }  // namespace alphaflops

@@ -46,18 +46,6 @@ inline std::string describe(const Conv2dShape& s, Isa isa, ConvAlgorithm algorit
   return text;
 }
 
-// Every algorithm that does the shape.
-inline std::vector<ConvAlgorithm> algorithms_for(const Conv2dShape& s) {
-  std::vector<ConvAlgorithm> algorithms{ConvAlgorithm::direct, ConvAlgorithm::gemm};
-  if (s.groups == s.c_in && s.groups == s.c_out) algorithms.push_back(ConvAlgorithm::depthwise);
-  if (s.k_h == 3 && s.k_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
-      s.dilation_w == 1 && s.groups == 1) {
-    algorithms.push_back(ConvAlgorithm::winograd2);
-    algorithms.push_back(ConvAlgorithm::winograd4);
-  }
-  return algorithms;
-}
-
 // In double precision, which is exact for whole numbers. `value` makes a number of an element.
 template <class X, class W, class B>
 std::vector<double> reference(const Conv2dShape& s, const X* x, const W* w, const B* bias,
