@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 MIN_MULTIPLY_ADDS = 8
 MULTIPLY_ADDS = ("vfmadd", "vdpbf16ps", "vpdpbusd")
-KERNELS = r"::(conv_tile|gemm_tiles|gemm_vector|depthwise\w*|peak_fma|peak_dot)\b"
+KERNELS = r"::(conv_tile|gemm_tiles|gemm_vector|depthwise\w*|grouped|peak_fma|peak_dot)\b"
 SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?:#.*)?$")
 TARGET = re.compile(r"^([0-9a-f]+)(?:\s|$)")

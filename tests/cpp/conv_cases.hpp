@@ -111,6 +111,11 @@ inline Conv2dShape random_shape(std::mt19937& random, int64_t budget) {
         break;
       case 1:  // grouped
         s.groups = pick(random, {2, 3, 4, 8});
+        if (random() % 2 == 0) {  // narrow
+          s.groups = 1 + static_cast<int64_t>(random() % 20);
+          s.c_in = s.c_out = s.groups * pick(random, {2, 4, 8});
+          break;
+        }
         s.c_in = s.groups * (1 + static_cast<int64_t>(random() % 10));
         s.c_out = s.groups * (1 + static_cast<int64_t>(random() % 40));
         break;

@@ -44,6 +44,7 @@ enum class ConvAlgorithm : std::uint8_t {
   // multiplications and a larger error, see Conv2d. Never chosen by `automatic`.
   winograd2,
   winograd4,
+  grouped,  // 2, 4 or 8 channels a group, in and out alike; k_w 3, stride_w 1 or 2, dilation_w 1
 };
 
 std::string_view to_string(ConvAlgorithm algorithm);
