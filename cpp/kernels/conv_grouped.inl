@@ -83,8 +83,7 @@ void grouped(const DepthwiseArgs* a) {
   Index spread[Group];
 #pragma GCC unroll 8
   for (int j = 0; j < Group; ++j) {
-    constexpr auto kOf = spread_of<Group>;
-    const Spread s = kOf(j);
+    const Spread s = spread_of<Group>(j);
     spread[j] = load_index(s.lane);
   }
   const float* weights = a->weights;

@@ -105,6 +105,10 @@ inline Conv2dShape random_shape(std::mt19937& random, int64_t budget) {
       s.pad_top = s.pad_bottom = s.pad_left = s.pad_right = 0;
       s.stride_h = s.stride_w = 1;
     }
+    if (random() % 6 == 0) {  // what Winograd takes
+      s.k_h = s.k_w = 3;
+      s.stride_h = s.stride_w = s.dilation_h = s.dilation_w = 1;
+    }
     switch (random() % 4) {
       case 0:  // depthwise
         s.c_in = s.c_out = s.groups = 1 + static_cast<int64_t>(random() % 80);
