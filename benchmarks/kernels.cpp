@@ -98,7 +98,7 @@ void run(const Case& c, Isa isa, ConvAlgorithm algorithm, double (*peak)(Isa, st
          conv.run(x.data(), packed.data(), nullptr, y.data(), workspace.data());
        }));
   ThreadPool pool(2);
-  line(c.name, (name + " x2").c_str(), measure(operations, peak, isa, [&] {
+  line(c.name, (name + ", both").c_str(), measure(operations, peak, isa, [&] {
          conv.run(pool, x.data(), packed.data(), nullptr, y.data(), workspace.data());
        }));
 }
@@ -119,16 +119,14 @@ int main(int argc, char** argv) {
                         {"7x7x512->512 k3", shape(7, 512, 512, 3)},
                         {"14x14x1024->256 k1", shape(14, 1024, 256, 1)},
                         {"56x56x256->64 k1", shape(56, 256, 64, 1)},
-                        {"56x56x128 k3 g32", shape(56, 128, 128, 3, 32)}};
+                        {"56x56x128 k3 g32", shape(56, 128, 128, 3, 32)},
+                        {"28x28x256 k3 g32", shape(28, 256, 256, 3, 32)},
+                        {"14x14x512 k3 g32", shape(14, 512, 512, 3, 32)}};
   for (const Case& each : cases) {
     if (std::strstr(each.name, filter) == nullptr) continue;
-    for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::gemm,
-                                    ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
-      const bool winograd =
-          algorithm == ConvAlgorithm::winograd2 || algorithm == ConvAlgorithm::winograd4;
-      if (winograd && (each.shape.k_h != 3 || each.shape.groups != 1)) continue;
+    for (ConvAlgorithm algorithm : algorithms(each.shape, isa)) {
       run<Conv2d, float, float, float>(each, isa, algorithm, peak_fma, "fp32");
-      if (winograd) continue;
+      if (algorithm != ConvAlgorithm::direct && algorithm != ConvAlgorithm::gemm) continue;
       if (has(isa, DType::bf16)) {
         run<Conv2dBf16, Bf16, Bf16, float>(each, isa, algorithm, peak_bf16, "bf16");
       }

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MIN_MULTIPLY_ADDS = 8
-KERNELS = r"::(conv_tile|gemm_tiles|gemm_vector|depthwise\w*|peak_fma)\b"
+MULTIPLY_ADDS = ("vfmadd", "vdpbf16ps", "vpdpbusd")
+KERNELS = r"::(conv_tile|gemm_tiles|gemm_vector|depthwise\w*|grouped|peak_fma|peak_dot)\b"
 SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?:#.*)?$")
 TARGET = re.compile(r"^([0-9a-f]+)(?:\s|$)")
@@ -90,7 +91,7 @@ def main() -> int:
             if not kernels.search(symbol):
                 continue
             for loop in innermost_loops(body):
-                if sum(i.mnemonic.startswith("vfmadd") for i in loop) < MIN_MULTIPLY_ADDS:
+                if sum(i.mnemonic.startswith(MULTIPLY_ADDS) for i in loop) < MIN_MULTIPLY_ADDS:
                     continue
                 loops += 1
                 for instruction in loop:

@@ -99,6 +99,15 @@ struct DepthwiseTable {
   Depthwise single;  // one pixel, any kernel; input_pixel is then the distance between taps
 };
 
+inline constexpr int kGroupSizes = 3;  // channels a group 2, 4, 8
+
+// weight_column is the distance between vectors of channels. Null where a group fills a vector.
+struct GroupedTable {
+  int lanes;
+  Depthwise interior[kGroupSizes][kDepthwiseStrides][kDepthwisePixels + 1];
+  Depthwise border[kGroupSizes][kDepthwiseStrides][kDepthwisePixels + 1];
+};
+
 // Points of F(4x4, 3x3). Their powers up to the fourth are exact, and the error is a third of what
 // +-1 and +-2 give.
 inline constexpr float kWinogradA = 0.625f;
@@ -172,6 +181,7 @@ struct KernelTable {
   const ConvDirectTable<float, float>* direct;
   const GemmTable<float, float>* gemm;
   const DepthwiseTable* depthwise;
+  const GroupedTable* grouped;  // may be null
   const WinogradTable* winograd;
   const StreamTable* stream;
   const ProbeTable* probe;
@@ -182,6 +192,7 @@ extern const GemmTable<float, float> gemm_scalar, gemm_avx2, gemm_avx512;
 extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_avx2, conv_depthwise_avx512;
 extern const NarrowTable<Bf16Word, float> conv_bf16_scalar, conv_bf16_avx512;
 extern const NarrowTable<Int8Word, std::int32_t> conv_int8_scalar, conv_int8_avx512;
+extern const GroupedTable conv_grouped_avx2, conv_grouped_avx512;
 extern const WinogradTable winograd_scalar, winograd_avx2, winograd_avx512;
 extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
 extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;

@@ -63,6 +63,13 @@ AF_INLINE float max_lanes(Vec a) {
 AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
   acc.v = _mm256_fmadd_ps(w.v, _mm256_broadcast_ss(x), acc.v);
 }
+struct Index {
+  __m256i v;
+};
+AF_INLINE Index load_index(const std::int32_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+AF_INLINE Vec permute(Vec a, Index index) { return {_mm256_permutevar8x32_ps(a.v, index.v)}; }
 AF_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace

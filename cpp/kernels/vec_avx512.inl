@@ -71,6 +71,11 @@ AF_INLINE float max_lanes(Vec a) {
 AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
   asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*x));
 }
+struct Index {
+  __m512i v;
+};
+AF_INLINE Index load_index(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+AF_INLINE Vec permute(Vec a, Index index) { return {_mm512_permutexvar_ps(index.v, a.v)}; }
 AF_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace

@@ -56,8 +56,10 @@ AF_INLINE Operand broadcast(const Word* p) {
   return {_mm512_set1_epi32(bits)};
 }
 AF_INLINE void hide_operand(Operand& x) { asm volatile("" : "+v"(x.v)); }
+// Written out, as GCC copies every accumulator of the intrinsic (_mm512_dpbusd_epi32) to another
+// register and back, and then spills them.
 AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) {
-  acc.v = _mm512_dpbusd_epi32(acc.v, x.v, w.v);
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc.v) : "v"(x.v), "v"(w.v));
 }
 AF_INLINE void fma_memory(Vec& acc, Operand w, const Word* x) { fma_into(acc, w, broadcast(x)); }
 

@@ -27,6 +27,7 @@ void run_planned(const ConvPlan& plan, const kernels::KernelTable& kernels,
                  const ConvCall<float, float>& call, const ConvPart& part) {
   switch (plan.algorithm) {
     case ConvAlgorithm::depthwise: run_depthwise(plan, *kernels.depthwise, call, part); break;
+    case ConvAlgorithm::grouped: run_grouped(plan, *kernels.grouped, call, part); break;
     case ConvAlgorithm::winograd2:
     case ConvAlgorithm::winograd4:
       run_winograd(plan, *kernels.winograd, *kernels.gemm, call, part);
@@ -41,8 +42,12 @@ void run_planned(const ConvPlan& plan, const kernels::KernelTable& kernels,
 
 Conv2d::Conv2d(const Conv2dShape& shape, Isa isa, ConvAlgorithm algorithm)
     : kernels_(&kernels::table(isa)) {
-  const ConvKernelSizes sizes{kernels_->direct->sizes, kernels_->gemm->sizes,
-                              kernels_->depthwise->lanes, true, 1};
+  const ConvKernelSizes sizes{kernels_->direct->sizes,
+                              kernels_->gemm->sizes,
+                              kernels_->depthwise->lanes,
+                              kernels_->grouped == nullptr ? 0 : kernels_->grouped->lanes,
+                              true,
+                              1};
   plan_ = std::make_shared<const ConvPlan>(make_plan(shape, isa, algorithm, sizes));
 }
 
@@ -61,6 +66,7 @@ std::size_t Conv2d::workspace_size(int threads) const {
 void Conv2d::pack(const float* weights, float* packed) const {
   switch (plan_->algorithm) {
     case ConvAlgorithm::depthwise: pack_depthwise(*plan_, weights, packed); break;
+    case ConvAlgorithm::grouped: pack_grouped(*plan_, weights, packed); break;
     case ConvAlgorithm::winograd2:
     case ConvAlgorithm::winograd4: pack_winograd(*plan_, weights, packed); break;
     default: pack_blocks(*plan_, weights, packed);
@@ -88,6 +94,21 @@ void Conv2d::run(ThreadPool& pool, const float* input, const float* packed, cons
     if (own.workspace != nullptr) own.workspace += thread * thread_stride(*plan_);
     run_planned(*plan_, *kernels_, own, part_of(*plan_, thread, pool.size()));
   });
+}
+
+std::vector<ConvAlgorithm> algorithms(const Conv2dShape& shape, Isa isa) {
+  const Conv2d checked(shape, isa);
+  std::vector<ConvAlgorithm> known;
+  for (ConvAlgorithm algorithm :
+       {ConvAlgorithm::direct, ConvAlgorithm::gemm, ConvAlgorithm::depthwise,
+        ConvAlgorithm::grouped, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+    try {
+      const Conv2d conv(shape, isa, algorithm);
+      known.push_back(algorithm);
+    } catch (const UnsupportedError&) {
+    }
+  }
+  return known;
 }
 
 }  // namespace alphaflops

@@ -9,8 +9,8 @@
 namespace alphaflops {
 
 // The share of one thread: blocks of output channels, counted through all groups, and units, which
-// are output rows (direct, depthwise), output pixels (gemm) or tiles (winograd), counted through
-// the batch.
+// are output rows (direct, depthwise, grouped), output pixels (gemm) or tiles (winograd), counted
+// through the batch.
 struct ConvPart {
   std::int64_t block_first, block_last;
   std::int64_t unit_first, unit_last;
@@ -63,6 +63,8 @@ void run_gemm(const ConvPlan& plan, const kernels::GemmTable<Word, Acc>& table,
 void run_depthwise(const ConvPlan& plan, const kernels::DepthwiseTable& table,
                    const ConvCall<float, float>& call, const ConvPart& part);
 
+void run_grouped(const ConvPlan& plan, const kernels::GroupedTable& table,
+                 const ConvCall<float, float>& call, const ConvPart& part);
 void run_winograd(const ConvPlan& plan, const kernels::WinogradTable& transforms,
                   const kernels::GemmTable<float, float>& gemm, const ConvCall<float, float>& call,
                   const ConvPart& part);
@@ -71,6 +73,7 @@ void run_winograd(const ConvPlan& plan, const kernels::WinogradTable& transforms
 template <class T>
 void pack_blocks(const ConvPlan& plan, const T* weights, T* packed);
 void pack_depthwise(const ConvPlan& plan, const float* weights, float* packed);
+void pack_grouped(const ConvPlan& plan, const float* weights, float* packed);
 /// G g G^T of every filter, [block][position][c_in][lane].
 void pack_winograd(const ConvPlan& plan, const float* weights, float* packed);
 

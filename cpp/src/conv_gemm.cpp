@@ -15,25 +15,31 @@ void gather(const ConvPlan& plan, const Word* input, int64_t group, int64_t firs
             Word* workspace) {
   const Conv2dShape& s = plan.shape;
   const int64_t words = plan.group_words;
+  // Taps of a row lie side by side in the input where they take all its channels.
+  const bool joined = s.groups == 1 && s.dilation_w == 1;
+  const int64_t run = joined ? s.k_w : 1;
+  const int64_t column = s.dilation_w * plan.input_words;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t pixel = first + i;
     const int64_t x = pixel % plan.w_out;
     const int64_t y = pixel / plan.w_out % plan.h_out;
     const int64_t image = pixel / plan.w_out / plan.h_out;
     Word* row = workspace + i * plan.patch_stride;
+    const Taps taps = taps_of(x, s.w_in, s.k_w, s.stride_w, s.pad_left, s.dilation_w);
+    const int64_t in_x = x * s.stride_w - s.pad_left + taps.first * s.dilation_w;
     for (int64_t tap_y = 0; tap_y < s.k_h; ++tap_y) {
       const int64_t in_y = y * s.stride_h - s.pad_top + tap_y * s.dilation_h;
-      for (int64_t tap_x = 0; tap_x < s.k_w; ++tap_x) {
-        const int64_t in_x = x * s.stride_w - s.pad_left + tap_x * s.dilation_w;
-        if (in_y < 0 || in_y >= s.h_in || in_x < 0 || in_x >= s.w_in) {
-          std::fill_n(row, words, Word{});
-        } else {
-          const Word* from =
-              input + ((image * s.h_in + in_y) * s.w_in + in_x) * plan.input_words + group * words;
-          std::copy_n(from, words, row);
+      Word* const next = row + s.k_w * words;
+      if (in_y >= 0 && in_y < s.h_in && taps.first < taps.last) {
+        const Word* from =
+            input + ((image * s.h_in + in_y) * s.w_in + in_x) * plan.input_words + group * words;
+        row = std::fill_n(row, taps.first * words, Word{});
+        for (int64_t tap = taps.first; tap < taps.last; tap += run) {
+          row = std::copy_n(from, (joined ? taps.last - taps.first : 1) * words, row);
+          from += column;
         }
-        row += words;
       }
+      row = std::fill_n(row, next - row, Word{});
     }
   }
 }

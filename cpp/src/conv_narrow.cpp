@@ -90,8 +90,8 @@ template <class Input, class Weight, class Output>
 NarrowConv2d<Input, Weight, Output>::NarrowConv2d(const Conv2dShape& shape, Isa isa,
                                                   ConvAlgorithm algorithm) {
   const auto& table = table_of(isa, Output{});
-  const ConvKernelSizes sizes{table.direct.sizes, table.gemm.sizes, 0, false,
-                              static_cast<int>(4 / sizeof(Input))};
+  const ConvKernelSizes sizes{
+      table.direct.sizes, table.gemm.sizes, 0, 0, false, static_cast<int>(4 / sizeof(Input))};
   plan_ = std::make_shared<const ConvPlan>(make_plan(shape, isa, algorithm, sizes));
 }
 

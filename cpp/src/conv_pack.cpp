@@ -53,4 +53,18 @@ void pack_depthwise(const ConvPlan& plan, const float* weights, float* packed) {
   }
 }
 
+void pack_grouped(const ConvPlan& plan, const float* weights, float* packed) {
+  const int64_t taps = plan.taps();
+  const int64_t size = plan.group_in;
+  std::fill_n(packed, plan.packed_size, 0.0f);
+  for (int64_t c = 0; c < plan.shape.c_out; ++c) {
+    float* vector = packed + c / plan.lanes * taps * size * plan.lanes + c % plan.lanes;
+    for (int64_t j = 0; j < size; ++j) {
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        vector[(tap * size + j) * plan.lanes] = weights[(c * size + j) * taps + tap];
+      }
+    }
+  }
+}
+
 }  // namespace alphaflops

@@ -44,7 +44,8 @@ void check_part(int part, int parts) {
 ConvPart part_of(const ConvPlan& plan, int part, int parts) {
   const Conv2dShape& s = plan.shape;
   const int64_t rows = s.batch * plan.h_out;
-  const bool is_depthwise = plan.algorithm == ConvAlgorithm::depthwise;
+  const bool is_depthwise =
+      plan.algorithm == ConvAlgorithm::depthwise || plan.algorithm == ConvAlgorithm::grouped;
   const int64_t blocks = is_depthwise ? 1 : s.groups * plan.group_blocks();
   int64_t units = rows, grain = 1;
   bool may_split_blocks = !is_depthwise;

@@ -25,13 +25,15 @@ constexpr int64_t kCollision = 1024;
 constexpr int64_t kCollisionHeight = 7;
 
 // The tile width, in vectors, that takes the fewest steps an output for rows of `pixels`. A step of
-// a tile is bound by its multiply-adds (two a cycle), by its loads (two a cycle), or by their
-// latency (eight in flight); a short row may leave too few for that.
+// a tile is bound by its multiply-adds (two a cycle), by its loads (two a cycle), by weights from
+// the second-level cache (five times as long), or by the latency of multiply-adds (eight in
+// flight); a short row may leave too few for that.
 int direct_width(const kernels::TileSizes& sizes, int64_t pixels) {
   const auto cost = [&](int64_t width) {
     const int64_t tiles = ceil_div(pixels, sizes.pixels[width]);
     const auto step = [&](int64_t height) {
-      return std::max({height * width, height + width, int64_t{8}});
+      const int64_t weights = width * sizes.lanes * 5 / 16;
+      return std::max({height * width, height + width, weights, int64_t{8}});
     };
     const int64_t height = pixels / tiles;
     const int64_t taller = pixels % tiles;
@@ -164,6 +166,23 @@ void plan_winograd(ConvPlan& plan, const kernels::TileSizes& sizes) {
       checked_mul(plan.positions(), plan.position_in + plan.position_out, "conv2d workspace");
 }
 
+bool is_narrow_groups(const ConvPlan& plan, int lanes) {
+  const Conv2dShape& s = plan.shape;
+  const int64_t size = plan.group_in;
+  return s.groups > 1 && size == plan.group_out && (size == 2 || size == 4 || size == 8) &&
+         size < lanes && s.k_w == 3 && s.k_h <= kDepthwiseRows &&
+         s.stride_w <= kernels::kDepthwiseStrides && s.dilation_w == 1;
+}
+
+void plan_grouped(ConvPlan& plan, int lanes) {
+  plan.lanes = lanes;
+  plan.group_vectors = ceil_div(plan.shape.c_in, plan.lanes);
+  const int64_t width = plan.group_vectors * plan.lanes;
+  // And the zeros that border tiles read.
+  plan.packed_size = checked_add(checked_mul(plan.taps() * plan.group_in, width, "conv2d weights"),
+                                 width, "conv2d weights");
+}
+
 // Every array fits the address space.
 void check_bytes(const ConvPlan& plan) {
   const Conv2dShape& s = plan.shape;
@@ -201,8 +220,9 @@ ConvPlan make_plan(const Conv2dShape& shape, Isa isa, ConvAlgorithm algorithm,
   if (plan.algorithm == ConvAlgorithm::automatic) {
     plan.algorithm = is_depthwise && s.groups > 1 && sizes.depthwise_lanes > 0
                          ? ConvAlgorithm::depthwise
-                     : is_matrix ? ConvAlgorithm::gemm
-                                 : ConvAlgorithm::direct;
+                     : is_narrow_groups(plan, sizes.grouped_lanes) ? ConvAlgorithm::grouped
+                     : is_matrix                                   ? ConvAlgorithm::gemm
+                                                                   : ConvAlgorithm::direct;
   }
   switch (plan.algorithm) {
     case ConvAlgorithm::depthwise:
@@ -215,6 +235,14 @@ ConvPlan make_plan(const Conv2dShape& shape, Isa isa, ConvAlgorithm algorithm,
         throw UnsupportedError("conv2d: algorithm depthwise takes fp32 only");
       }
       plan_depthwise(plan, sizes.depthwise_lanes);
+      break;
+    case ConvAlgorithm::grouped:
+      if (!is_narrow_groups(plan, sizes.grouped_lanes)) {
+        throw UnsupportedError(
+            "conv2d: algorithm grouped takes fp32, 2, 4 or 8 channels a group that do not fill a "
+            "vector, k_w 3, stride_w 1 or 2 and dilation_w 1; use direct");
+      }
+      plan_grouped(plan, sizes.grouped_lanes);
       break;
     case ConvAlgorithm::winograd2:
     case ConvAlgorithm::winograd4:

@@ -57,9 +57,12 @@ struct ConvPlan {
 struct ConvKernelSizes {
   kernels::TileSizes direct, gemm;
   int depthwise_lanes;  // 0 where there is no such kernel
+  int grouped_lanes;    // 0 where there is no such kernel
   bool winograd;
   int per_word;
 };
+
+inline constexpr std::int64_t kDepthwiseRows = 8;  // tallest kernel with tiles of several pixels
 
 /// Raises what the constructor of Conv2d does, but for the instruction set.
 ConvPlan make_plan(const Conv2dShape& shape, Isa isa, ConvAlgorithm algorithm,

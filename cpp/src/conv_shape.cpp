@@ -57,6 +57,7 @@ std::string_view to_string(ConvAlgorithm algorithm) {
     case ConvAlgorithm::depthwise: return "depthwise";
     case ConvAlgorithm::winograd2: return "winograd2";
     case ConvAlgorithm::winograd4: return "winograd4";
+    case ConvAlgorithm::grouped: return "grouped";
   }
   return "unknown";
 }

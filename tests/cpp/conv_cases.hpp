@@ -46,18 +46,6 @@ inline std::string describe(const Conv2dShape& s, Isa isa, ConvAlgorithm algorit
   return text;
 }
 
-// Every algorithm that does the shape.
-inline std::vector<ConvAlgorithm> algorithms_for(const Conv2dShape& s) {
-  std::vector<ConvAlgorithm> algorithms{ConvAlgorithm::direct, ConvAlgorithm::gemm};
-  if (s.groups == s.c_in && s.groups == s.c_out) algorithms.push_back(ConvAlgorithm::depthwise);
-  if (s.k_h == 3 && s.k_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
-      s.dilation_w == 1 && s.groups == 1) {
-    algorithms.push_back(ConvAlgorithm::winograd2);
-    algorithms.push_back(ConvAlgorithm::winograd4);
-  }
-  return algorithms;
-}
-
 // In double precision, which is exact for whole numbers. `value` makes a number of an element.
 template <class X, class W, class B>
 std::vector<double> reference(const Conv2dShape& s, const X* x, const W* w, const B* bias,
@@ -117,12 +105,21 @@ inline Conv2dShape random_shape(std::mt19937& random, int64_t budget) {
       s.pad_top = s.pad_bottom = s.pad_left = s.pad_right = 0;
       s.stride_h = s.stride_w = 1;
     }
+    if (random() % 6 == 0) {  // what Winograd takes
+      s.k_h = s.k_w = 3;
+      s.stride_h = s.stride_w = s.dilation_h = s.dilation_w = 1;
+    }
     switch (random() % 4) {
       case 0:  // depthwise
         s.c_in = s.c_out = s.groups = 1 + static_cast<int64_t>(random() % 80);
         break;
       case 1:  // grouped
         s.groups = pick(random, {2, 3, 4, 8});
+        if (random() % 2 == 0) {  // narrow
+          s.groups = 1 + static_cast<int64_t>(random() % 20);
+          s.c_in = s.c_out = s.groups * pick(random, {2, 4, 8});
+          break;
+        }
         s.c_in = s.groups * (1 + static_cast<int64_t>(random() % 10));
         s.c_out = s.groups * (1 + static_cast<int64_t>(random() % 40));
         break;

@@ -1,4 +1,5 @@
 // Convolution kernels against a float64 reference: every algorithm on every instruction set.
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -45,7 +46,7 @@ void check_shape(const Conv2dShape& s, std::mt19937& random) {
     Buffer y(static_cast<int64_t>(expected.size()), shift / 2 + 1);
 
     for (Isa isa : available_isas()) {
-      for (ConvAlgorithm algorithm : check::algorithms_for(s)) {
+      for (ConvAlgorithm algorithm : algorithms(s, isa)) {
         const Conv2d conv(s, isa, algorithm);
         Buffer packed(static_cast<int64_t>(conv.packed_size()), shift);
         Buffer workspace(static_cast<int64_t>(conv.workspace_size()), shift);
@@ -121,6 +122,27 @@ void winograd_error(std::mt19937& random) {
     CHECK_RAISES(Conv2d(other, Isa::scalar, ConvAlgorithm::winograd4), UnsupportedError,
                  "winograd4 takes a 3x3 kernel");
   }
+}
+
+// Threads that ask at once get one answer, and it is an algorithm that does the shape.
+void tuning() {
+  const Isa isa = best_isa();
+  Conv2dShape depthwise = shape(24, 9, 24, 3, 1, 1);
+  depthwise.groups = 24;
+  CHECK(algorithms(depthwise, isa).size() == 3);
+  CHECK(algorithms(shape(8, 6, 8, 3, 1, 1), isa).size() == 4);
+  for (const Conv2dShape& s : {shape(32, 12, 32, 3, 1, 1), depthwise, shape(16, 4, 9, 1, 1, 0)}) {
+    std::vector<ConvAlgorithm> answers(3);
+    std::vector<std::thread> pool;
+    for (ConvAlgorithm& each : answers) pool.emplace_back([&] { each = tune(s, isa); });
+    for (std::thread& each : pool) each.join();
+    const std::vector<ConvAlgorithm> known = algorithms(s, isa);
+    CHECK(std::count(known.begin(), known.end(), answers[0]) == 1);
+    CHECK(answers[1] == answers[0] && answers[2] == answers[0] && tune(s, isa) == answers[0]);
+    const ConvAlgorithm plain = tune(s, isa, false);
+    CHECK(plain != ConvAlgorithm::winograd2 && plain != ConvAlgorithm::winograd4);
+  }
+  CHECK_RAISES(tune(shape(8, 2, 8, 5, 1, 0), isa), ShapeError, "k_h 5");
 }
 
 void errors() {
@@ -224,6 +246,7 @@ int main() {
   errors();
   edge_cases(random);
   propagates_nan();
+  tuning();
   winograd_error(random);
   threads(random);
   const int count = check::shape_count(400);

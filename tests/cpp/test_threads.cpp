@@ -52,7 +52,7 @@ void check_parts(const Conv2dShape& s, ThreadPool& pool, std::mt19937& random) {
   Buffer w(s.c_out * (s.c_in / s.groups) * s.k_h * s.k_w);
   for (Buffer* each : {&x, &w, &bias}) each->fill_random(random);
   for (Isa isa : available_isas()) {
-    for (ConvAlgorithm algorithm : check::algorithms_for(s)) {
+    for (ConvAlgorithm algorithm : algorithms(s, isa)) {
       const Conv2d conv(s, isa, algorithm);
       Buffer packed(static_cast<int64_t>(conv.packed_size()));
       Buffer workspace(static_cast<int64_t>(conv.workspace_size(pool.size())));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "alphaflops/activation.hpp"
 #include "alphaflops/isa.hpp"
@@ -43,6 +44,7 @@ enum class ConvAlgorithm : std::uint8_t {
   // multiplications and a larger error, see Conv2d. Never chosen by `automatic`.
   winograd2,
   winograd4,
+  grouped,  // 2, 4 or 8 channels a group, in and out alike; k_w 3, stride_w 1 or 2, dilation_w 1
 };
 
 std::string_view to_string(ConvAlgorithm algorithm);
@@ -91,5 +93,13 @@ class Conv2d {
   std::shared_ptr<const ConvPlan> plan_;
   const kernels::KernelTable* kernels_;
 };
+
+/// Every algorithm that does the shape. Raises what the constructor of Conv2d does.
+std::vector<ConvAlgorithm> algorithms(const Conv2dShape& shape, Isa isa = best_isa());
+
+/// The fastest of them here, on one thread: each is timed for some milliseconds the first time that
+/// a shape is asked for, and the answer is kept for the process. `winograd`: whether the Winograd
+/// forms, which round differently, may win. Thread-safe. Allocates arrays of the shape's size.
+ConvAlgorithm tune(const Conv2dShape& shape, Isa isa = best_isa(), bool winograd = true);
 
 }  // namespace alphaflops

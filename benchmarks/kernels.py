@@ -1,0 +1,537 @@
+"""Native convolution kernels beside oneDNN and PyTorch, beside the peak, and on two threads.
+
+    python benchmarks/kernels.py [peers depthwise peak winograd threads ...] [--rounds 15]
+
+    peers      every distinct convolution of ResNet-50, batch 1, fp32, one thread
+    depthwise  every distinct depthwise convolution of MobileNetV2, the same way
+    peak       shares of the probed arithmetic peak: fp32 with AVX-512 and AVX2, bf16, int8
+    winograd   F(4x4, 3x3) against direct
+    threads    two threads against one on layers above 100 MMACs
+
+All run in one process on one processor. Contenders of a layer take turns in random order, for about
+3 ms a turn; figures are medians over rounds of what was measured within a round, with [minimum,
+maximum]. One thread is timed by the time it was on a processor, which leaves out what others ran
+there meanwhile, though not what they did to the caches. Inputs, weights and biases are random and
+the same for all; outputs are checked to agree. Everything stays in cache as far as it fits, for all
+alike. Weights are packed beforehand. oneDNN comes from the wheels onednn-cpu-gomp and
+onednn-devel-cpu-gomp, fetched with pip into the build folder; needs torch, CMake and a compiler.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when the OpenMP runtimes of oneDNN and PyTorch load
+
+import argparse
+import copy
+import ctypes
+import functools
+import math
+import random
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+REPOSITORY = Path(__file__).parents[1]
+ONEDNN = "2023.2.0"
+TURN_S = 3e-3
+
+
+class Shape(NamedTuple):
+    """A convolution of square images; its name counts as in 56²x64→64 k3 s1."""
+
+    c_in: int
+    size: int
+    c_out: int
+    kernel: int
+    stride: int = 1
+    groups: int = 1
+
+    @property
+    def pad(self) -> int:
+        return self.kernel // 2
+
+    @property
+    def out(self) -> int:
+        return (self.size + 2 * self.pad - self.kernel) // self.stride + 1
+
+    @property
+    def macs(self) -> int:
+        """Nominal: padding counted."""
+        return self.out**2 * self.c_out * self.c_in // self.groups * self.kernel**2
+
+    def __str__(self) -> str:
+        channels = f"{self.c_in}" if self.groups > 1 else f"{self.c_in}→{self.c_out}"
+        return f"{self.size}²x{channels} k{self.kernel} s{self.stride}"
+
+
+class CShape(ctypes.Structure):
+    """ContenderShape of contender.hpp."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in ("batch", "c_in", "size", "c_out", "kernel", "stride", "pad", "groups")
+    ]
+
+
+def resnet50() -> list[Shape]:
+    shapes = [Shape(3, 224, 64, 7, 2)]
+    c_in, size = 64, 56
+    for width, blocks, first_stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for block in range(blocks):
+            stride = first_stride if block == 0 else 1
+            shapes += [Shape(c_in, size, width, 1), Shape(width, size, width, 3, stride)]
+            if block == 0:
+                shapes.append(Shape(c_in, size, 4 * width, 1, stride))
+            size //= stride
+            shapes.append(Shape(width, size, 4 * width, 1))
+            c_in = 4 * width
+    return list(dict.fromkeys(shapes))
+
+
+def mobilenet_depthwise() -> list[Shape]:
+    shapes = [Shape(32, 112, 32, 3, 1, 32)]
+    c_in, size = 16, 112
+    for c_out, blocks, first_stride in (
+        (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1),
+    ):  # fmt: skip
+        for block in range(blocks):
+            stride = first_stride if block == 0 else 1
+            hidden = 6 * c_in
+            shapes.append(Shape(hidden, size, hidden, 3, stride, hidden))
+            c_in, size = c_out, size // stride
+    return list(dict.fromkeys(shapes))
+
+
+# ---- building and loading ----
+
+
+def fetch_onednn(folder: Path) -> Path | None:
+    root = folder / f"onednn-{ONEDNN}"
+    if not (root / "include").is_dir():
+        names = [f"onednn{kind}-cpu-gomp=={ONEDNN}" for kind in ("", "-devel")]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+        done = subprocess.run(
+            [*pip, str(root), *names], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            print(f"oneDNN is left out, as pip said:\n{done.stderr}", file=sys.stderr)
+            return None
+        for wheel in root.glob("*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                for name in archive.namelist():
+                    _, _, inside = name.partition(".data/data/")
+                    if inside.startswith(("lib/", "include/")) and not name.endswith("/"):
+                        target = root / inside
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        target.write_bytes(archive.read(name))
+    return root
+
+
+def build(folder: Path) -> tuple[ctypes.CDLL, ctypes.CDLL | None]:
+    onednn = fetch_onednn(folder)
+    configure = [
+        "cmake", "-S", str(REPOSITORY), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release",
+        "-DALPHAFLOPS_BENCHMARKS=ON", f"-DALPHAFLOPS_ONEDNN={onednn or ''}",
+    ]  # fmt: skip
+    targets = ["native_conv", "onednn_conv"] if onednn else ["native_conv"]
+    for command in (configure, ["cmake", "--build", str(folder), "-j2", "--target", *targets]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(done.stdout + done.stderr)
+    libraries = [ctypes.CDLL(str(folder / "benchmarks" / f"lib{name}.so")) for name in targets]
+    for name, library in zip(("native", "onednn"), libraries, strict=False):
+        getattr(library, f"{name}_create").restype = ctypes.c_void_p
+        getattr(library, f"{name}_time").restype = ctypes.c_double
+    for name in ("wall", "longest_part", "peak"):
+        getattr(libraries[0], f"native_{name}").restype = ctypes.c_double
+    return libraries[0], libraries[1] if onednn else None
+
+
+# ---- contenders ----
+
+
+class Data:
+    """Random operands of a layer in one dtype, and what a contender should make of them."""
+
+    def __init__(self, shape: Shape, dtype: str, rng: np.random.Generator) -> None:
+        s = shape
+        self.shape, self.dtype = shape, dtype
+        x_size = (1, s.size, s.size, s.c_in)
+        w_size = (s.c_out, s.c_in // s.groups, s.kernel, s.kernel)
+        if dtype == "int8":
+            self.x = rng.integers(0, 256, x_size, np.uint8)
+            self.w = rng.integers(-128, 128, w_size, np.int8)
+            self.bias = rng.integers(-1000, 1000, s.c_out, np.int32)
+            return
+        self.x, self.w, self.bias = (
+            rng.standard_normal(size, np.float32) for size in (x_size, w_size, s.c_out)
+        )
+        if dtype == "bf16":  # cut off, which is as good as rounded here
+            self.x, self.w = ((each.view(np.uint32) >> 16).astype(np.uint16)
+                              for each in (self.x, self.w))  # fmt: skip
+
+    def arguments(self) -> list[ctypes.c_void_p]:
+        return [ctypes.c_void_p(each.ctypes.data) for each in (self.x, self.w, self.bias)]
+
+    def empty(self) -> np.ndarray:
+        s = self.shape
+        return np.empty(
+            (1, s.out, s.out, s.c_out), np.int32 if self.dtype == "int8" else np.float32
+        )
+
+
+class FromC:
+    """A contender behind contender.hpp."""
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        name: str,
+        data: Data,
+        options: list[object],
+        clock: str = "time",
+    ) -> None:
+        s = data.shape
+        self.data, self.library, self.name = data, library, name
+        self.owner: FromC | None = None  # of the handle
+        c_shape = CShape(1, s.c_in, s.size, s.c_out, s.kernel, s.stride, s.pad, s.groups)
+        create = getattr(library, f"{name}_create")
+        handle = create(ctypes.byref(c_shape), data.dtype.encode(), *options, *data.arguments())
+        if not handle:
+            raise NotImplementedError(name)
+        self.handle = ctypes.c_void_p(handle)
+        self.call = getattr(library, f"{name}_{clock}")
+
+    def time(self, calls: int) -> float:
+        return self.call(self.handle, calls)
+
+    def output(self) -> np.ndarray:
+        y = self.data.empty()
+        getattr(self.library, f"{self.name}_read")(self.handle, ctypes.c_void_p(y.ctypes.data))
+        return y
+
+    def by(self, clock: str) -> FromC:
+        """Return the same contender timed in another way."""
+        other = copy.copy(self)
+        other.owner = self
+        other.call = getattr(self.library, f"{self.name}_{clock}")
+        return other
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle") and self.owner is None:
+            getattr(self.library, f"{self.name}_destroy")(self.handle)
+
+
+class FromTorch:
+    """PyTorch, fp32; `how` is prepacked (mkldnn weights), nhwc or nchw."""
+
+    def __init__(self, data: Data, how: str) -> None:
+        s = data.shape
+        last = torch.contiguous_format if how == "nchw" else torch.channels_last
+        x = torch.from_numpy(data.x).permute(0, 3, 1, 2).contiguous(memory_format=last)
+        w = torch.from_numpy(data.w).contiguous(memory_format=last)
+        bias = torch.from_numpy(data.bias)
+        pads, strides, ones = [s.pad] * 2, [s.stride] * 2, [1, 1]
+        if how == "prepacked":
+            packed = torch.ops.mkldnn._reorder_convolution_weight(
+                w, pads, strides, ones, s.groups, list(x.shape)
+            )
+            run = torch.ops.mkldnn._convolution_pointwise.default
+            arguments = (x, packed, bias, pads, strides, ones, s.groups, "none", [], "")
+        else:
+            run = torch.conv2d
+            arguments = (x, w, bias, strides, pads, ones, s.groups)
+        self.call = functools.partial(run, *arguments)
+
+    def time(self, calls: int) -> float:
+        call = self.call
+        start = time.thread_time()
+        for _ in range(calls):
+            call()
+        return time.thread_time() - start
+
+    def output(self) -> np.ndarray:
+        return self.call().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+class Bench:
+    """The two libraries, and what runs contenders in turns."""
+
+    def __init__(self, folder: Path, rounds: int) -> None:
+        self.native, self.onednn = build(folder)
+        self.rounds = rounds
+        self.rng = np.random.default_rng()
+
+    def ours(
+        self,
+        data: Data,
+        algorithm: str,
+        isa: str = "avx512",
+        threads: int = 1,
+        clock: str = "time",
+    ) -> FromC:
+        options = [isa.encode(), algorithm.encode(), threads]
+        return FromC(self.native, "native", data, options, clock)
+
+    def peers(self, data: Data) -> dict[str, Callable[[], FromC | FromTorch]]:
+        peers = {
+            f"torch {how}": functools.partial(FromTorch, data, how)
+            for how in ("prepacked", "nhwc", "nchw")
+        }
+        if self.onednn is not None:
+            peers["oneDNN"] = functools.partial(FromC, self.onednn, "onednn", data, [])
+        return peers
+
+    def peak(self, dtype: str, isa: str) -> float:
+        return self.native.native_peak(dtype.encode(), isa.encode())
+
+    def measure(
+        self, contenders: dict[str, FromC | FromTorch], *, before: Callable[[], float] | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Seconds a call [round] of each; and what `before` gave around every turn, averaged."""
+        calls = {}
+        for name, contender in contenders.items():
+            contender.time(2)
+            once = min(contender.time(1) for _ in range(3))
+            calls[name] = max(1, round(TURN_S / once))
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        around = []
+        order = list(contenders)
+        for _ in range(self.rounds):
+            random.shuffle(order)
+            values = [before()] if before else []
+            for name in order:
+                times[name].append(contenders[name].time(calls[name]) / calls[name])
+                if before:
+                    values.append(before())
+            around.append(values)
+        return {name: np.array(each) for name, each in times.items()}, np.array(around)
+
+
+def check(contenders: dict[str, FromC | FromTorch], reference: str) -> None:
+    contenders[reference].time(1)
+    expected = contenders[reference].output().astype(np.float64)
+    for name, contender in contenders.items():
+        contender.time(1)
+        error = np.linalg.norm(contender.output() - expected) / np.linalg.norm(expected)
+        if not error < 1e-5:
+            sys.exit(f"{name} is off by {error:.2g} from {reference}")
+
+
+def spread(values: np.ndarray, digits: int = 2) -> str:
+    low, high = values.min(), values.max()
+    return f"{np.median(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def best(times: dict[str, np.ndarray], names: list[str]) -> str:
+    return min(names, key=lambda name: float(np.median(times[name])))
+
+
+def table(heads: list[str], rows: list[list[str]]) -> None:
+    print("| " + " | ".join(heads) + " |")
+    print("| --- " * len(heads) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+    print()
+
+
+# ---- the five parts ----
+
+
+def call_seconds(bench: Bench) -> dict[str, float]:
+    """Time a layer that computes next to nothing."""
+    data = Data(Shape(16, 1, 16, 1), "fp32", bench.rng)
+    contenders: dict[str, FromC | FromTorch] = {"ours": bench.ours(data, "direct")}
+    contenders |= {name: make() for name, make in bench.peers(data).items()}
+    times, _ = bench.measure(contenders)
+    return {name: float(np.median(each)) for name, each in times.items()}
+
+
+def race(bench: Bench, shapes: list[Shape], algorithms: Callable[[Shape], list[str]]) -> None:
+    """Ours against the best of the others, layer by layer."""
+    rows, ratios, exact, plain, torch_ratios, less_call = [], [], [], [], [], []
+    idle = call_seconds(bench)
+    print("A call that computes next to nothing takes", end=" ")
+    print(", ".join(f"{name} {each * 1e6:.2f} µs" for name, each in idle.items()) + "\n")
+    for shape in shapes:
+        data = Data(shape, "fp32", bench.rng)
+        own = algorithms(shape)
+        contenders: dict[str, FromC | FromTorch] = {a: bench.ours(data, a) for a in own}
+        for name, make in bench.peers(data).items():
+            try:
+                contenders[name] = make()
+            except (NotImplementedError, RuntimeError) as error:
+                print(f"{name}, {shape}: {error}", file=sys.stderr)
+        check(contenders, own[0])
+        times, _ = bench.measure(contenders)
+        others = [name for name in times if name not in own]
+        ours, other = best(times, own), best(times, others)
+        from_torch = best(times, [name for name in others if name.startswith("torch")])
+        ratio = times[other] / times[ours]
+        ratios.append(float(np.median(ratio)))
+        without = best(times, [name for name in own if not name.startswith("winograd")])
+        exact.append(float(np.median(times[other] / times[without])))
+        plain.append(float(np.median(times[other] / times[own[0]])))
+        torch_ratios.append(float(np.median(times[from_torch] / times[ours])))
+        less_call.append((np.median(times[from_torch]) - idle[from_torch]) / np.median(times[ours]))
+        rows.append([
+            str(shape), f"{shape.macs / 1e6:.1f}", ours, f"{np.median(times[ours]) * 1e6:.1f}",
+            other, f"{np.median(times[other]) * 1e6:.1f}", spread(ratio), f"{plain[-1]:.2f}",
+            f"{torch_ratios[-1]:.2f}",
+        ])  # fmt: skip
+    heads = ["layer", "MMACs", "ours", "µs", "best other", "µs", "ratio [min, max]"]
+    table([*heads, f"{algorithms(shapes[0])[0]} alone", "to PyTorch"], rows)
+    for what, each in (
+        ("best of ours to best other", ratios),
+        ("best of ours but Winograd to best other", exact),
+        (f"{algorithms(shapes[0])[0]} alone to best other", plain),
+        ("best of ours to PyTorch", torch_ratios),
+        ("best of ours to PyTorch less what an idle call takes", less_call),
+    ):
+        worst = int(np.argmin(each))
+        mean = math.exp(sum(map(math.log, each)) / len(each))
+        print(f"{what}: geometric mean {mean:.3f}, worst {each[worst]:.2f} ({shapes[worst]})")
+    print()
+
+
+def peers(bench: Bench) -> None:
+    def algorithms(shape: Shape) -> list[str]:
+        winograd = shape.kernel == 3 and shape.stride == 1
+        return ["direct", "gemm", *(["winograd4"] if winograd else [])]
+
+    print("## ResNet-50, fp32, batch 1, one thread\n")
+    race(bench, resnet50(), algorithms)
+
+
+def depthwise(bench: Bench) -> None:
+    print("## MobileNetV2's depthwise layers, fp32, batch 1, one thread\n")
+    race(bench, mobilenet_depthwise(), lambda _: ["depthwise"])
+
+
+PEAK_SHAPES = [Shape(64, 56, 64, 3), Shape(128, 28, 128, 3), Shape(1024, 14, 256, 1)]
+
+
+def peak(bench: Bench) -> None:
+    print("## Share of the probed peak, one thread\n")
+    rows = []
+    for dtype, isa in (
+        ("fp32", "avx512"),
+        ("fp32", "avx2"),
+        ("bf16", "avx512"),
+        ("int8", "avx512"),
+    ):
+        for shape in PEAK_SHAPES:
+            data = Data(shape, dtype, bench.rng)
+            contenders = {name: bench.ours(data, name, isa) for name in ("direct", "gemm")}
+            before = functools.partial(bench.peak, dtype, isa)
+            times, tops = bench.measure(contenders, before=before)
+            top = tops.max(axis=1)
+            shares = {name: 2 * shape.macs / each / top for name, each in times.items()}
+            name = best(times, list(times))
+            rate = 2 * shape.macs / np.median(times[name]) * 1e-9
+            rows.append([dtype, isa, str(shape), name, f"{rate:.0f}"])
+            rows[-1] += [f"{np.median(top) * 1e-9:.0f}"]
+            rows[-1] += [spread(100 * shares[name], 1)]
+            rows[-1] += [spread(100 * shares["direct"], 1), spread(100 * shares["gemm"], 1)]
+    heads = ["dtype", "isa", "layer", "best", "Gop/s", "peak", "best %", "direct %", "gemm %"]
+    table(heads, rows)
+
+
+def winograd(bench: Bench) -> None:
+    print("## Winograd F(4x4, 3x3) against direct, fp32, one thread\n")
+    rows = []
+    for isa in ("avx512", "avx2"):
+        for shape in (*PEAK_SHAPES[:2], Shape(256, 14, 256, 3), Shape(512, 7, 512, 3)):
+            data = Data(shape, "fp32", bench.rng)
+            names = ("direct", "winograd2", "winograd4")
+            times, _ = bench.measure({name: bench.ours(data, name, isa) for name in names})
+            rows.append([isa, str(shape), f"{np.median(times['direct']) * 1e6:.0f}"])
+            rows[-1] += [spread(times["direct"] / times[name]) for name in names[1:]]
+    table(["isa", "layer", "direct µs", "F2 speed-up", "F4 speed-up"], rows)
+
+
+def busy_s() -> np.ndarray:
+    """Seconds since boot, all processors: used by anyone, stolen by the hypervisor."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, irq, soft, steal = (int(each) / 100 for each in fields[:8])
+    return np.array([user + nice + system + irq + soft, steal])
+
+
+def threads(bench: Bench) -> None:
+    print("## Two threads against one, fp32\n")
+    print("By processor time: what one thread takes over the longer of what two threads take that")
+    print(
+        "run side by side, each timed by itself, without waiting. The wall's clock says something"
+    )
+    print("only where others use no processor.\n")
+    rows = []
+    layers = [shape for shape in resnet50() if shape.macs > 100e6]
+    layers += [Shape(64, 224, 64, 3), Shape(256, 56, 256, 3), Shape(512, 28, 512, 3)]
+    for shape in layers:
+        data = Data(shape, "fp32", bench.rng)
+        kinds = ["gemm" if shape.kernel == 1 and shape.stride == 1 else "direct"]
+        kinds += ["winograd4"] if shape.kernel == 3 and shape.stride == 1 else []
+        for kind in kinds:
+            contenders = {}
+            for n in (1, 2):
+                one = bench.ours(data, kind, threads=n, clock="wall")
+                contenders |= {f"wall {n}": one, f"longest_part {n}": one.by("longest_part")}
+            start, own, begin = busy_s(), time.process_time(), time.perf_counter()
+            times, _ = bench.measure(contenders)
+            took = time.perf_counter() - begin
+            used, stolen = busy_s() - start
+            others = max(0.0, used - (time.process_time() - own)) / took
+            rows.append([str(shape), f"{shape.macs / 1e6:.0f}", kind])
+            rows[-1] += [
+                spread(times[f"{clock} 1"] / times[f"{clock} 2"])
+                for clock in ("wall", "longest_part")
+            ]
+            rows[-1] += [f"{others:.2f}", f"{stolen / took:.2f}"]
+    heads = ["layer", "MMACs", "algorithm", "by the wall's clock", "by processor time"]
+    table([*heads, "processors used by others", "stolen"], rows)
+
+
+PARTS = {
+    "peers": peers, "depthwise": depthwise, "peak": peak, "winograd": winograd, "threads": threads,
+}  # fmt: skip
+
+
+def hardware() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+    fields = {name.strip(): value for name, value in fields.items()}
+    name = fields.get("model name", "?")
+    model = f"family {fields.get('cpu family')} model {fields.get('model')}"
+    return f"{name}, {model}, {os.cpu_count()} processors; load {os.getloadavg()[0]:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--build", type=Path, default=REPOSITORY / "build" / "benchmarks")
+    options = parser.parse_args()
+    chosen = options.parts or list(PARTS)
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    bench = Bench(options.build, options.rounds)
+    torch.set_num_threads(1)
+    processors = sorted(os.sched_getaffinity(0))
+    print(f"{hardware()}; PyTorch {torch.__version__}, oneDNN wheel {ONEDNN}\n")
+    for name in chosen:
+        os.sched_setaffinity(0, processors if name == "threads" else processors[-1:])
+        with torch.inference_mode():
+            PARTS[name](bench)
+
+
+if __name__ == "__main__":
+    main()
