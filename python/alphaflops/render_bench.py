@@ -67,7 +67,7 @@ def comparison_table(result: dict[str, Any]) -> RenderableType:
     table = Table(header_style="bold")
     for name in ("shape", "cache", "verdict"):
         table.add_column(name, no_wrap=True)
-    for name in ("a µs", "b µs", "b / a", "95 %"):
+    for name in ("a µs", "b µs", "b / a", "99 %"):
         table.add_column(name, justify="right", no_wrap=True)
     for point in result["points"]:
         a, b = point["time_s"]
@@ -84,7 +84,7 @@ def comparison_table(result: dict[str, Any]) -> RenderableType:
     lines = [
         f"{counts}; common ratio {result['common_ratio']:.3f}, "
         f"control (arithmetic peak) {result['control_ratio']:.3f}",
-        "times are floors: the second fastest undisturbed sample",
+        "times are floors: the 5 % quantile of the undisturbed samples",
     ]
     for key, name in (("only_a", "first"), ("only_b", "second")):
         if result[key]:

@@ -36,6 +36,7 @@ __all__ = ["ALGORITHMS", "bench", "load_bench", "to_csv"]
 ALGORITHMS = ("auto", "direct", "gemm", "depthwise", "winograd2", "winograd4")
 FORMAT, VERSION = "alphaflops bench", 1
 _ROOF_SHARE, _ROOF_MOST_S = 0.15, 1.5
+_SAMPLES_SHARE = 0.7  # of the budget, however long the roofs took
 
 
 def bench(
@@ -106,7 +107,8 @@ def bench(
 
     start = time.monotonic()
     roofs = _roofs(isas, threads, min(_ROOF_MOST_S, _ROOF_SHARE * budget_s))
-    each_s = max(0.0, budget_s - (time.monotonic() - start)) / processes
+    left_s = budget_s - (time.monotonic() - start)
+    each_s = max(left_s, _SAMPLES_SHARE * budget_s) / processes
     parts = []
     for process in range(processes):
         part = replace(job, seed=seed + process, budget_s=each_s)

@@ -20,17 +20,26 @@ from alphaflops.table.columns import INTEGERS
 __all__ = ["Case", "cases_of", "cases_of_graph", "cases_of_table"]
 
 _OPS = ("conv2d", "linear")
+_FIELDS = {
+    **dict.fromkeys(("batch", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w"), 1),
+    **dict.fromkeys(("stride_h", "stride_w"), 1),
+    **dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), 0),
+    **dict.fromkeys(("dilation_h", "dilation_w", "groups"), 1),
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One convolution; a linear layer is one of a pixel an image."""
+    """One convolution; a linear layer is one of a pixel an image. Absent sizes are 1, pads 0."""
 
     name: str
     op: str
     shape: dict[str, int]  # batch, c_in, ..., pad_top, ..., groups
     dtype: str
     count: int = 1  # layers of the network that are like this
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", {**_FIELDS, **self.shape})
 
     @property
     def kind(self) -> str:

@@ -5,7 +5,8 @@ The ratio is that of the floors (points.py). Its interval has three parts, added
 - within a run, the bootstrap of each floor,
 - between processes, the spread of the floors of a point's processes, where there are several,
 - between runs, what remains: the drift of the control that both runs probed between their samples,
-  and the scatter of the points about their common ratio, by its median absolute deviation.
+  and the scatter of the points about their common ratio, by its median absolute deviation, of hot
+  and of cold points.
 
 A difference is called where the ratio is beyond the smallest effect of interest, the interval does
 not hold 1, and, for SAME, where the interval stays within twice that effect.
@@ -22,14 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaflops.errors import ShapeError, TableError
-from alphaflops.measuring.points import floor_of
+from alphaflops.measuring.points import FLOOR_QUANTILE, floor_of
 from alphaflops.measuring.readings import MIN_SAMPLES
 from alphaflops.measuring.sampler import CACHES
 
 __all__ = ["VERDICTS", "compare_benches"]
 
 VERDICTS = ("SAME", "FASTER", "SLOWER", "UNCLEAR")
-LEVEL_Z = 1.96
+LEVEL_Z = 2.576
 _BASE = 0.004  # of a floor, between runs of the same program on an idle machine
 _BOOTSTRAPS = 200
 _FEW = 5  # points, below which their scatter says nothing
@@ -49,7 +50,7 @@ def compare_benches(
     -------
     dict
         ``points``: of each shape in both, hot and cold, ``verdict``, ``ratio`` (time of b / time of
-        a), ``ratio_lo``, ``ratio_hi`` (95 %); ``counts`` of the verdicts; ``common_ratio`` (the
+        a), ``ratio_lo``, ``ratio_hi`` (99 %); ``counts`` of the verdicts; ``common_ratio`` (the
         median), ``control_ratio``, ``only_a``, ``only_b``.
 
     Raises
@@ -72,15 +73,14 @@ def compare_benches(
 
     common = float(np.median(logs))
     control = a["controls"]["flops_per_s"] / b["controls"]["flops_per_s"]
-    between = math.hypot(_BASE, math.log(control) / LEVEL_Z)
-    if len(keys) >= _FEW:
-        # What the points scatter about their common ratio beyond what each explains by itself.
-        scatter = 1.4826 * float(np.median(np.abs(logs - common)))
-        explained = float(np.median(within))
-        between = math.hypot(between, math.sqrt(max(0.0, scatter**2 - explained**2)))
+    drift = math.hypot(_BASE, math.log(control) / LEVEL_Z)
+    between = {}
+    for cache in CACHES:
+        own = np.array([c == cache for _, c in keys])
+        between[cache] = math.hypot(drift, _scatter(logs[own], within[own]))
     points = []
     for i, (key, cache) in enumerate(keys):
-        half = LEVEL_Z * math.hypot(float(within[i]), between)
+        half = LEVEL_Z * math.hypot(float(within[i]), between[cache])
         low, ratio, high = (math.exp(float(logs[i]) + x) for x in (-half, 0.0, half))
         point = ours[key]
         points.append(
@@ -108,6 +108,14 @@ def compare_benches(
     }
 
 
+def _scatter(logs: npt.NDArray[np.float64], within: npt.NDArray[np.float64]) -> float:
+    """Return what points scatter about their common ratio beyond what each explains by itself."""
+    if len(logs) < _FEW:
+        return 0.0
+    scatter = 1.4826 * float(np.median(np.abs(logs - np.median(logs))))
+    return math.sqrt(max(0.0, scatter**2 - float(np.median(within)) ** 2))
+
+
 def _by_key(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         json.dumps([p["op"], p["shape"], p["dtype"], p["threads"]], sort_keys=True): p
@@ -128,7 +136,8 @@ def _floor(samples: Sequence[Sequence[Any]], random: np.random.Generator) -> tup
     n = len(times)
     if n < MIN_SAMPLES:
         return floor, math.inf
-    picks = np.sort(times[random.integers(0, n, (_BOOTSTRAPS, n))], axis=1)[:, 1]
+    drawn = times[random.integers(0, n, (_BOOTSTRAPS, n))]
+    picks = np.quantile(drawn, FLOOR_QUANTILE, axis=1)
     sd = float(np.std(np.log(np.maximum(picks, 1e-12) / floor)))
     floors = [
         math.log(floor_of(np.array(own)) / floor)

@@ -1,8 +1,8 @@
 """The samples of one point of a bench: their centre, spread and floor, and what disturbed them.
 
-The centre is the median with its distribution-free interval. The floor is the second fastest
-undisturbed sample: neighbours on a shared machine only ever add time, so the floor is what another
-run finds again, within a per cent, where medians differ by tens. Comparisons use it.
+The centre is the median with its distribution-free interval. The floor is the 5 % quantile of the
+undisturbed samples: neighbours on a shared machine only ever add time, so the floor is what another
+run finds again where medians move. Comparisons use it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = ["PointStats", "causes", "floor_of", "is_settled", "point_stats"]
 
 #: Share of the samples that must be disturbed for the cause to be named.
 _DISTURBED = 0.25
+FLOOR_QUANTILE = 0.05
 _CLOCK_DRIFT = 0.05
 #: Modes are so far apart, and each holds so much of the samples.
 _MODE_GAP, _MODE_SHARE = 0.04, 0.2
@@ -51,8 +52,8 @@ def _clean(readings: Sequence[Reading]) -> npt.NDArray[np.float64]:
 
 
 def floor_of(times: npt.NDArray[np.float64]) -> float:
-    """Return the second fastest, so that one freak reading does not make the floor."""
-    return float(np.partition(times, 1)[1]) if len(times) > 1 else float(times[0])
+    """Return the 5 % quantile: near the fastest, yet not at the mercy of one freak reading."""
+    return float(np.quantile(times, FLOOR_QUANTILE))
 
 
 def _floor_settled(times: npt.NDArray[np.float64]) -> bool:

@@ -103,7 +103,7 @@ def level_bytes(threads: int) -> dict[str, int]:
         "l1": l1 // 2 * threads,
         "l2": l2 // 2 * threads,
         "l3": max(min(l3 // 2, 8 * l2 * threads), 2 * l2 * threads),
-        "dram": min(max(4 * l3, 128 << 20), 512 << 20),
+        "dram": min(max(3 * l3, 64 << 20), 512 << 20),
     }
 
 
