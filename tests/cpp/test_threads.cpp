@@ -88,6 +88,11 @@ int main() {
   std::mt19937 random(7);
   pool_runs_each_once();
   ThreadPool pool(2);
+  std::atomic<int> calls{0};
+  auto tick = [&calls](int) { ++calls; };
+  pool.run(tick);  // a function that has a name, again and again
+  pool.run(tick);
+  CHECK(calls == 2 * pool.size());
   const Conv2d conv(check::shape(4, 5, 4, 3, 1, 1), Isa::scalar);
   CHECK_RAISES(conv.run_part(2, 2, nullptr, nullptr, nullptr, nullptr, nullptr), ShapeError,
                "part 2 of 2");

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace alphaflops {
@@ -15,7 +16,8 @@ class ThreadPool {
  public:
   /// `threads` counts the caller of `run`, which does its share. With `pin`, each is kept on a
   /// processor of its own (Linux), the constructing thread until the pool is destroyed; there are
-  /// then no more threads than processors this process may use. Raises ShapeError for threads < 1.
+  /// then no more threads than processors the constructing thread may use: one, while another
+  /// pinned pool of the same thread is alive. Raises ShapeError for threads < 1.
   explicit ThreadPool(int threads, bool pin = true);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -30,7 +32,9 @@ class ThreadPool {
 
   template <class F>
   void run(F&& function) {
-    run([](void* context, int thread) { (*static_cast<F*>(context))(thread); }, &function);
+    run([](void* context,
+           int thread) { (*static_cast<std::remove_reference_t<F>*>(context))(thread); },
+        &function);
   }
 
  private:
