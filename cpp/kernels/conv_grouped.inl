@@ -23,7 +23,7 @@ AF_INLINE constexpr Spread spread_of(int j) {
   return s;
 }
 
-template <int Group, int Stride, int Pixels, bool Border, bool Part>
+template <int Group, int Stride, int Pixels, bool Part>
 AF_INLINE void grouped_channels(const DepthwiseArgs& a, const Index (&spread)[Group],
                                 const float* weights, std::int64_t c, std::int64_t lanes) {
   constexpr int kWidth = 3;
@@ -33,18 +33,12 @@ AF_INLINE void grouped_channels(const DepthwiseArgs& a, const Index (&spread)[Gr
   Vec acc[Pixels];
 #pragma GCC unroll 8
   for (int p = 0; p < Pixels; ++p) acc[p] = start;
-  const float* input = a.input + c;
   const float* const* columns = a.columns;
   for (std::int64_t row = 0; row < a.rows; ++row) {
-    const float* pixel = input;
 #pragma GCC unroll 16
     for (int i = 0; i < kColumns; ++i) {
-      const float* x = Border ? columns[i] + c : pixel;
+      const float* x = columns[i] + c;
       const Vec value = Part ? load_part(x, lanes) : load(x);
-      if (!Border) {
-        pixel += a.input_pixel;
-        hide(pixel);
-      }
 #pragma GCC unroll 8
       for (int j = 0; j < Group; ++j) {
         const Vec spread_value = permute(value, spread[j]);
@@ -58,7 +52,6 @@ AF_INLINE void grouped_channels(const DepthwiseArgs& a, const Index (&spread)[Gr
       }
       hide(weights);  // or GCC loads all of them ahead, and spills
     }
-    input += a.input_row;
     weights += kWidth * Group * kLanes;
     columns += kColumns;
   }
@@ -78,7 +71,7 @@ AF_INLINE void grouped_channels(const DepthwiseArgs& a, const Index (&spread)[Gr
   }
 }
 
-template <int Group, int Stride, int Pixels, bool Border>
+template <int Group, int Stride, int Pixels>
 void grouped(const DepthwiseArgs* a) {
   Index spread[Group];
 #pragma GCC unroll 8
@@ -90,40 +83,41 @@ void grouped(const DepthwiseArgs* a) {
   std::int64_t c = 0;
   for (; c + kLanes <= a->channels; c += kLanes) {
     hide(a);
-    grouped_channels<Group, Stride, Pixels, Border, false>(*a, spread, weights, c, kLanes);
+    grouped_channels<Group, Stride, Pixels, false>(*a, spread, weights, c, kLanes);
     weights += a->weight_column;
   }
   if (c < a->channels) {
-    grouped_channels<Group, Stride, Pixels, Border, true>(*a, spread, weights, c, a->channels - c);
+    grouped_channels<Group, Stride, Pixels, true>(*a, spread, weights, c, a->channels - c);
   }
 }
 
-template <int Group, int Stride, int Pixels, bool Border>
+template <int Group, int Stride, int Pixels>
 constexpr Depthwise grouped_or_null() {
   if constexpr (Group < kLanes) {
-    return grouped<Group, Stride, Pixels, Border>;
+    return grouped<Group, Stride, Pixels>;
   } else {
     return nullptr;
   }
 }
 
-#define AF_GROUPED_ROW(G, S, B)   \
-  {nullptr,                       \
-   grouped_or_null<G, S, 1, B>(), \
-   grouped_or_null<G, S, 2, B>(), \
-   grouped_or_null<G, S, 3, B>(), \
-   grouped_or_null<G, S, 4, B>(), \
-   grouped_or_null<G, S, 5, B>(), \
-   grouped_or_null<G, S, 6, B>(), \
-   grouped_or_null<G, S, 7, B>()}
-#define AF_GROUPED_ROWS(B)                                    \
-  {                                                           \
-    {AF_GROUPED_ROW(2, 1, B), AF_GROUPED_ROW(2, 2, B)},       \
-        {AF_GROUPED_ROW(4, 1, B), AF_GROUPED_ROW(4, 2, B)}, { \
-      AF_GROUPED_ROW(8, 1, B), AF_GROUPED_ROW(8, 2, B)        \
-    }                                                         \
+#define AF_GROUPED_ROW(G, S)   \
+  {nullptr,                    \
+   grouped_or_null<G, S, 1>(), \
+   grouped_or_null<G, S, 2>(), \
+   grouped_or_null<G, S, 3>(), \
+   grouped_or_null<G, S, 4>(), \
+   grouped_or_null<G, S, 5>(), \
+   grouped_or_null<G, S, 6>(), \
+   grouped_or_null<G, S, 7>()}
+#define AF_GROUPED_TABLE                                                                          \
+  {                                                                                               \
+    kLanes, {                                                                                     \
+      {AF_GROUPED_ROW(2, 1), AF_GROUPED_ROW(2, 2)}, {AF_GROUPED_ROW(4, 1), AF_GROUPED_ROW(4, 2)}, \
+      {                                                                                           \
+        AF_GROUPED_ROW(8, 1), AF_GROUPED_ROW(8, 2)                                                \
+      }                                                                                           \
+    }                                                                                             \
   }
-#define AF_GROUPED_TABLE {kLanes, AF_GROUPED_ROWS(false), AF_GROUPED_ROWS(true)}
 
 }  // namespace
 }  // namespace alphaflops::kernels

@@ -101,11 +101,11 @@ struct DepthwiseTable {
 
 inline constexpr int kGroupSizes = 3;  // channels a group 2, 4, 8
 
-// weight_column is the distance between vectors of channels. Null where a group fills a vector.
+// Tiles read their input through `columns` only; weight_column is the distance between vectors of
+// channels. Null where a group fills a vector.
 struct GroupedTable {
   int lanes;
-  Depthwise interior[kGroupSizes][kDepthwiseStrides][kDepthwisePixels + 1];
-  Depthwise border[kGroupSizes][kDepthwiseStrides][kDepthwisePixels + 1];
+  Depthwise tile[kGroupSizes][kDepthwiseStrides][kDepthwisePixels + 1];
 };
 
 // Points of F(4x4, 3x3). Their powers up to the fourth are exact, and the error is a third of what

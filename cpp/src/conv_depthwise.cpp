@@ -29,8 +29,9 @@ kernels::DepthwiseArgs arguments(const ConvPlan& plan, const ConvCall<float, flo
   return args;
 }
 
-// Rows in tiles of several pixels; `args` has what `arguments` sets, and the weights' strides.
-void run_tiles(const ConvPlan& plan, const Tiles& interior, const Tiles& border,
+// Rows in tiles of several pixels, `interior` ones (which may be null) where no padding is reached;
+// `args` has what `arguments` sets, and the weights' strides.
+void run_tiles(const ConvPlan& plan, const Tiles* interior, const Tiles& border,
                const ConvCall<float, float>& call, const ConvPart& part,
                kernels::DepthwiseArgs args) {
   const Conv2dShape& s = plan.shape;
@@ -52,9 +53,9 @@ void run_tiles(const ConvPlan& plan, const Tiles& interior, const Tiles& border,
       const int64_t pixels = plan.w_out / tiles + (tile < plan.w_out % tiles ? 1 : 0);
       const int64_t in_x = x * s.stride_w - s.pad_left;
       const int64_t span = (pixels - 1) * s.stride_w + s.k_w;
-      if (in_x >= 0 && in_x + span <= s.w_in && args.rows > 0) {
+      if (interior != nullptr && in_x >= 0 && in_x + span <= s.w_in && args.rows > 0) {
         args.input = call.input + (in_row + in_x) * s.c_in;
-        interior[pixels](&args);
+        (*interior)[pixels](&args);
       } else {
         const float** each = columns;
         for (int64_t row = 0; row < args.rows; ++row) {
@@ -112,7 +113,7 @@ void run_depthwise(const ConvPlan& plan, const kernels::DepthwiseTable& table,
     return;
   }
   const int64_t width = (s.k_w - 3) / 2;
-  run_tiles(plan, table.interior[width][s.stride_w - 1], table.border[width][s.stride_w - 1], call,
+  run_tiles(plan, &table.interior[width][s.stride_w - 1], table.border[width][s.stride_w - 1], call,
             part, args);
 }
 
@@ -123,8 +124,7 @@ void run_grouped(const ConvPlan& plan, const kernels::GroupedTable& table,
   args.weight_row = s.k_w * plan.group_in * plan.lanes;
   args.weight_column = s.k_h * args.weight_row;
   const int64_t size = plan.group_in == 2 ? 0 : plan.group_in == 4 ? 1 : 2;
-  run_tiles(plan, table.interior[size][s.stride_w - 1], table.border[size][s.stride_w - 1], call,
-            part, args);
+  run_tiles(plan, nullptr, table.tile[size][s.stride_w - 1], call, part, args);
 }
 
 }  // namespace alphaflops
