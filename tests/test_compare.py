@@ -42,7 +42,7 @@ def made(
 def share(verdict: tuple[str, ...], shift: float, **noise: float) -> float:
     random = np.random.default_rng(5)
     counts = []
-    for _ in range(8):
+    for _ in range(6):
         result = compare_benches(made(random, **noise), made(random, shift=shift, **noise))
         counts.append(sum(result["counts"][v] for v in verdict) / len(result["points"]))
     return float(np.mean(counts))

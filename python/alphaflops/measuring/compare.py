@@ -3,7 +3,7 @@
 The ratio is that of the floors (points.py). Its interval has three parts, added in quadrature:
 
 - within a run, the bootstrap of each floor,
-- between processes, the spread of the floors of a point's processes, where there are several,
+- between processes, half of what the lowest floors of two processes differ by, where there are any,
 - between runs, what remains: the drift of the control that both runs probed between their samples,
   and the scatter of the points about their common ratio, by its median absolute deviation, of hot
   and of cold points.
@@ -136,16 +136,19 @@ def _floor(samples: Sequence[Sequence[Any]], random: np.random.Generator) -> tup
     n = len(times)
     if n < MIN_SAMPLES:
         return floor, math.inf
-    drawn = times[random.integers(0, n, (_BOOTSTRAPS, n))]
-    picks = np.quantile(drawn, FLOOR_QUANTILE, axis=1)
+    # np.quantile along an axis is ten times slower.
+    drawn = np.sort(times)[np.sort(random.integers(0, n, (_BOOTSTRAPS, n)), axis=1)]
+    rank, part = divmod(FLOOR_QUANTILE * (n - 1), 1.0)
+    picks = drawn[:, int(rank)] * (1 - part) + drawn[:, int(rank) + 1] * part
     sd = float(np.std(np.log(np.maximum(picks, 1e-12) / floor)))
-    floors = [
+    floors = sorted(
         math.log(floor_of(np.array(own)) / floor)
         for process in {s[6] for s in used}
         if len(own := [s[0] for s in used if s[6] == process]) >= MIN_SAMPLES
-    ]
+    )
     if len(floors) > 1:
-        sd = math.hypot(sd, float(np.std(floors, ddof=1)) / math.sqrt(len(floors)))
+        # Two that agree have found it; a third that was disturbed throughout says nothing.
+        sd = math.hypot(sd, (floors[1] - floors[0]) / 2)
     return floor, sd
 
 
