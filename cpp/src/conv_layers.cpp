@@ -8,6 +8,7 @@
 #include "alphaflops/conv_bench.hpp"
 #include "alphaflops/error.hpp"
 #include "alphaflops/system.hpp"
+#include "step.hpp"
 
 namespace alphaflops {
 namespace {
@@ -50,24 +51,7 @@ std::vector<ConvLayer> conv_layers(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
     ConvLayer layer{node.name, std::string(op_name(node.op)), {}};
     if (const auto* conv = std::get_if<Conv2dOp>(&node.op)) {
-      const Shape& in = graph.node(node.inputs[0]).shape;
-      const Window& w = conv->window;
-      layer.shape = {.batch = in[0],
-                     .c_in = in[1],
-                     .h_in = in[2],
-                     .w_in = in[3],
-                     .c_out = conv->c_out,
-                     .k_h = w.kernel[0],
-                     .k_w = w.kernel[1],
-                     .stride_h = w.stride[0],
-                     .stride_w = w.stride[1],
-                     .pad_top = w.pad[0],
-                     .pad_bottom = w.pad[1],
-                     .pad_left = w.pad[2],
-                     .pad_right = w.pad[3],
-                     .dilation_h = w.dilation[0],
-                     .dilation_w = w.dilation[1],
-                     .groups = conv->groups};
+      layer.shape = conv_shape(graph.node(node.inputs[0]).shape, *conv);
     } else if (const auto* linear = std::get_if<LinearOp>(&node.op)) {
       const Shape& in = graph.node(node.inputs[0]).shape;
       layer.shape.batch = rows_of(in);

@@ -5,8 +5,6 @@
 #include "alphaflops/error.hpp"
 
 namespace alphaflops {
-namespace {
-
 Conv2dShape conv_shape(const Shape& in, const Conv2dOp& op) {
   const Window& w = op.window;
   return {.batch = in[0],
@@ -26,6 +24,8 @@ Conv2dShape conv_shape(const Shape& in, const Conv2dOp& op) {
           .dilation_w = w.dilation[1],
           .groups = op.groups};
 }
+
+namespace {
 
 Pool2dShape pool_shape(const Node& node, const Shape& in, const PoolOp& op) {
   const Window& w = op.window;

@@ -14,6 +14,9 @@
 
 namespace alphaflops {
 
+/// A convolution of a graph, on an input [batch, channels, height, width], as the kernels take it.
+Conv2dShape conv_shape(const Shape& in, const Conv2dOp& op);
+
 /// Where a step finds its data. Images are NHWC.
 struct StepArguments {
   std::span<const float* const> inputs;
