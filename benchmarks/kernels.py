@@ -43,6 +43,7 @@ import torch
 REPOSITORY = Path(__file__).parents[1]
 ONEDNN = "2023.2.0"
 TURN_S = 3e-3
+TWO_AT_ONCE = 1.9
 
 
 class Shape(NamedTuple):
@@ -151,7 +152,7 @@ def build(folder: Path) -> tuple[ctypes.CDLL, ctypes.CDLL | None]:
     for name, library in zip(("native", "onednn"), libraries, strict=False):
         getattr(library, f"{name}_create").restype = ctypes.c_void_p
         getattr(library, f"{name}_time").restype = ctypes.c_double
-    for name in ("wall", "longest_part", "peak"):
+    for name in ("wall", "longest_part", "peak", "peak_at_once"):
         getattr(libraries[0], f"native_{name}").restype = ctypes.c_double
     return libraries[0], libraries[1] if onednn else None
 
@@ -294,10 +295,14 @@ class Bench:
     def peak(self, dtype: str, isa: str) -> float:
         return self.native.native_peak(dtype.encode(), isa.encode())
 
+    def two_at_once(self) -> float:
+        """Multiply-adds of two threads side by side to those of one."""
+        return self.native.native_peak_at_once(2) / self.native.native_peak_at_once(1)
+
     def measure(
         self, contenders: dict[str, FromC | FromTorch], *, before: Callable[[], float] | None = None
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Seconds a call [round] of each; and what `before` gave around every turn, averaged."""
+        """Seconds a call [round] of each; and what `before` gave around every turn [round, turn]."""
         calls = {}
         for name, contender in contenders.items():
             contender.time(2)
@@ -470,9 +475,12 @@ def threads(bench: Bench) -> None:
     print("## Two threads against one, fp32\n")
     print("By processor time: what one thread takes over the longer of what two threads take that")
     print(
-        "run side by side, each timed by itself, without waiting. The wall's clock says something"
+        "run side by side, each timed by itself, without waiting. A round counts where, around and"
     )
-    print("only where others use no processor.\n")
+    print(
+        f"between its turns, two threads did {TWO_AT_ONCE} times the multiply-adds of one: virtual"
+    )
+    print("processors are at times two hardware threads of one core.\n")
     rows = []
     layers = [shape for shape in resnet50() if shape.macs > 100e6]
     layers += [Shape(64, 224, 64, 3), Shape(256, 56, 256, 3), Shape(512, 28, 512, 3)]
@@ -486,17 +494,19 @@ def threads(bench: Bench) -> None:
                 one = bench.ours(data, kind, threads=n, clock="wall")
                 contenders |= {f"wall {n}": one, f"longest_part {n}": one.by("longest_part")}
             start, own, begin = busy_s(), time.process_time(), time.perf_counter()
-            times, _ = bench.measure(contenders)
+            times, at_once = bench.measure(contenders, before=bench.two_at_once)
             took = time.perf_counter() - begin
+            apart = at_once.min(axis=1) >= TWO_AT_ONCE
             used, stolen = busy_s() - start
             others = max(0.0, used - (time.process_time() - own)) / took
             rows.append([str(shape), f"{shape.macs / 1e6:.0f}", kind])
             rows[-1] += [
-                spread(times[f"{clock} 1"] / times[f"{clock} 2"])
+                spread((times[f"{clock} 1"] / times[f"{clock} 2"])[apart]) if apart.any() else "–"
                 for clock in ("wall", "longest_part")
             ]
+            rows[-1] += [f"{apart.sum()} of {len(apart)}"]
             rows[-1] += [f"{others:.2f}", f"{stolen / took:.2f}"]
-    heads = ["layer", "MMACs", "algorithm", "by the wall's clock", "by processor time"]
+    heads = ["layer", "MMACs", "algorithm", "by the wall's clock", "by processor time", "rounds"]
     table([*heads, "processors used by others", "stolen"], rows)
 
 

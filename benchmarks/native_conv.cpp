@@ -1,11 +1,14 @@
 // The native kernels behind a C interface, so that kernels.py times them beside other libraries.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <numeric>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "alphaflops/conv.hpp"
@@ -136,6 +139,20 @@ CONTENDER_EXPORT double native_peak(const char* dtype, const char* isa) {
   const double begin = thread_seconds();
   const double operations = peak(parse_isa(isa), 30000);
   return operations / (thread_seconds() - begin);
+}
+
+/// Operations a second of so many threads that compute side by side, by the wall's clock.
+CONTENDER_EXPORT double native_peak_at_once(int threads) {
+  const Isa isa = best_isa();
+  std::vector<double> operations(static_cast<std::size_t>(threads));
+  std::vector<std::thread> running;
+  const auto begin = std::chrono::steady_clock::now();
+  for (double& each : operations) {
+    running.emplace_back([&each, isa] { each = peak_fma(isa, 200000); });
+  }
+  for (std::thread& each : running) each.join();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  return std::accumulate(operations.begin(), operations.end(), 0.0) / took.count();
 }
 
 CONTENDER_FUNCTIONS(native)

@@ -10,10 +10,13 @@ often a change is called where there is none; pairs with one say how often it is
 
 from __future__ import annotations
 
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy loads; one processor busy, not all
+
 import argparse
 import itertools
 import multiprocessing
-import os
 
 import numpy as np
 
