@@ -7,6 +7,7 @@ docs/model.md has the equations.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from alphaflops.fitting.solve import FORMS, best_constant, fit_forms
 from alphaflops.profiles import Profile
 from alphaflops.table import Table, check_table, work_table
 
-__all__ = ["FORMS", "Errors", "Fit", "FormFit", "evaluate", "fit"]
+__all__ = ["FORMS", "Errors", "Fit", "FormFit", "HeldOut", "evaluate", "fit"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,25 @@ class FormFit:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Rows beside their held-out predictions.
+
+    Attributes
+    ----------
+    rows : Rows
+        What the equations read of the table, one element a row.
+    time_s : array [n]
+        Seconds measured; where a drift was taken out, without it.
+    predicted_s : dict of array [n]
+        Seconds by form; NaN where a row could not be held out.
+    """
+
+    rows: Rows
+    time_s: Floats
+    predicted_s: dict[str, Floats]
+
+
+@dataclass(frozen=True)
 class Fit:
     """What ``fit`` returns.
 
@@ -71,6 +91,8 @@ class Fit:
         are not counted.
     validation : str
         What was held out.
+    held_out : HeldOut
+        Every row with its measured time and what each form predicted without having seen it.
     """
 
     selected: str
@@ -78,6 +100,7 @@ class Fit:
     baseline: Errors
     validation: str
     _rows: dict[str, int] = field(repr=False)
+    held_out: HeldOut = field(repr=False)
 
     @property
     def profile(self) -> Profile:
@@ -108,6 +131,35 @@ class Fit:
             },
             "profile": self.profile.data,
         }
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, form: str | None = None) -> Any:
+        """Draw the selected form, or `form`: predicted against measured, residuals, alpha.
+
+        Every point is a held-out prediction.
+
+        Parameters
+        ----------
+        path
+            Where the picture goes; its ending names the format. Without, none is written.
+        form
+            One of ``FORMS``.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingExtraError
+            Without matplotlib.
+        UnsupportedError
+            No such form.
+        IoError
+            The picture cannot be written, or its ending names no format.
+        """
+        from alphaflops.fitting.plot import draw_fit  # noqa: PLC0415
+
+        return draw_fit(self, path, form or self.selected)
 
     def __str__(self) -> str:
         from alphaflops.fitting.text import describe  # noqa: PLC0415
@@ -191,10 +243,11 @@ def fit(
         head["device"] = {**head["device"], **device_facts}
     forms = {}
     for key in FORMS:
-        held_out = _HeldOut(rows, time_s, predicted[key], folds)
-        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key, "note": note}, test)
+        scored = _Scored(rows, time_s, predicted[key], folds)
+        forms[key] = _form_fit(fits[key], scored, {**head, "form": key, "note": note}, test)
     counts = {k: f.rows for k, f in fits[selected].items()}
-    return Fit(selected, forms, errors_of(constant_s, time_s), validation, counts)
+    baseline, held_out = errors_of(constant_s, time_s), HeldOut(rows, time_s, predicted)
+    return Fit(selected, forms, baseline, validation, counts, held_out)
 
 
 def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
@@ -217,7 +270,7 @@ def _facts_of(table: Table, known: Mapping[str, float] | None) -> Facts | None:
     return None
 
 
-class _HeldOut(NamedTuple):
+class _Scored(NamedTuple):
     """Rows with their measured and held-out predicted seconds (NaN: none), and their folds."""
 
     rows: Rows
@@ -271,7 +324,7 @@ def _select(held_out: dict[str, Floats], time_s: Floats) -> str:
 
 
 def _form_fit(
-    fits: dict[str, KindFit], held_out: _HeldOut, head: dict[str, Any], test: Table | None
+    fits: dict[str, KindFit], held_out: _Scored, head: dict[str, Any], test: Table | None
 ) -> FormFit:
     time_s, predicted_s, all_kinds = held_out.time_s, held_out.predicted_s, held_out.rows.kind
     scored = ~np.isnan(predicted_s)
