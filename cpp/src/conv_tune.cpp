@@ -18,7 +18,9 @@ namespace {
 
 constexpr double kRoundSeconds = 1e-3;
 constexpr int kRounds = 5;
-constexpr double kHopeless = 1.5;  // as long as the best so far: no further rounds
+// As long as the best so far: no further rounds. A first call may be late for many reasons.
+constexpr double kHopeless = 1.5, kHopelessAtFirst = 4.0;
+constexpr double kLongSeconds = 10e-3;  // a call so long is timed twice and no more
 constexpr double kPreferred = 0.97;
 
 constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::direct,    ConvAlgorithm::gemm,
@@ -66,10 +68,10 @@ ConvAlgorithm fastest(const Conv2dShape& shape, const std::shared_ptr<ConvWorkbe
   double best = std::numeric_limits<double>::infinity();
   for (int round = 0; round < kRounds; ++round) {
     for (Candidate& each : candidates) {
-      if (each.seconds > kHopeless * best && round > 0) continue;
+      const double hopeless = round == 1 ? kHopelessAtFirst : kHopeless;
       if (round == 0) {
         each.seconds = each.bench.warm_up();
-      } else if (round == 1 || each.seconds < 10 * kRoundSeconds) {
+      } else if (each.seconds <= hopeless * best && (round == 1 || each.seconds < kLongSeconds)) {
         const auto calls = static_cast<std::int64_t>(
             std::clamp(kRoundSeconds / std::max(each.seconds, 1e-9), 1.0, 1e4));
         each.seconds = std::min(each.seconds, each.bench.sample(calls).time_s);

@@ -15,6 +15,9 @@
 namespace alphaflops {
 namespace {
 
+// Numbers are filled in by whole blocks, so that they do not depend on who asked for how many.
+constexpr std::int64_t kBlock = 1 << 16;  // floats
+
 /// Numbers that are uniform in [-1, 1) read as fp32, as pairs of bf16 (but for rounding), and some
 /// bytes of any value read as int8.
 void fill_any(std::span<float> values, std::uint64_t seed) {
@@ -46,13 +49,14 @@ void ConvWorkbench::Blocks::reserve(std::int64_t number_floats, std::int64_t scr
   if (std::max(filled, number_floats) + std::max(used, scratch_floats) > limit) {
     numbers.discard(number_floats);
     scratch.discard(scratch_floats);
-    filled = std::min(filled, number_floats);
+    filled = std::min(filled, number_floats) / kBlock * kBlock;
     used = std::min(used, scratch_floats);
   }
-  if (number_floats > filled) {
-    fill_any({numbers.data() + filled, static_cast<std::size_t>(number_floats - filled)},
+  while (filled < number_floats) {
+    const std::int64_t count = std::min(kBlock, numbers.size() - filled);
+    fill_any({numbers.data() + filled, static_cast<std::size_t>(count)},
              seed * 0x9e3779b97f4a7c15ULL + static_cast<std::uint64_t>(filled) + 1);
-    filled = number_floats;
+    filled += count;
   }
   if (scratch_floats > used) {
     std::fill(scratch.data() + used, scratch.data() + scratch_floats, 0.0F);
