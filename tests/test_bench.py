@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from alphaflops import _core, zoo
 from alphaflops.cli import app
 from alphaflops.errors import Error, ShapeError, TableError, UnsupportedError
-from alphaflops.measuring.bench import bench, load_bench, to_csv
+from alphaflops.measuring.bench import bench
+from alphaflops.measuring.bench_file import load_bench, to_csv
 from alphaflops.measuring.cases import Case, cases_of, cases_of_graph
 from alphaflops.measuring.points import causes, floor_of, is_settled, point_stats
 from alphaflops.measuring.readings import Reading
