@@ -141,12 +141,13 @@ def bench(
         job = replace(job, seed=ledger.seed)
         options = {**given, "seed": job.seed, "budget_s": budget_s}
         start = time.monotonic()
-        roofs = _roofs(isas, counts, min(_ROOF_MOST_S, _ROOF_SHARE * budget_s))
-        left_s = max(budget_s - (time.monotonic() - start), _SAMPLES_SHARE * budget_s)
+        roofs: list[dict[str, Any]] = []
         try:
+            roofs += _roofs(isas, counts, min(_ROOF_MOST_S, _ROOF_SHARE * budget_s))
+            left_s = max(budget_s - (time.monotonic() - start), _SAMPLES_SHARE * budget_s)
             _take_all(job, ledger, processes, left_s, tick)
         except (KeyboardInterrupt, Error) as stop:
-            if partial is not None and ledger.samples:
+            if partial is not None and roofs and ledger.samples:
                 document = document_of(job, ledger, roofs, options, interrupted=True)
                 if document["points"]:
                     partial(document)
@@ -227,7 +228,7 @@ def _take_all(job: Job, ledger: Ledger, processes: int, left_s: float, tick: Tic
     for process in waiting:
         part = replace(
             job,
-            algorithms=ledger.algorithms,  # what an earlier process chose holds for all
+            algorithms=list(ledger.algorithms),  # what an earlier process chose holds for all
             seed=job.seed + process,
             budget_s=left_s / len(waiting),
         )

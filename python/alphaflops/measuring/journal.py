@@ -46,7 +46,14 @@ def journal_for(output: Path, *, keep: bool = True) -> Iterator[Path]:
     It is OUTPUT.partial.sqlite until the block ends well, so that the same command resumes after
     Ctrl-C or a crash; then it becomes OUTPUT.samples.sqlite, or is removed without `keep`, and the
     next campaign starts anew.
+
+    Raises
+    ------
+    IoError
+        The output is a folder.
     """
+    if output.is_dir():
+        raise IoError(f"{output}: it is a folder; name a file")
     partial = output.with_name(output.name + ".partial.sqlite")
     yield partial
     if keep:

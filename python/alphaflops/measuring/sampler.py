@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, astuple, dataclass, field
 from typing import IO, Any
@@ -210,7 +211,7 @@ def take_apart(
                 _hand_over(line, record)
         except KeyboardInterrupt:
             child.send_signal(signal.SIGINT)
-            _drain(child, record)
+            _drain(child.stdout, record, child.kill)
             raise
         finally:
             child.kill()
@@ -225,13 +226,15 @@ def _hand_over(line: str, record: Record) -> None:
         record(Batch.from_json(line))
 
 
-def _drain(child: subprocess.Popen[str], record: Record) -> None:
+def _drain(lines: Iterable[str], record: Record, kill: Callable[[], None]) -> None:
+    """Take in what a process still says, for some seconds."""
+    timer = threading.Timer(_DRAIN_S, kill)
+    timer.start()
     try:
-        out, _ = child.communicate(timeout=_DRAIN_S)
-    except subprocess.TimeoutExpired:
-        return
-    for line in out.splitlines(keepends=True):
-        _hand_over(line, record)
+        for line in lines:
+            _hand_over(line, record)
+    finally:
+        timer.cancel()
 
 
 def _last_words(errors: IO[str], status: int) -> str:
