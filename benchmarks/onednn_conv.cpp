@@ -1,4 +1,4 @@
-// oneDNN's convolution behind a C interface, for kernels.py: channels-last activations, weights in
+// oneDNN's convolution behind a C interface, for contenders.py: channels-last activations, weights in
 // the format that oneDNN asks for, reordered once.
 #include <algorithm>
 #include <cstdio>
