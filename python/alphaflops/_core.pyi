@@ -334,6 +334,9 @@ class Sample:
     def switches(self) -> int: ...
     @property
     def clock_hz(self) -> float: ...
+    @property
+    def reorder_s(self) -> float:
+        """The part of `time_s` that changed the layout."""
 
 class Workbench:
     """Memory that benches take turns in."""
@@ -407,7 +410,7 @@ class ConvWorkbench:
     def limit_bytes(self) -> int: ...
 
 class ConvBench:
-    """One convolution ready to be timed by itself."""
+    """One convolution ready to be timed by itself; `auto` measures once a shape and remembers."""
 
     def __init__(
         self,
@@ -416,6 +419,9 @@ class ConvBench:
         dtype: str = "fp32",
         isa: str = "",
         algorithm: str = "auto",
+        winograd: bool = True,
+        threads: int = 0,
+        layout: str = "nhwc",
     ) -> None: ...
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""

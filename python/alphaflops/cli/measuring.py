@@ -75,7 +75,7 @@ def measure(
 ) -> None:
     """Time the operators of a table; after Ctrl-C the same command resumes."""
     from alphaflops.measuring.campaign import measure as run  # noqa: PLC0415
-    from alphaflops.scenarios.calibrate import journal_for  # noqa: PLC0415
+    from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
     from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
 

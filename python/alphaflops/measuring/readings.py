@@ -34,6 +34,8 @@ class _Sample(Protocol):
     def switches(self) -> int: ...
     @property
     def clock_hz(self) -> float: ...
+    @property
+    def reorder_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,14 @@ class Reading:
     switches: int = 0
     clock_hz: float = math.nan
     at: float = 0.0  # seconds since the epoch
+    reorder_s: float = 0.0  # the part of time_s that changed the layout
 
     @classmethod
     def of(cls, sample: _Sample, at: float) -> Reading:
         """Take over what a native sample says."""
+        s = sample
         return cls(
-            sample.time_s, sample.iterations, sample.steal_s, sample.switches, sample.clock_hz, at
+            s.time_s, s.iterations, s.steal_s, s.switches, s.clock_hz, at, reorder_s=s.reorder_s
         )
 
     @property
