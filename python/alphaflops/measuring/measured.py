@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from alphaflops.errors import TableError
 from alphaflops.measuring.readings import Reading, summarise
-from alphaflops.table import Table, check_table
+from alphaflops.table import PROVENANCE, Table, check_table
 
 __all__ = ["measured_table", "shapes_of"]
 
 #: What a measurement adds to the shapes.
 _QUANTITIES = ("time_s", "time_lo_s", "time_hi_s", "steal_s", "clock_hz")
-_MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device", "isa", "cache"}
+_MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device", *PROVENANCE}
 
 
 def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
@@ -43,7 +43,7 @@ def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
 
 
 def measured_table(
-    shapes: Table, readings: Sequence[Sequence[Reading]], provenance: Mapping[str, str]
+    shapes: Table, readings: Sequence[Sequence[Reading]], provenance: Mapping[str, str | int]
 ) -> Table:
     """Reduce readings to the table that `measure` returns; warn of rows without any."""
     reached = [i for i, taken in enumerate(readings) if taken]
