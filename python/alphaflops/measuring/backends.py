@@ -10,27 +10,20 @@ from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError, UnsupportedError
 from alphaflops.measuring.device import Device, describe_device, pinned
+from alphaflops.measuring.readings import Sample
 
-__all__ = ["BACKENDS", "Backend", "Bench", "Network", "Sample", "Session", "backend_of", "named"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Bench",
+    "NativeBackend",
+    "Network",
+    "Session",
+    "backend_of",
+    "named",
+]
 
 BACKENDS = ("native", "torch")
-
-
-class Sample(Protocol):
-    """One reading: mean seconds of `iterations` calls, and what disturbed them."""
-
-    @property
-    def time_s(self) -> float: ...
-    @property
-    def iterations(self) -> int: ...
-    @property
-    def wall_s(self) -> float: ...
-    @property
-    def steal_s(self) -> float: ...
-    @property
-    def switches(self) -> int: ...
-    @property
-    def clock_hz(self) -> float: ...
 
 
 class Bench(Protocol):
@@ -78,7 +71,7 @@ class Backend(Protocol):
         """Describe what the operators run on."""
 
     def about(self) -> Mapping[str, object]:
-        """What samples must agree in to be of one campaign, in words."""
+        """Return what samples must agree in to be of one campaign, in words."""
 
     def provenance(self) -> Mapping[str, str | int]:
         """Columns of the measurement table that say how it came about."""
@@ -101,7 +94,7 @@ class NativeBackend:
         return self._device
 
     def about(self) -> Mapping[str, object]:
-        """Caches and kernels matter too."""
+        """Return what the table says, and caches and kernels."""
         device = self._device
         return {
             "device": device["name"],

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops.errors import Error, ShapeError, TableError
-from alphaflops.measuring.backends import Bench, Session, named
+from alphaflops.measuring.backends import Backend, Bench, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
@@ -41,7 +41,7 @@ _SHAPE_COLUMNS = ("op", *INTEGERS, "dtype")
 def measure(
     table: Table | Mapping[str, npt.ArrayLike],
     *,
-    backend: str = "native",
+    backend: str | Backend = "native",
     budget_s: float = 60.0,
     journal: str | os.PathLike[str] | None = None,
     isa: str | None = None,
@@ -62,7 +62,7 @@ def measure(
         Columns of an earlier measurement are replaced.
     backend
         What runs the operators: ``"native"``, the kernels of this package, one thread; ``"torch"``,
-        PyTorch, eagerly, as its users run it.
+        PyTorch, eagerly, as its users run it. Or one that ``named`` made, with its options.
     budget_s
         Seconds that preparing and measuring take together. A shape is left alone earlier once the
         90 % interval of its median is within 1 %. The sample under way when time is up is finished.
@@ -112,7 +112,9 @@ def measure(
     KeyboardInterrupt
         Again, after the samples are saved, saying how to resume.
     """
-    runs = named(backend, isa=isa, cache=cache, layout=layout, threads=threads, on=on)
+    runs = backend
+    if isinstance(runs, str):
+        runs = named(runs, isa=isa, cache=cache, layout=layout, threads=threads, on=on)
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     shapes = shapes_of(table)

@@ -70,10 +70,7 @@ def sample_shapes(
     if mode not in _SHARES:
         raise UnsupportedError(f"mode {mode!r} is not known; use {' or '.join(_SHARES)}")
     random = np.random.default_rng(seed)
-    if like is None:
-        shapes = _typical(n, _SHARES[mode], random)
-    else:
-        shapes = _like(n, like, mode, random)
+    shapes = _typical(n, _SHARES[mode], random) if like is None else _like(n, like, mode, random)
     return to_table([shapes[i] for i in random.permutation(n)])
 
 
@@ -236,9 +233,7 @@ def _draw(family: _Family, random: np.random.Generator) -> Shape:
             return shape
 
 
-def _like(
-    n: int, graphs: Sequence[Graph], mode: str, random: np.random.Generator
-) -> list[Shape]:
+def _like(n: int, graphs: Sequence[Graph], mode: str, random: np.random.Generator) -> list[Shape]:
     """Draw from the operators of networks, each with other channels and another extent."""
     distinct = sorted({shape for graph in graphs for shape in operators_of(graph, mode)})
     if not distinct:

@@ -71,7 +71,7 @@ class TorchNetwork:
         """Run once; returns the last node's tensor."""
         values = dict(self._inputs)
         node = next(reversed(values))
-        for node, operator, inputs, done in self._steps:  # noqa: B007
+        for node, operator, inputs, done in self._steps:
             values[node] = operator(*[values[tensor] for tensor in inputs])
             for tensor in done:
                 del values[tensor]

@@ -71,72 +71,105 @@ def operator_of(graph: Graph, node: int, *, is_only_reader: bool) -> Operator:
     UnsupportedError
         An operator without a counterpart; the message names the layer.
     """
-    torch = import_torch()
-    nn = torch.nn
-    op, name = graph.node_op(node), graph.node_name(node)
-    into, out = graph.shape(graph.node_inputs(node)[0]), graph.shape(node)
-    attributes = graph.node_attributes(node)
+    op = graph.node_op(node)
     if op in _ACTIVATIONS:
-        arguments = {"inplace": True} if op in _IN_PLACE and is_only_reader else {}
-        return _eval(getattr(nn, _ACTIVATIONS[op])(**arguments))
-    if op == "conv2d":
-        groups, bias = attributes.pop("groups"), attributes.pop("bias")
-        before, window = _padding(attributes)
-        conv = nn.utils.skip_init(
-            nn.Conv2d, into[1], out[1], kernel_size=window.pop("kernel"), **window, groups=groups,
-            bias=bias,
-        )  # fmt: skip
-        return _eval(_after(nn.ZeroPad2d(before) if before else None, conv))
-    if op in ("max_pool", "avg_pool"):
-        return _eval(_pool(op, name, attributes))
-    if op == "linear":
-        return _eval(nn.utils.skip_init(nn.Linear, into[-1], out[-1], bias=attributes["bias"]))
-    if op == "batch_norm":
-        return _eval((nn.BatchNorm2d if len(into) == _IMAGE else nn.BatchNorm1d)(into[1]))
-    if op == "global_avg_pool":
-        return _eval(nn.AdaptiveAvgPool2d(1))
-    if op == "softmax":
-        return _eval(nn.Softmax(1 if len(into) == _IMAGE else -1))
-    if op == "concat":
-        return lambda *tensors: torch.cat(tensors, 1)
-    if op in ("flatten", "view"):
-        return lambda tensor: tensor.reshape(out)
-    functions: dict[str, Operator] = {"add": torch.add, "mul": torch.mul}
-    if op in functions:
-        return functions[op]
-    raise UnsupportedError(f"{name}: operator '{op}' is not known to the torch backend")
+        in_place = {"inplace": True} if op in _IN_PLACE and is_only_reader else {}
+        return _ready(getattr(import_torch().nn, _ACTIVATIONS[op])(**in_place))
+    if op not in _MAKERS:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: operator '{op}' is not known to the torch backend"
+        )
+    return _ready(_MAKERS[op](graph, node))
 
 
-def _eval(module: Any) -> Operator:
-    operator: Operator = module.eval()
+def _ready(made: Any) -> Operator:
+    operator: Operator = made.eval() if hasattr(made, "eval") else made
     return operator
 
 
-def _after(first: Any | None, then: Any) -> Any:
-    return then if first is None else import_torch().nn.Sequential(first, then)
+def _ends(graph: Graph, node: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return graph.shape(graph.node_inputs(node)[0]), graph.shape(node)
 
 
-def _padding(attributes: dict[str, Any]) -> tuple[tuple[int, ...], dict[str, Any]]:
+def _conv(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, out = _ends(graph, node)
+    attributes = graph.node_attributes(node)
+    before, attributes = _split_padding(attributes)
+    kernel = attributes.pop("kernel")
+    conv = nn.utils.skip_init(nn.Conv2d, into[1], out[1], kernel_size=kernel, **attributes)
+    return nn.Sequential(nn.ZeroPad2d(before), conv) if before else conv
+
+
+def _linear(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, out = _ends(graph, node)
+    has_bias = graph.node_attributes(node)["bias"]
+    return nn.utils.skip_init(nn.Linear, into[-1], out[-1], bias=has_bias)
+
+
+def _batch_norm(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, _ = _ends(graph, node)
+    return (nn.BatchNorm2d if len(into) == _IMAGE else nn.BatchNorm1d)(into[1])
+
+
+def _max_pool(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    attributes = graph.node_attributes(node)
+    attributes.pop("count_include_pad")
+    before, attributes = _split_padding(attributes)
+    pool = nn.MaxPool2d(attributes.pop("kernel"), **attributes)
+    return nn.Sequential(nn.ConstantPad2d(before, -math.inf), pool) if before else pool
+
+
+def _avg_pool(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    attributes = graph.node_attributes(node)
+    attributes.pop("dilation")
+    before, attributes = _split_padding(attributes)
+    if before and not attributes["count_include_pad"]:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: an average pool whose padding is uneven and not counted is "
+            "not known to the torch backend"
+        )
+    pool = nn.AvgPool2d(attributes.pop("kernel"), **attributes)
+    return nn.Sequential(nn.ZeroPad2d(before), pool) if before else pool
+
+
+def _softmax(graph: Graph, node: int) -> Any:
+    return import_torch().nn.Softmax(1 if len(graph.shape(node)) == _IMAGE else -1)
+
+
+def _concat(graph: Graph, node: int) -> Any:
+    cat = import_torch().cat
+    return lambda *tensors: cat(tensors, 1)
+
+
+def _view(graph: Graph, node: int) -> Any:
+    shape = graph.shape(node)
+    return lambda tensor: tensor.reshape(shape)
+
+
+_MAKERS: dict[str, Callable[[Graph, int], Any]] = {
+    "conv2d": _conv,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": lambda graph, node: import_torch().nn.AdaptiveAvgPool2d(1),
+    "softmax": _softmax,
+    "add": lambda graph, node: import_torch().add,
+    "mul": lambda graph, node: import_torch().mul,
+    "concat": _concat,
+    "flatten": _view,
+    "view": _view,
+}
+
+
+def _split_padding(attributes: dict[str, Any]) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Split a window into padding to be added beforehand (empty: none) and what PyTorch takes."""
     top, bottom, left, right = attributes["padding"]
     if (top, left) == (bottom, right):
         return (), {**attributes, "padding": (top, left)}
-    return (left, right, top, bottom), {**attributes, "padding": 0}
-
-
-def _pool(op: str, name: str, attributes: dict[str, Any]) -> Any:
-    nn = import_torch().nn
-    counts_padding = attributes.pop("count_include_pad")
-    before, window = _padding(attributes)
-    kernel = window.pop("kernel")
-    if op == "max_pool":
-        first = nn.ConstantPad2d(before, -math.inf) if before else None
-        return _after(first, nn.MaxPool2d(kernel, **window))
-    if before and not counts_padding:
-        raise UnsupportedError(
-            f"{name}: an average pool whose padding is uneven and not counted is not known to the "
-            "torch backend"
-        )
-    window.pop("dilation")
-    pool = nn.AvgPool2d(kernel, **window, count_include_pad=counts_padding)
-    return _after(nn.ZeroPad2d(before) if before else None, pool)
+    return (left, right, top, bottom), {**attributes, "padding": (0, 0)}

@@ -48,17 +48,15 @@ def calibrate(
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
-    how = {"isa": isa, "layout": layout, "threads": threads, "on": on}
-    runs = named(backend, **how)
+    runs = named(backend, isa=isa, layout=layout, threads=threads, on=on)
     with nullcontext() if output is None else journal_for(output) as journal:
         table = measure(
             sample_shapes(POINTS, seed=seed, mode=runs.mode),
-            backend=backend,
+            backend=runs,
             budget_s=budget_s,
             journal=journal,
             seed=seed,
             progress=progress,
-            **how,
         )
         device = runs.device()
         origin = {"compiler": device["compiler"], "budget_s": budget_s}
