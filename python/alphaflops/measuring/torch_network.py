@@ -21,7 +21,8 @@ __all__ = ["TorchNetwork", "require_fp32"]
 class TorchNetwork:
     """A graph with random weights, ready to run in PyTorch.
 
-    Tensors are let go after their last reader, as a module's local variables are.
+    `inputs` and `operators` hold tensors and callables by node. A tensor is let go after its last
+    reader, as a module's local variables are.
 
     Parameters
     ----------
@@ -50,13 +51,14 @@ class TorchNetwork:
             for tensor in set(graph.node_inputs(node)):
                 readers[tensor] += 1
                 last_reader[tensor] = node
-        self._inputs: dict[int, Any] = {}
+        self.inputs: dict[int, Any] = {}
+        self.operators: dict[int, Operator] = {}
         self._steps: list[tuple[int, Operator, list[int], list[int]]] = []
         for node in range(len(graph)):
             inputs = graph.node_inputs(node)
             if not inputs:
                 flat = torch.randn(math.prod(graph.shape(node)), generator=random).to(on)
-                self._inputs[node] = tensor_of(flat, graph.shape(node), layout)
+                self.inputs[node] = tensor_of(flat, graph.shape(node), layout)
                 continue
             is_owned = readers[inputs[0]] == 1 and bool(graph.node_inputs(inputs[0]))
             operator = operator_of(graph, node, is_only_reader=is_owned)
@@ -64,12 +66,13 @@ class TorchNetwork:
                 _fill(operator, random)
                 keeps = torch.channels_last if layout == CHANNELS_LAST else torch.preserve_format
                 operator = operator.to(on, memory_format=keeps)
+            self.operators[node] = operator
             done = [t for t in set(inputs) if last_reader[t] == node and graph.node_inputs(t)]
             self._steps.append((node, operator, inputs, done))
 
     def run(self) -> Any:
         """Run once; returns the last node's tensor."""
-        values = dict(self._inputs)
+        values = dict(self.inputs)
         node = next(reversed(values))
         for node, operator, inputs, done in self._steps:
             values[node] = operator(*[values[tensor] for tensor in inputs])
