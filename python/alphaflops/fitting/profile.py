@@ -11,8 +11,8 @@ import numpy as np
 from alphaflops import _core
 from alphaflops.fitting.conformal import Interval
 from alphaflops.fitting.forms import MOVING
+from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
-from alphaflops.fitting.solve import KindFit
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table
 
@@ -74,13 +74,7 @@ def profile_of(
     """
     models = []
     for kind, found in fits.items():
-        model: dict[str, Any] = {
-            "kind": kind,
-            "pass": head["pass"],
-            "dtype": head["dtype"],
-            "form": found.form,
-            "parameters": found.parameters,
-        }
+        model = found.model(kind, head["dtype"], head["pass"])
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
