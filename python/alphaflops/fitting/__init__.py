@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from alphaflops.errors import TableError, UnsupportedError
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
+from alphaflops.fitting.drift import find_drift, suspicion
 from alphaflops.fitting.folds import Ids, fold_ids
 from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
 from alphaflops.fitting.kinds import KindFit, Parameters, predict_rows
@@ -123,6 +124,7 @@ def fit(
     device: str | Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     device_facts: Mapping[str, float] | None = None,
+    order: str | None = None,
     test: Table | None = None,
     seed: int = 0,
 ) -> Fit:
@@ -142,6 +144,10 @@ def fit(
         What is known of the device: ``sms`` (multiprocessors of a GPU) or ``threads`` (of a
         processor) spare the tiled form a guess; ``clock_ghz``, ``bandwidth_gbs`` and others are
         recorded in the profile.
+    order
+        Column that tells when a row was measured, or ``"row"`` where rows stand in that order. A
+        drift along it is fitted and taken out: the profile is of the first position, and so are
+        the times that errors are of. A test table with that column is corrected alike.
     test
         A table that takes no part in the fit, on which every form is tested.
     seed
@@ -170,18 +176,31 @@ def fit(
     rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
-    fits, start = fit_forms(rows, time_s, facts=_facts_of(table, device_facts), seed=seed)
+    facts = _facts_of(table, device_facts)
+    note = ""
+    if order is not None:
+        drift = find_drift(table, order, lambda corrected: _best_s(rows, corrected, facts, seed))
+        time_s, note = drift.corrected(time_s, drift.position(table)), str(drift)
+        test = None if test is None else drift.taken_out_of(check_table(test))
+    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed)
     predicted, constant_s = _cross_predict(rows, time_s, folds, start, seed)
     selected = form or _select(predicted, time_s)
+    note = note or suspicion(time_s, predicted[selected])
     head = head_of(table, name, device, provenance, validation)
     if device_facts:
         head["device"] = {**head["device"], **device_facts}
     forms = {}
     for key in FORMS:
         held_out = _HeldOut(rows, time_s, predicted[key], folds)
-        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key}, test)
+        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key, "note": note}, test)
     counts = {k: f.rows for k, f in fits[selected].items()}
     return Fit(selected, forms, errors_of(constant_s, time_s), validation, counts)
+
+
+def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
+    """Return what the richest form without trees predicts of the rows that it is fitted to."""
+    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed)
+    return predict_rows(rows, fits["tiled"])
 
 
 def _facts_of(table: Table, known: Mapping[str, float] | None) -> Facts | None:

@@ -66,7 +66,7 @@ def profile_of(
     Parameters
     ----------
     head
-        As ``head_of`` returns it, with the form's name as ``form``.
+        As ``head_of`` returns it, with the form's name as ``form``, and a ``note`` or none.
     fits, intervals, errors
         By kind.
     not_scored
@@ -79,6 +79,7 @@ def profile_of(
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
     assumptions = [found.note for found in fits.values() if found.note]
+    assumptions += [head["note"]] if head["note"] else []
     if not_scored:
         assumptions.append(
             f"{not_scored} rows could not be cross-validated: no other row of their kind"
@@ -86,7 +87,7 @@ def profile_of(
     data = {
         "format": "alphaflops-profile",
         "version": _core.PROFILE_VERSION,
-        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form")},
+        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "note")},
         "provenance": {**head["provenance"], "form": head["form"]},
         "models": models,
         "out_of_scope": [kind for kind in MOVING if kind not in fits],
