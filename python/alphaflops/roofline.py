@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from alphaflops.errors import TableError
 from alphaflops.pictures import COLOURS, GREY, bare, blank, require_matplotlib, save
 
 __all__ = ["draw_roofline"]
@@ -20,20 +21,27 @@ _LABELLED = 6
 def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Draw the points of a bench, hot (filled) and cold (open), and write the picture.
 
+    Of a bench on several numbers of threads, those on the most.
+
     Raises
     ------
     MissingExtraError
         Without matplotlib.
     IoError
         The picture cannot be written, or its ending names no format.
+    TableError
+        There is no such point.
     """
     require_matplotlib("a roofline plot")
     figure = blank(9.5, 6.2)
     axes = figure.add_subplot()
-    points = document["points"]
+    roofs = max(document["roofs"], key=lambda each: int(each["threads"]))
+    points = [p for p in document["points"] if p["threads"] == roofs["threads"]]
+    if not points:
+        raise TableError(f"the bench has no point on {roofs['threads']} threads to draw")
     intensity = np.array([p["operations_per_byte"] for p in points])
     span = np.array([min(intensity.min() / 2, 0.25), max(intensity.max() * 3, 60.0)])
-    top = _draw_roofs(axes, document["roofs"], span)
+    top = _draw_roofs(axes, roofs, span)
     slowest = min(p["cold"]["ops_per_s"] for p in points) / 1e9
     axes.set(xscale="log", yscale="log", xlim=span, ylim=(slowest / 2, top * 2))
 
@@ -57,7 +65,7 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
     isas = ", ".join(f"{d} {i}" for d, i in options["isas"].items())
     axes.set_title(
         f"{document['device']['name']}: {len(points)} shapes, {isas}, "
-        f"{options['threads']} thread{'s' * (options['threads'] > 1)}",
+        f"{roofs['threads']} thread{'s' * (roofs['threads'] > 1)}",
         loc="left",
         fontsize=11,
     )

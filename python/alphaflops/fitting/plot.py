@@ -95,8 +95,8 @@ def _points_of(fit: Fit, form: str) -> _Points:
 def _style(count: int) -> dict[str, Any]:
     """Return how large and how clear the points of so many are."""
     return {
-        "s": float(np.clip(3000 / max(count, 1), 3, 18)),
-        "alpha": float(np.clip(300 / max(count, 1), 0.12, 0.75)),
+        "s": float(np.clip(6000 / max(count, 1), 4, 20)),
+        "alpha": float(np.clip(900 / max(count, 1), 0.2, 0.8)),
         "linewidths": 0,
         "rasterized": True,
     }
@@ -169,8 +169,10 @@ def _draw_alpha(axes: Any, fit: Fit) -> None:
         axes.scatter(s, share, color=colour, **_style(len(rows)))
         along = np.geomspace(s.min(), s.max(), 200)
         curve = alpha(along, float(size), p["beta"], p["gamma"])
-        axes.plot(along, curve, color="white", linewidth=3.5)
-        axes.plot(along, curve, color=colour, linewidth=1.8, label=f"K = {_side(int(size))}")
+        axes.plot(along, curve, color="white", linewidth=3.2, zorder=3)
+        axes.plot(
+            along, curve, color=colour, linewidth=1.6, zorder=4, label=f"K = {_side(int(size))}"
+        )
     axes.set(xscale="log", yscale="log", xlabel="S: batch · rows · columns")
     axes.set_ylabel("α: time / (c · MACs); curves are the form alpha's")
     if drawn:
