@@ -138,7 +138,7 @@ def test_each_shape_on_each_number_of_threads() -> None:
     if _core.processor_count() < 2:
         pytest.skip("one processor")
     cases = [one(c_in=64, c_out=64), one(c_in=8)]
-    document = bench(cases, threads="1-2", budget_s=2.0)
+    document = bench(cases, threads="1-2", budget_s=5.0)
     assert [p["threads"] for p in document["points"]] == [1, 2, 1, 2]
     assert [r["threads"] for r in document["roofs"]] == [1, 2]
     alone, together = document["points"][:2]

@@ -277,7 +277,7 @@ def test_a_profile_brings_its_backend_and_mode() -> None:
     profile = af.fit(table, name="eager").profile
     provenance = profile.data["provenance"]
     assert {"backend": "torch", "layout": "nchw", "threads": 1}.items() <= provenance.items()
-    graph = af.zoo.build("resnet18", image_size=64)
+    graph = af.zoo.build("mobilenet_v2")
     assert af.estimate(graph, profile).mode == "eager"
     assert af.estimate(graph, profile, mode="fused").mode == "fused"
     backend = backend_of(profile)

@@ -50,7 +50,8 @@ long news_of(ConvBench& bench, std::int64_t iterations, bool cold, double delay)
   return news - before;
 }
 
-// Reading /proc/stat around a sample allocates, always the same; calls must add nothing to it.
+// Reading /proc/stat around a sample allocates, how often depends on the processor's line; calls
+// must add nothing to it.
 void test_calls_do_not_allocate() {
   const int most = std::min(2, processor_count());
   for (int threads = 1; threads <= most; ++threads) {
@@ -66,8 +67,8 @@ void test_calls_do_not_allocate() {
         bench.warm_up();
         for (const bool cold : {false, true}) {
           const long few = news_of(bench, 1, cold, 0.0);
-          CHECK(news_of(bench, 60, cold, 0.0) == few);
-          CHECK(news_of(bench, 60, cold, 0.05) == few);
+          CHECK(news_of(bench, 60, cold, 0.0) < few + 30);
+          CHECK(news_of(bench, 60, cold, 0.05) < few + 30);
         }
         CHECK(bench.checksum() != 0.0);
         CHECK(bench.checksum() == bench.checksum());
@@ -76,9 +77,22 @@ void test_calls_do_not_allocate() {
   }
 }
 
-double fastest(ConvBench& bench, bool cold, double delay) {
-  double best = 1e9;
-  for (int i = 0; i < 30; ++i) best = std::min(best, bench.sample(10, cold, delay).time_s);
+struct Way {
+  ConvBench& bench;
+  bool cold = false;
+  double delay = 0.0;
+};
+
+// The shortest call of each. They take turns, as neighbours slow a processor down for a while, and
+// samples are short, as a busy machine leaves no long one alone.
+std::vector<double> fastest(const std::vector<Way>& ways) {
+  std::vector<double> best(ways.size(), 1e9);
+  for (int i = 0; i < 100; ++i) {
+    for (std::size_t k = 0; k < ways.size(); ++k) {
+      const Sample sample = ways[k].bench.sample(3, ways[k].cold, ways[k].delay);
+      best[k] = std::min(best[k], sample.time_s);
+    }
+  }
   return best;
 }
 
@@ -94,9 +108,9 @@ void test_cold_and_delay_take_longer() {
   moving.groups = 192;
   ConvBench bench(moving, std::make_shared<ConvWorkbench>());
   CHECK(bench.warm_up() > 0.0);
-  const double hot = fastest(bench, false, 0.0);
-  CHECK(fastest(bench, true, 0.0) > least_cold * hot);
-  const double ratio = fastest(bench, false, 0.5) / hot;
+  const std::vector<double> times = fastest({{bench}, {bench, true}, {bench, false, 0.5}});
+  CHECK(times[1] > least_cold * times[0]);
+  const double ratio = times[2] / times[0];
   CHECK_MESSAGE(ratio > 1.4 && ratio < 1.7, "delayed by half: " + std::to_string(ratio));
   CHECK_RAISES(bench.sample(0), ShapeError, "at least 1");
   CHECK_RAISES(bench.sample(1, false, -0.1), ShapeError, "delay");
@@ -141,7 +155,8 @@ void test_layout_is_a_part_of_the_time() {
     const Sample sample = nchw.sample(3, cold);
     CHECK(sample.reorder_s > 0.0 && sample.reorder_s < sample.time_s);
   }
-  CHECK(fastest(nchw, false, 0.0) > fastest(nhwc, false, 0.0));
+  const std::vector<double> times = fastest({{nhwc}, {nchw}});
+  CHECK(times[1] > times[0]);
   CHECK(nchw.compulsory_bytes() == nhwc.compulsory_bytes());
   CHECK(nchw.memory_bytes() >= nhwc.memory_bytes() + 2 * 56 * 56 * 64 * 4);
 }
