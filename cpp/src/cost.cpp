@@ -170,7 +170,8 @@ double seconds(const RooflineCost& c, const Launch& x) {
   const double moved = c.seconds_per_weight_byte * x.weight_bytes +
                        c.seconds_per_byte_read * x.bytes_read +
                        c.seconds_per_byte_written * x.bytes_written;
-  return p_norm(c.floor_s, compute, moved, c.sharpness);
+  return p_norm(c.floor_s, compute, moved, c.sharpness) +
+         c.seconds_per_padded_byte * x.padded_bytes;
 }
 
 double seconds(const TiledCost& c, const Launch& x) {

@@ -2,7 +2,7 @@
 //
 //     alpha           time = (t0^p + (c alpha(S) macs)^p)^(1/p)
 //     traffic         time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
-//     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p)
+//     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p) + d padded
 //     tiled           time = soft minimum over candidate algorithms, each in tiles and waves
 //
 // docs/model.md has all of them with the meaning and unit of every parameter. alpha is from
@@ -59,6 +59,7 @@ struct RooflineCost {
   double half_rows = 0.0, half_c_out = 0.0, half_depth = 0.0;  // extents that halve the rate
   double seconds_per_weight_byte = 0.0, seconds_per_byte_read = 0.0, seconds_per_byte_written = 0.0;
   double floor_s = 0.0, sharpness = 1.0;
+  double seconds_per_padded_byte = 0.0;  // d, of a copy before the launch
 };
 
 /// Ways to lay a convolution out as products of matrices, rows x depth x columns.

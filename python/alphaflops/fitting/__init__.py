@@ -23,8 +23,8 @@ from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
 from alphaflops.fitting.kinds import KindFit, Parameters, predict_rows
 from alphaflops.fitting.metrics import Errors, Floats, errors_of, evaluate, relative_errors
 from alphaflops.fitting.profile import head_of, profile_of
-from alphaflops.fitting.rich import Facts, RichFit
-from alphaflops.fitting.solve import FORMS, best_constant, fit_forms
+from alphaflops.fitting.rich import CORES, Facts, RichFit
+from alphaflops.fitting.solve import FORMS, best_constant, fit_forms, with_trees
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table, check_table, work_table
 
@@ -234,8 +234,9 @@ def fit(
         drift = find_drift(table, order, lambda corrected: _best_s(rows, corrected, facts, seed))
         time_s, note = drift.corrected(time_s, drift.position(table)), str(drift)
         test = None if test is None else drift.taken_out_of(check_table(test))
-    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed)
-    predicted, constant_s = _cross_predict(rows, time_s, folds, start, seed)
+    fits, start = fit_forms(rows, time_s, facts=facts, trees=False, seed=seed)
+    predicted, constant_s, cores = _cross_predict(rows, time_s, folds, start, seed)
+    fits["hybrid"] = with_trees(fits, rows, time_s, cores, seed)
     selected = form or _select(predicted, time_s)
     note = note or suspicion(time_s, predicted[selected])
     head = head_of(table, name, device, provenance, validation)
@@ -252,7 +253,7 @@ def fit(
 
 def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
     """Return what the richest form without trees predicts of the rows that it is fitted to."""
-    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed)
+    fits, _ = fit_forms(rows, time_s, facts=facts, trees=False, seed=seed)
     return predict_rows(rows, fits["tiled"])
 
 
@@ -293,22 +294,42 @@ def _require_one_of_each(table: Table) -> None:
 
 def _cross_predict(
     rows: Rows, time_s: Floats, folds: Ids, start: RichFit | None, seed: int
-) -> tuple[dict[str, Floats], Floats]:
-    """Return held-out seconds of every form, and of MACs times a constant; NaN where none."""
+) -> tuple[dict[str, Floats], Floats, dict[str, str]]:
+    """Return held-out seconds of every form, and of MACs times a constant; NaN where none.
+
+    And by kind the form whose held-out predictions were better, which hybrid's trees stand on.
+    """
     predicted = {form: np.full(len(rows), np.nan) for form in FORMS}
     constant_s = np.full(len(rows), np.nan)
+    fits_without = []
     for fold in np.unique(folds):
         inside = folds == fold
         if inside.all():
             break
-        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, seed=seed)
+        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, trees=False, seed=seed)
+        fits_without.append((inside, fits))
         for form, kinds in fits.items():
             predicted[form][inside] = predict_rows(rows[inside], kinds)
         multiplies = np.isin(rows.kind, MULTIPLYING)
         if (multiplies & ~inside).any():
             index = np.flatnonzero(inside & multiplies)
             constant_s[index] = best_constant(rows[~inside], time_s[~inside]) * rows.macs[index]
-    return predicted, constant_s
+    cores = (start.cores if start is not None else {}) | _better(predicted, rows, time_s)
+    for inside, fits in fits_without:
+        hybrid = with_trees(fits, rows[~inside], time_s[~inside], cores, seed)
+        predicted["hybrid"][inside] = predict_rows(rows[inside], hybrid)
+    return predicted, constant_s, cores
+
+
+def _better(predicted: dict[str, Floats], rows: Rows, time_s: Floats) -> dict[str, str]:
+    """Return by kind the form of ``CORES`` that errs less on held-out rows, where there are any."""
+    found = {}
+    for kind in np.unique(rows.kind):
+        errors = {c: relative_errors(predicted[c], time_s)[rows.kind == kind] for c in CORES}
+        known = ~np.isnan(errors["tiled"])
+        if known.any():
+            found[str(kind)] = min(CORES, key=lambda c: float(errors[c][known].mean()))
+    return found
 
 
 def _select(held_out: dict[str, Floats], time_s: Floats) -> str:

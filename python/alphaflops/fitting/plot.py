@@ -162,7 +162,8 @@ def _draw_alpha(axes: Any, fit: Fit) -> None:
     drawn = [v for v in sorted(often) if counts[sizes == v][0] >= _LEAST_OF_KERNEL]
     for size, colour in zip(drawn, COLOURS, strict=False):
         own = multiplies & (volume == size)
-        kind = max(set(rows.kind[own]), key=lambda k, own=own: int((rows.kind[own] == k).sum()))
+        present, rows_of_kind = np.unique(rows.kind[own], return_counts=True)
+        kind = str(present[rows_of_kind.argmax()])
         own &= rows.kind == kind
         p, s = parameters[kind], rows.s[own]
         share = held_out.time_s[own] / (p["seconds_per_mac"] * rows.macs[own])
