@@ -302,7 +302,7 @@ class Bench:
     def measure(
         self, contenders: dict[str, FromC | FromTorch], *, before: Callable[[], float] | None = None
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Seconds a call [round] of each; and what `before` gave around every turn [round, turn]."""
+        """Seconds a call [round] of each; what `before` gave around every turn [round, turn]."""
         calls = {}
         for name, contender in contenders.items():
             contender.time(2)

@@ -5,18 +5,18 @@ namespace alphaflops::python {
 namespace {
 
 struct Prediction {
-  std::vector<double> time_s, time_lo_s, time_hi_s, alpha;
+  std::vector<double> time_s, time_lo_s, time_hi_s, alpha, distance;
   Totals totals;
 
   explicit Prediction(std::size_t rows)
-      : time_s(rows), time_lo_s(rows), time_hi_s(rows), alpha(rows) {}
-  PredictionView view() { return {time_s, time_lo_s, time_hi_s, alpha}; }
+      : time_s(rows), time_lo_s(rows), time_hi_s(rows), alpha(rows), distance(rows) {}
+  PredictionView view() { return {time_s, time_lo_s, time_hi_s, alpha, distance}; }
 };
 
 Prediction predict_and_total(const WorkTable& work, const Profile& profile) {
   Prediction prediction(work.size());
   predict(work, profile, prediction.view());
-  prediction.totals = total(work, prediction.view());
+  prediction.totals = total(work, profile, prediction.view());
   return prediction;
 }
 
@@ -41,9 +41,11 @@ void bind_predict(py::module_& m) {
   bind_column<&Prediction::time_lo_s>(prediction, "time_lo_s");
   bind_column<&Prediction::time_hi_s>(prediction, "time_hi_s");
   bind_column<&Prediction::alpha>(prediction, "alpha");
+  bind_column<&Prediction::distance>(prediction, "distance");
   bind_total<&Totals::time_s>(prediction, "total_time_s");
   bind_total<&Totals::time_lo_s>(prediction, "total_time_lo_s");
   bind_total<&Totals::time_hi_s>(prediction, "total_time_hi_s");
+  bind_total<&Totals::extrapolated_time_s>(prediction, "extrapolated_time_s");
   bind_total<&Totals::alpha_flops>(prediction, "alpha_flops");
   prediction.def_property_readonly("unpriced_rows",
                                    [](const Prediction& p) { return p.totals.unpriced_rows; });

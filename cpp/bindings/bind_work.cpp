@@ -46,7 +46,7 @@ void for_each_spec(const std::vector<std::string>& ops, const std::vector<std::s
              stride_w = column("stride_w", 1), pad_h = column("pad_h", 0),
              pad_w = column("pad_w", 0), dilation_h = column("dilation_h", 1),
              dilation_w = column("dilation_w", 1), groups = column("groups", 1),
-             h_out = column("h_out", 0), w_out = column("w_out", 0);
+             h_out = column("h_out", 0), w_out = column("w_out", 0), bias = column("bias", 0);
   for (std::size_t i = 0; i < rows; ++i) {
     at(i, OperatorSpec{.op = ops[i],
                        .batch = batch[i],
@@ -65,6 +65,7 @@ void for_each_spec(const std::vector<std::string>& ops, const std::vector<std::s
                        .groups = groups[i],
                        .h_out = h_out[i],
                        .w_out = w_out[i],
+                       .bias = bias[i] != 0,
                        .dtype = parse_dtype(dtypes[i])});
   }
 }
@@ -130,16 +131,25 @@ void bind_work(py::module_& m) {
                                return column(py::cast<const WorkTable&>(self).node, self);
                              })
       .def_property_readonly("folded", [](const WorkTable& w) { return w.folded; });
+  table.def(
+      "take",
+      [](const WorkTable& w, const Ints& rows) {
+        return w.take({rows.data(), static_cast<std::size_t>(rows.size())});
+      },
+      arg("rows"));
   bind_column<&WorkTable::batch>(table, "batch");
   bind_column<&WorkTable::groups>(table, "groups");
   bind_column<&WorkTable::c_in>(table, "c_in");
   bind_column<&WorkTable::c_out>(table, "c_out");
   bind_column<&WorkTable::spatial>(table, "spatial");
+  bind_column<&WorkTable::width>(table, "width");
   bind_column<&WorkTable::kernel_volume>(table, "kernel_volume");
+  bind_column<&WorkTable::kernel_width>(table, "kernel_width");
   bind_column<&WorkTable::stride>(table, "stride");
   bind_column<&WorkTable::activations_read>(table, "activations_read");
   bind_column<&WorkTable::weights_read>(table, "weights_read");
   bind_column<&WorkTable::elements_written>(table, "elements_written");
+  bind_column<&WorkTable::padded_elements>(table, "padded_elements");
   bind_column<&WorkTable::macs>(table, "macs");
   bind_column<&WorkTable::flops>(table, "flops");
   bind_column<&WorkTable::params>(table, "params");

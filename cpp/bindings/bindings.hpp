@@ -17,6 +17,7 @@ void bind_errors(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_work(py::module_& m);
 void bind_profile(py::module_& m);
+void bind_cost(py::module_& m);
 void bind_predict(py::module_& m);
 void bind_system(py::module_& m);
 void bind_executor(py::module_& m);

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_graph(m);
   bind_work(m);
   bind_profile(m);
+  bind_cost(m);
   bind_predict(m);
   bind_system(m);
   bind_executor(m);

@@ -6,112 +6,9 @@
 #include <sstream>
 
 #include "alphaflops/error.hpp"
-#include "json.hpp"
+#include "profile_fields.hpp"
 
 namespace alphaflops {
-namespace {
-
-/// Reads members of one JSON object and names the place in every complaint.
-class Fields {
- public:
-  Fields(const json::Value& value, std::string place) : value_(value), place_(std::move(place)) {
-    if (value_.object() == nullptr) throw ProfileError(place_ + " must be a JSON object");
-  }
-
-  const json::Value& require(const char* key) const {
-    const json::Value* value = value_.find(key);
-    if (value == nullptr || value->is_null()) {
-      throw ProfileError(place_ + ": \"" + key + "\" is missing");
-    }
-    return *value;
-  }
-
-  std::string text(const char* key) const {
-    const std::string* text = require(key).string();
-    if (text == nullptr) throw ProfileError(place_ + ": \"" + key + "\" must be a string");
-    return *text;
-  }
-
-  /// A finite number in [least, most].
-  double number(const char* key, double least, double most) const {
-    return checked(key, require(key), least, most);
-  }
-
-  std::optional<double> optional_number(const char* key, double least, double most) const {
-    const json::Value* value = value_.find(key);
-    if (value == nullptr || value->is_null()) return std::nullopt;
-    return checked(key, *value, least, most);
-  }
-
-  const json::Array& array(const char* key) const {
-    const json::Array* array = require(key).array();
-    if (array == nullptr) throw ProfileError(place_ + ": \"" + key + "\" must be an array");
-    return *array;
-  }
-
-  const json::Value* find(const char* key) const { return value_.find(key); }
-  const std::string& place() const { return place_; }
-
- private:
-  double checked(const char* key, const json::Value& value, double least, double most) const {
-    const double* number = value.number();
-    if (number == nullptr) throw ProfileError(place_ + ": \"" + key + "\" must be a number");
-    if (!(*number >= least && *number <= most)) {
-      std::ostringstream why;
-      why << place_ << ": \"" << key << "\" is " << *number << "; it must be from " << least
-          << " to " << most;
-      throw ProfileError(why.str());
-    }
-    return *number;
-  }
-
-  const json::Value& value_;
-  std::string place_;
-};
-
-Form parse_form(const std::string& name, const std::string& place) {
-  if (name == "alpha") return Form::alpha;
-  if (name == "traffic") return Form::traffic;
-  throw ProfileError(place + ": form '" + name +
-                     "' is not known to this version; it knows alpha and traffic");
-}
-
-CostModel read_model(const json::Value& value, const std::string& place) {
-  const Fields fields(value, place);
-  CostModel model;
-  try {
-    model.kind = parse_kind(fields.text("kind"));
-    model.dtype = parse_dtype(fields.text("dtype"));
-  } catch (const UnsupportedError& e) {
-    throw ProfileError(place + ": " + e.what());
-  }
-  if (const std::string pass = fields.text("pass"); pass != to_string(Pass::forward)) {
-    throw ProfileError(place + ": pass '" + pass +
-                       "' is not known to this version; it knows forward");
-  }
-  model.form = parse_form(fields.text("form"), place);
-  const Fields p(fields.require("parameters"), place + ".parameters");
-  constexpr double largest = 1e6;
-  if (model.form == Form::alpha) {
-    model.seconds_per_mac = p.number("seconds_per_mac", 0.0, largest);
-    model.beta = p.number("beta", 0.0, 1.0);
-    model.gamma = p.number("gamma", 0.0, 100.0);
-  } else {
-    model.seconds_per_byte_read = p.number("seconds_per_byte_read", 0.0, largest);
-    model.seconds_per_byte_written = p.number("seconds_per_byte_written", 0.0, largest);
-  }
-  model.floor_s = p.optional_number("floor_s", 0.0, largest).value_or(0.0);
-  model.sharpness = p.optional_number("sharpness", 1.0, 100.0).value_or(1.0);
-  if (const json::Value* interval = fields.find("interval"); interval && !interval->is_null()) {
-    const Fields factors(*interval, place + ".interval");
-    model.lower_factor = factors.number("lower_factor", 0.0, 1.0);
-    model.upper_factor = factors.number("upper_factor", 1.0, largest);
-  }
-  return model;
-}
-
-}  // namespace
-
 Profile Profile::parse(const std::string& text, const std::string& origin) {
   const json::Value document = json::parse(text, origin);
   const Fields fields(document, origin);
@@ -132,6 +29,7 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
   profile.name_ = fields.text("name");
   profile.backend_ = Fields(fields.require("provenance"), origin + ".provenance").text("backend");
   profile.interval_level_ = fields.optional_number("interval_level", 0.0, 1.0).value_or(0.0);
+  profile.overhead_s_ = fields.optional_number("overhead_s", 0.0, 1e6).value_or(0.0);
   profile.power_w_ = fields.optional_number("power_w", 0.0, 1e9);
   for (auto& row : profile.index_) row.fill(-1);
 

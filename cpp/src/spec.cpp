@@ -18,6 +18,7 @@ std::array<std::int64_t, 2> split_padding(const OperatorSpec& s, std::int64_t in
   const std::int64_t reach = checked_add(checked_mul(dilation, kernel - 1, what), 1, what);
   const std::int64_t needed = checked_add(checked_mul(out - 1, stride, what), reach, what);
   const std::int64_t total = std::max<std::int64_t>(0, needed - in);
+  if (total <= 2 * pad && total + stride > 2 * pad) return {pad, pad};  // what is nominal will do
   return {total / 2, total - total / 2};
 }
 
@@ -34,9 +35,10 @@ Window window_of(const OperatorSpec& s) {
 
 int add_operator(Graph& graph, int x, const OperatorSpec& s) {
   if (s.op == "conv2d") {
-    return graph.conv2d(x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups}, s.op);
+    return graph.conv2d(
+        x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups, .bias = s.bias}, s.op);
   }
-  if (s.op == "linear") return graph.linear(x, {.out_features = s.c_out}, s.op);
+  if (s.op == "linear") return graph.linear(x, {.out_features = s.c_out, .bias = s.bias}, s.op);
   if (s.op == "batch_norm") return graph.batch_norm(x, s.op);
   if (s.op == "max_pool") return graph.pool(x, {.window = window_of(s)}, s.op);
   if (s.op == "avg_pool") {
@@ -87,6 +89,9 @@ Work work_of(const OperatorSpec& s) {
                       .h_out = s.h_out,
                       .w_out = s.w_out,
                       .groups = s.groups,
+                      .padded_elements = padded_elements({s.batch, s.c_in, s.h_in, s.w_in},
+                                                         window_of(s), "conv2d padded input"),
+                      .bias = s.bias,
                       .dtype = s.dtype});
   }
   const Graph graph = build(s);

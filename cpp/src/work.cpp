@@ -74,6 +74,7 @@ void count_conv(Work& w, const Node& node, const Shape& in, const Conv2dOp& op) 
                       .h_out = node.shape[2],
                       .w_out = node.shape[3],
                       .groups = op.groups,
+                      .padded_elements = padded_elements(in, op.window, what),
                       .bias = op.bias,
                       .dtype = w.dtype};
   try {
@@ -91,6 +92,7 @@ void count_linear(Work& w, const Node& node, const Shape& in, const LinearOp& op
   w.batch = element_count({in.begin(), in.end() - 1});
   w.weights_read = product(what, w.c_in, w.c_out);
   w.macs = product(what, w.batch, w.weights_read);
+  w.biased = op.bias;
   if (op.bias) w.weights_read = checked_add(w.weights_read, w.c_out, what);
   w.params = w.weights_read;
   w.flops = checked_add(checked_mul(2, w.macs, what), op.bias ? w.elements_written : 0, what);
@@ -99,6 +101,7 @@ void count_linear(Work& w, const Node& node, const Shape& in, const LinearOp& op
 void count_pool(Work& w, const Node& node, const PoolOp& op) {
   w.kind = Kind::pool;
   w.kernel_volume = product(node.name.c_str(), op.window.kernel[0], op.window.kernel[1]);
+  w.kernel_width = op.window.kernel[1];
   w.stride = product(node.name.c_str(), op.window.stride[0], op.window.stride[1]);
   w.flops = product(node.name.c_str(), w.elements_written, w.kernel_volume);
 }
@@ -130,11 +133,12 @@ void WorkTable::reserve(std::size_t rows) {
   kind.reserve(rows);
   pass.reserve(rows);
   dtype.reserve(rows);
-  for (auto* column :
-       {&batch, &groups, &c_in, &c_out, &spatial, &kernel_volume, &stride, &activations_read,
-        &weights_read, &elements_written, &macs, &flops, &params}) {
+  for (auto* column : {&batch, &groups, &c_in, &c_out, &spatial, &width, &kernel_volume,
+                       &kernel_width, &stride, &activations_read, &weights_read, &elements_written,
+                       &padded_elements, &macs, &flops, &params}) {
     column->reserve(rows);
   }
+  biased.reserve(rows);
   node.reserve(rows);
   folded.reserve(rows);
 }
@@ -148,11 +152,15 @@ void WorkTable::append(const Work& w, int lead, std::vector<int> also) {
   c_in.push_back(w.c_in);
   c_out.push_back(w.c_out);
   spatial.push_back(w.spatial);
+  width.push_back(w.width);
   kernel_volume.push_back(w.kernel_volume);
+  kernel_width.push_back(w.kernel_width);
   stride.push_back(w.stride);
   activations_read.push_back(w.activations_read);
   weights_read.push_back(w.weights_read);
   elements_written.push_back(w.elements_written);
+  padded_elements.push_back(w.padded_elements);
+  biased.push_back(w.biased ? 1 : 0);
   macs.push_back(w.macs);
   flops.push_back(w.flops);
   params.push_back(w.params);
@@ -169,14 +177,40 @@ Work WorkTable::row(std::size_t i) const {
           .c_in = c_in[i],
           .c_out = c_out[i],
           .spatial = spatial[i],
+          .width = width[i],
           .kernel_volume = kernel_volume[i],
+          .kernel_width = kernel_width[i],
           .stride = stride[i],
           .activations_read = activations_read[i],
           .weights_read = weights_read[i],
           .elements_written = elements_written[i],
+          .padded_elements = padded_elements[i],
+          .biased = biased[i] != 0,
           .macs = macs[i],
           .flops = flops[i],
           .params = params[i]};
+}
+
+WorkTable WorkTable::take(std::span<const std::int64_t> rows) const {
+  WorkTable taken;
+  taken.reserve(rows.size());
+  for (const std::int64_t i : rows) {
+    if (i < 0 || static_cast<std::size_t>(i) >= size()) {
+      throw ShapeError("row " + std::to_string(i) + " is not there; the work table has " +
+                       std::to_string(size()) + " rows");
+    }
+    const auto at = static_cast<std::size_t>(i);
+    taken.append(row(at), node[at], folded[at]);
+  }
+  return taken;
+}
+
+std::int64_t padded_elements(const Shape& in, const Window& window, const char* what) {
+  const auto& [top, bottom, left, right] = window.pad;
+  if (top == bottom && left == right) return 0;
+  const std::int64_t height = checked_add(in[2], checked_add(top, bottom, what), what);
+  const std::int64_t width = checked_add(in[3], checked_add(left, right, what), what);
+  return product(what, in[0], in[1], height, width);
 }
 
 Work conv_work(const ConvSpec& s) {
@@ -209,7 +243,11 @@ Work conv_work(const ConvSpec& s) {
   w.c_in = s.c_in;
   w.c_out = s.c_out;
   w.spatial = product("conv2d output extent", s.h_out, s.w_out);
+  w.width = s.w_out;
   w.kernel_volume = product("conv2d kernel volume", s.k_h, s.k_w);
+  w.kernel_width = s.k_w;
+  w.padded_elements = s.padded_elements;
+  w.biased = s.bias;
   w.stride = product("conv2d stride", s.stride_h, s.stride_w);
   w.kind = s.groups > 1           ? Kind::conv_grouped
            : w.kernel_volume == 1 ? Kind::conv_1x1
@@ -238,6 +276,7 @@ Work work_of(const Graph& graph, int index) {
   if (node.shape.size() == 4) {
     w.c_out = node.shape[1];
     w.spatial = product(what, node.shape[2], node.shape[3]);
+    w.width = node.shape[3];
   } else if (!node.shape.empty()) {
     w.c_out = node.shape.back();
   }
@@ -262,6 +301,7 @@ Work work_of(const Graph& graph, int index) {
   } else if (std::holds_alternative<GlobalPoolOp>(node.op)) {
     w.kind = Kind::pool;
     w.kernel_volume = product(what, in[2], in[3]);
+    w.kernel_width = in[3];
     w.flops = w.activations_read;
   } else if (std::holds_alternative<AddOp>(node.op) || std::holds_alternative<MulOp>(node.op)) {
     w.kind = Kind::elementwise;
@@ -303,7 +343,7 @@ WorkTable lower(const Graph& graph, Mode mode) {
           w.flops = checked_add(w.flops, extra.flops, follower.name.c_str());
         } else if (!biased) {
           // A folded norm scales the weights beforehand; what is left of it is a bias.
-          biased = true;
+          biased = w.biased = true;
           w.flops = checked_add(w.flops, w.elements_written, follower.name.c_str());
           w.weights_read = checked_add(w.weights_read, w.c_out, follower.name.c_str());
         }

@@ -10,6 +10,8 @@ __version__: str
 KINDS: tuple[str, ...]
 DTYPES: tuple[str, ...]
 PROFILE_VERSION: int
+TRAITS: tuple[str, ...]
+BOUNDED_TRAITS: int
 
 _Pair = int | tuple[int, int] | Sequence[int]
 
@@ -121,6 +123,9 @@ class WorkTable:
     def folded(self) -> list[list[int]]:
         """Nodes computed in the same launch, after it."""
 
+    def take(self, rows: NDArray[np.int64]) -> WorkTable:
+        """Return the rows of those numbers, in that order."""
+
     @property
     def batch(self) -> NDArray[np.int64]: ...
     @property
@@ -134,7 +139,13 @@ class WorkTable:
         """h_out * w_out of one image."""
 
     @property
+    def width(self) -> NDArray[np.int64]:
+        """w_out."""
+
+    @property
     def kernel_volume(self) -> NDArray[np.int64]: ...
+    @property
+    def kernel_width(self) -> NDArray[np.int64]: ...
     @property
     def stride(self) -> NDArray[np.int64]: ...
     @property
@@ -147,6 +158,10 @@ class WorkTable:
 
     @property
     def elements_written(self) -> NDArray[np.int64]: ...
+    @property
+    def padded_elements(self) -> NDArray[np.int64]:
+        """Of a copy of the input that padding unlike on two sides makes necessary."""
+
     @property
     def macs(self) -> NDArray[np.int64]: ...
     @property
@@ -181,15 +196,46 @@ class Prediction:
     @property
     def alpha(self) -> NDArray[np.float64]: ...
     @property
+    def distance(self) -> NDArray[np.float64]:
+        """Octaves outside of what was measured; 0 inside or where not known."""
+
+    @property
     def total_time_s(self) -> float: ...
     @property
     def total_time_lo_s(self) -> float: ...
     @property
     def total_time_hi_s(self) -> float: ...
     @property
+    def extrapolated_time_s(self) -> float: ...
+    @property
     def alpha_flops(self) -> float: ...
     @property
     def unpriced_rows(self) -> int: ...
+
+class Launches:
+    """Rows of a work table as the equations read them."""
+
+    def __init__(self, work: WorkTable) -> None: ...
+    def __len__(self) -> int: ...
+    def roofline_s(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds [sets, n] of parameters [sets, 11], in the order of RooflineCost."""
+
+    def tiled_s(
+        self,
+        algorithms: Sequence[str],
+        tiles: NDArray[np.float64],
+        processors: float,
+        parameters: NDArray[np.float64],
+        doublings: int = 4,
+    ) -> NDArray[np.float64]:
+        """Seconds [sets, n] of candidates with tiles [candidates, 2].
+
+        `parameters` is [sets, 8 candidates + 2]: of each candidate what TileCandidate holds after
+        its tile, in its order, then seconds per biased and per padded byte.
+        """
+
+    def traits(self, core_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        """What residual and domain see: [n, len(TRAITS)]."""
 
 def lower(graph: Graph, mode: str = "fused") -> WorkTable:
     """Lower a graph to its work table, in mode "fused" or "eager"."""

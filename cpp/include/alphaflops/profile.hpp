@@ -1,6 +1,6 @@
 // A device profile: everything needed to predict on one device, read from one JSON file.
 //
-// The file is documented in docs/profile.md. Equations are in predict.hpp.
+// The file is documented in docs/profile.md. Equations are in cost.hpp.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "alphaflops/cost.hpp"
 #include "alphaflops/dtype.hpp"
 #include "alphaflops/work.hpp"
 
@@ -15,27 +16,14 @@ namespace alphaflops {
 
 inline constexpr int profile_version = 1;
 
-enum class Form : std::uint8_t {
-  alpha,    // time = (t0^p + (c alpha(S) macs)^p)^(1/p)
-  traffic,  // time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
-};
-
 /// The cost of one kind of operator in one pass and dtype on the device.
 struct CostModel {
   Kind kind = Kind::unknown;
   Pass pass = Pass::forward;
   DType dtype = DType::fp32;
-  Form form = Form::alpha;
-  // alpha
-  double seconds_per_mac = 0.0;  // c
-  double beta = 0.0;             // residual slope per further element, 0 < beta < 1
-  double gamma = 0.0;            // strength; 0 is plain MACs
-  // traffic
-  double seconds_per_byte_read = 0.0;
-  double seconds_per_byte_written = 0.0;
-  // both
-  double floor_s = 0.0;    // t0, the cost of a launch
-  double sharpness = 1.0;  // p of the p-norm that joins floor and work
+  Cost cost;
+  Domain domain;    // what was measured, where known
+  Forest residual;  // a correction inside the domain; may be empty
   // conformal interval as factors of the prediction
   double lower_factor = 1.0;
   double upper_factor = 1.0;
@@ -54,6 +42,8 @@ class Profile {
   double interval_level() const { return interval_level_; }
   /// Power drawn under load, where known.
   std::optional<double> power_w() const { return power_w_; }
+  /// Seconds that a run of a network costs beyond its launches.
+  double overhead_s() const { return overhead_s_; }
   const std::vector<CostModel>& models() const { return models_; }
 
   /// nullptr where the profile does not price such work.
@@ -66,6 +56,7 @@ class Profile {
   std::string backend_;
   double interval_level_ = 0.0;
   std::optional<double> power_w_;
+  double overhead_s_ = 0.0;
   std::vector<CostModel> models_;
   std::array<bool, kind_count> out_of_scope_{};
   std::array<std::array<int, dtype_count>, kind_count> index_{};  // into models_, -1 for none

@@ -19,6 +19,7 @@ struct OperatorSpec {
   std::int64_t pad_h = 0, pad_w = 0;  // one side
   std::int64_t dilation_h = 1, dilation_w = 1, groups = 1;
   std::int64_t h_out = 0, w_out = 0;  // 0: computed; given, they win (asymmetric "same" padding)
+  bool bias = false;
   DType dtype = DType::fp32;
 };
 

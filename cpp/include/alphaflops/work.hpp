@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,11 +55,15 @@ struct Work {
   std::int64_t c_in = 1;
   std::int64_t c_out = 1;
   std::int64_t spatial = 1;           // h_out * w_out of one image
+  std::int64_t width = 1;             // w_out
   std::int64_t kernel_volume = 1;     // k_h * k_w
+  std::int64_t kernel_width = 1;      // k_w
   std::int64_t stride = 1;            // stride_h * stride_w
   std::int64_t activations_read = 0;  // elements
   std::int64_t weights_read = 0;      // elements
   std::int64_t elements_written = 0;
+  std::int64_t padded_elements = 0;  // of the copy that padding unlike on two sides makes necessary
+  bool biased = false;
   std::int64_t macs = 0;
   std::int64_t flops = 0;
   std::int64_t params = 0;  // trainable parameters of every node in the row
@@ -71,12 +76,16 @@ class WorkTable {
   void reserve(std::size_t rows);
   std::size_t size() const { return kind.size(); }
   Work row(std::size_t i) const;
+  /// The rows of those numbers, in that order. Raises ShapeError for a number that is not there.
+  WorkTable take(std::span<const std::int64_t> rows) const;
 
   std::vector<Kind> kind;
   std::vector<Pass> pass;
   std::vector<DType> dtype;
-  std::vector<std::int64_t> batch, groups, c_in, c_out, spatial, kernel_volume, stride;
-  std::vector<std::int64_t> activations_read, weights_read, elements_written, macs, flops, params;
+  std::vector<std::int64_t> batch, groups, c_in, c_out, spatial, width, kernel_volume, kernel_width,
+      stride, activations_read, weights_read, elements_written, padded_elements, macs, flops,
+      params;
+  std::vector<std::uint8_t> biased;
   std::vector<int> node;                 // the graph node that leads the row; -1 without a graph
   std::vector<std::vector<int>> folded;  // nodes computed in the same launch, after it
 };
@@ -91,9 +100,14 @@ struct ConvSpec {
   std::int64_t batch = 1, c_in = 1, h_in = 1, w_in = 1, c_out = 1;
   std::int64_t k_h = 1, k_w = 1, stride_h = 1, stride_w = 1;
   std::int64_t h_out = 1, w_out = 1, groups = 1;
+  std::int64_t padded_elements = 0;  // as in Work
   bool bias = false;
   DType dtype = DType::fp32;
 };
+/// Elements of the input with its padding, all images and channels, where that differs between two
+/// sides, so that a device has to copy the input first; 0 where it does not.
+std::int64_t padded_elements(const Shape& input, const Window& window, const char* what);
+
 /// Raises ShapeError (sizes below one, groups that do not divide) and OverflowError.
 Work conv_work(const ConvSpec& spec);
 

@@ -29,6 +29,7 @@ INTEGERS: dict[str, tuple[int | None, int]] = {
     "groups": (1, 1),
     "h_out": (0, 0),
     "w_out": (0, 0),
+    "bias": (0, 0),
 }
 TEXTS: dict[str, str] = {
     "op": "conv2d",

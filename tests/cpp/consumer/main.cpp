@@ -22,11 +22,12 @@ int main(int argc, char** argv) {
 
     const WorkTable work = lower(graph, Mode::fused);
     const Profile profile = Profile::load(argv[1]);
-    std::vector<double> time(work.size()), lo(work.size()), hi(work.size()), factor(work.size());
-    const PredictionView prediction{time, lo, hi, factor};
+    std::vector<double> time(work.size()), lo(work.size()), hi(work.size()), factor(work.size()),
+        distance(work.size());
+    const PredictionView prediction{time, lo, hi, factor, distance};
     predict(work, profile, prediction);
     std::printf("launches %zu\nmacs %lld\ntime_s %.17g\n", work.size(),
-                static_cast<long long>(work.macs[0]), total(work, prediction).time_s);
+                static_cast<long long>(work.macs[0]), total(work, profile, prediction).time_s);
   } catch (const Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 2;

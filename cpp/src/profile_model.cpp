@@ -1,0 +1,208 @@
+// One model of a profile: the parameters of its form, its domain, its residual.
+#include <array>
+#include <cmath>
+
+#include "profile_fields.hpp"
+
+namespace alphaflops {
+namespace {
+
+constexpr double kLargest = 1e6;
+constexpr std::size_t kMostCandidates = 16;
+constexpr std::size_t kMostNodes = 100000;
+
+double rate(const Fields& p, const char* key) { return p.number(key, 0.0, kLargest); }
+
+double rate_or_zero(const Fields& p, const char* key) {
+  return p.optional_number(key, 0.0, kLargest).value_or(0.0);
+}
+
+template <typename C>
+void read_floor(C& cost, const Fields& p) {
+  cost.floor_s = rate_or_zero(p, "floor_s");
+  cost.sharpness = p.optional_number("sharpness", 1.0, 100.0).value_or(1.0);
+}
+
+template <typename C>
+void read_alpha(C& cost, const Fields& p) {
+  cost.seconds_per_mac = rate(p, "seconds_per_mac");
+  cost.beta = p.number("beta", 0.0, 1.0);
+  cost.gamma = p.number("gamma", 0.0, 100.0);
+}
+
+TileCandidate read_candidate(const json::Value& value, const std::string& place) {
+  const Fields p(value, place);
+  TileCandidate c;
+  try {
+    c.algorithm = parse_tile_algorithm(p.text("algorithm"));
+  } catch (const UnsupportedError& e) {
+    throw ProfileError(place + ": " + e.what());
+  }
+  c.tile_rows = p.number("tile_rows", 1.0, 1e6);
+  c.tile_columns = p.number("tile_columns", 1.0, 1e6);
+  c.seconds_per_mac = rate(p, "seconds_per_mac");
+  c.depth_overhead = rate_or_zero(p, "depth_overhead");
+  c.start_waves = rate_or_zero(p, "start_waves");
+  c.whole_waves = p.optional_number("whole_waves", 0.0, 1.0).value_or(0.0);
+  c.floor_s = rate_or_zero(p, "floor_s");
+  c.seconds_per_byte_read = rate_or_zero(p, "seconds_per_byte_read");
+  c.seconds_per_byte_written = rate_or_zero(p, "seconds_per_byte_written");
+  c.seconds_per_weight_byte = rate_or_zero(p, "seconds_per_weight_byte");
+  return c;
+}
+
+TiledCost read_tiled(const Fields& p) {
+  TiledCost cost;
+  cost.processors = p.number("processors", 1.0, kLargest);
+  cost.seconds_per_biased_byte = rate_or_zero(p, "seconds_per_biased_byte");
+  cost.seconds_per_padded_byte = rate_or_zero(p, "seconds_per_padded_byte");
+  const json::Array& candidates = p.array("candidates");
+  if (candidates.empty() || candidates.size() > kMostCandidates) {
+    throw ProfileError(p.place() + ": \"candidates\" has " + std::to_string(candidates.size()) +
+                       " entries; it must have 1 to " + std::to_string(kMostCandidates));
+  }
+  bool general = false;
+  for (std::size_t k = 0; k < candidates.size(); ++k) {
+    cost.candidates.push_back(
+        read_candidate(candidates[k], p.place() + ".candidates[" + std::to_string(k) + "]"));
+    general = general || cost.candidates.back().algorithm <= TileAlgorithm::channelwise;
+  }
+  if (!general) {
+    throw ProfileError(p.place() +
+                       ": \"candidates\" needs one that does every convolution: implicit_gemm, "
+                       "row_gemm or channelwise");
+  }
+  return cost;
+}
+
+Cost read_cost(const std::string& form, const Fields& p, const std::string& place) {
+  if (form == "alpha") {
+    AlphaCost cost;
+    read_alpha(cost, p);
+    read_floor(cost, p);
+    return cost;
+  }
+  if (form == "traffic") {
+    TrafficCost cost;
+    cost.seconds_per_byte_read = rate(p, "seconds_per_byte_read");
+    cost.seconds_per_byte_written = rate(p, "seconds_per_byte_written");
+    read_floor(cost, p);
+    return cost;
+  }
+  if (form == "roofline-alpha") {
+    RooflineCost cost;
+    read_alpha(cost, p);
+    cost.half_rows = rate_or_zero(p, "half_rows");
+    cost.half_c_out = rate_or_zero(p, "half_c_out");
+    cost.half_depth = rate_or_zero(p, "half_depth");
+    cost.seconds_per_weight_byte = rate_or_zero(p, "seconds_per_weight_byte");
+    cost.seconds_per_byte_read = rate_or_zero(p, "seconds_per_byte_read");
+    cost.seconds_per_byte_written = rate_or_zero(p, "seconds_per_byte_written");
+    read_floor(cost, p);
+    return cost;
+  }
+  if (form == "tiled") return read_tiled(p);
+  throw ProfileError(place + ": form '" + form +
+                     "' is not known to this version; it knows alpha, traffic, roofline-alpha and "
+                     "tiled");
+}
+
+std::vector<double> read_numbers(const Fields& fields, const char* key) {
+  std::vector<double> numbers;
+  for (const json::Value& value : fields.array(key)) {
+    const double* number = value.number();
+    if (number == nullptr || !std::isfinite(*number)) {
+      throw ProfileError(fields.place() + ": \"" + key + "\" must be an array of numbers");
+    }
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+Domain read_domain(const Fields& fields) {
+  Domain domain;
+  const std::vector<double> low = read_numbers(fields, "low");
+  const std::vector<double> high = read_numbers(fields, "high");
+  if (low.size() != domain.low.size() || high.size() != domain.high.size()) {
+    throw ProfileError(fields.place() + ": \"low\" and \"high\" must have " +
+                       std::to_string(domain.low.size()) + " numbers each");
+  }
+  for (std::size_t k = 0; k < low.size(); ++k) {
+    domain.low[k] = static_cast<float>(low[k]);
+    domain.high[k] = static_cast<float>(high[k]);
+  }
+  domain.known = true;
+  return domain;
+}
+
+Forest read_forest(const Fields& fields) {
+  const std::vector<double> trait = read_numbers(fields, "trait");
+  const std::vector<double> right = read_numbers(fields, "right");
+  const std::vector<double> value = read_numbers(fields, "value");
+  const std::vector<double> roots = read_numbers(fields, "roots");
+  const std::size_t n = trait.size();
+  const auto fail = [&fields](const std::string& why) {
+    throw ProfileError(fields.place() + ": " + why);
+  };
+  if (n == 0 || n > kMostNodes || right.size() != n || value.size() != n || roots.empty()) {
+    fail("\"trait\", \"right\" and \"value\" must have one number a node, \"roots\" one a tree");
+  }
+  const auto is_index = [](double x, double least, std::size_t end) {
+    return x >= least && x < static_cast<double>(end) && x == std::floor(x);
+  };
+  Forest forest;
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool leaf = trait[i] == -1.0;
+    // Children come after their parent, so that every walk ends.
+    if (!leaf && (!is_index(trait[i], 0.0, trait_count) || i + 1 >= n ||
+                  !is_index(right[i], static_cast<double>(i) + 1, n))) {
+      fail("node " + std::to_string(i) + " names a trait or a child that is not there");
+    }
+    forest.nodes.push_back({static_cast<std::int16_t>(trait[i]),
+                            static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
+                            static_cast<float>(value[i])});
+  }
+  for (const double root : roots) {
+    if (!is_index(root, 0.0, n)) fail("a root is not there");
+    forest.roots.push_back(static_cast<std::int32_t>(root));
+  }
+  return forest;
+}
+
+}  // namespace
+
+CostModel read_model(const json::Value& value, const std::string& place) {
+  const Fields fields(value, place);
+  CostModel model;
+  try {
+    model.kind = parse_kind(fields.text("kind"));
+    model.dtype = parse_dtype(fields.text("dtype"));
+  } catch (const UnsupportedError& e) {
+    throw ProfileError(place + ": " + e.what());
+  }
+  if (const std::string pass = fields.text("pass"); pass != to_string(Pass::forward)) {
+    throw ProfileError(place + ": pass '" + pass +
+                       "' is not known to this version; it knows forward");
+  }
+  const std::string form = fields.text("form");
+  model.cost = read_cost(form, Fields(fields.require("parameters"), place + ".parameters"), place);
+  const auto given = [&fields](const char* key) {
+    const json::Value* found = fields.find(key);
+    return found != nullptr && !found->is_null() ? found : nullptr;
+  };
+  if (const json::Value* domain = given("domain")) {
+    model.domain = read_domain(Fields(*domain, place + ".domain"));
+  }
+  if (const json::Value* residual = given("residual")) {
+    if (!model.domain.known) throw ProfileError(place + ": \"residual\" needs a \"domain\"");
+    model.residual = read_forest(Fields(*residual, place + ".residual"));
+  }
+  if (const json::Value* interval = given("interval")) {
+    const Fields factors(*interval, place + ".interval");
+    model.lower_factor = factors.number("lower_factor", 0.0, 1.0);
+    model.upper_factor = factors.number("upper_factor", 1.0, kLargest);
+  }
+  return model;
+}
+
+}  // namespace alphaflops
