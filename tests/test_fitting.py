@@ -216,7 +216,7 @@ def test_groups_are_never_apart():
 def test_rows_of_one_shape_are_never_apart():
     table = shapes(40, 1)
     ids, said = fold_ids(np.concatenate([table, table]), np.full(80, "any"), None, 0)
-    assert said == "10-fold over shapes"
+    assert said == "5-fold over shapes"
     assert (ids[:40] == ids[40:]).all()
     assert np.bincount(ids).min() >= 6
 
@@ -291,7 +291,7 @@ def test_json_and_text(noisy, tmp_path):
         }  # fmt: skip
         assert form["test"]["n"] == 50
     text = str(fitted)
-    assert text.startswith("card: alpha-floor, 300 rows, 10-fold over shapes")
+    assert text.startswith("card: alpha-floor, 300 rows, 5-fold over shapes")
     assert "alpha-floor *" in text
     assert "on the test table" in text
     assert "MACs x constant" in text

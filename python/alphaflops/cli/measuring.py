@@ -105,6 +105,13 @@ def fit(
         str | None,
         typer.Option(help="Columns, separated by commas, whose groups are left out together."),
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that tells when a row was measured, or row where rows stand in that "
+            "order: a drift of the times along it is taken out."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit the cost model to a measurement table."""
@@ -115,7 +122,12 @@ def fit(
     held_out = None if test is None else check_table(read_table(test, need_time=True))
     name = output.stem if output is not None else times.stem
     result = run(
-        table, form=form, groups=groups.split(",") if groups else None, name=name, test=held_out
+        table,
+        form=form,
+        groups=groups.split(",") if groups else None,
+        order=order,
+        name=name,
+        test=held_out,
     )
     if output is not None:
         result.profile.save(output)

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from alphaflops.errors import TableError, UnsupportedError
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
+from alphaflops.fitting.drift import find_drift, suspicion
 from alphaflops.fitting.folds import Ids, fold_ids
-from alphaflops.fitting.forms import MULTIPLYING, Rows, predict_s, rows_of
+from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
+from alphaflops.fitting.kinds import KindFit, Parameters, predict_rows
 from alphaflops.fitting.metrics import Errors, Floats, errors_of, evaluate, relative_errors
 from alphaflops.fitting.profile import head_of, profile_of
-from alphaflops.fitting.solve import FORMS, KindFit, Parameters, best_constant, fit_forms
+from alphaflops.fitting.rich import Facts, RichFit
+from alphaflops.fitting.solve import FORMS, best_constant, fit_forms
 from alphaflops.profiles import Profile
 from alphaflops.table import Table, check_table, work_table
 
@@ -120,6 +123,8 @@ def fit(
     name: str = "fitted",
     device: str | Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    device_facts: Mapping[str, float] | None = None,
+    order: str | None = None,
     test: Table | None = None,
     seed: int = 0,
 ) -> Fit:
@@ -132,13 +137,22 @@ def fit(
     form
         Keep this form, one of ``FORMS``, whatever the errors.
     groups
-        Column, or columns, whose groups are left out together. Without, 10 folds over shapes.
+        Column, or columns, whose groups are left out together. Without, 5 folds over shapes.
     name, device, provenance
         Go into the profile.
+    device_facts
+        What is known of the device: ``sms`` (multiprocessors of a GPU) or ``threads`` (of a
+        processor) spare the tiled form a guess; ``clock_ghz``, ``bandwidth_gbs`` and others are
+        recorded in the profile.
+    order
+        Column that tells when a row was measured, or ``"row"`` where rows stand in that order. A
+        drift along it is fitted and taken out: the profile is of the first position, and so are
+        the times that errors are of. A test table with that column is corrected alike.
     test
         A table that takes no part in the fit, on which every form is tested.
     seed
-        Of the dealing of rows to folds; nothing else is random.
+        Of the dealing of rows to folds, of the rows that a search looks at where there are
+        thousands, and of the trees of ``hybrid``.
 
     Raises
     ------
@@ -162,17 +176,45 @@ def fit(
     rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
-    predicted, constant_s = _cross_predict(rows, time_s, folds)
+    facts = _facts_of(table, device_facts)
+    note = ""
+    if order is not None:
+        drift = find_drift(table, order, lambda corrected: _best_s(rows, corrected, facts, seed))
+        time_s, note = drift.corrected(time_s, drift.position(table)), str(drift)
+        test = None if test is None else drift.taken_out_of(check_table(test))
+    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed)
+    predicted, constant_s = _cross_predict(rows, time_s, folds, start, seed)
     selected = form or _select(predicted, time_s)
-
-    fits = fit_forms(rows, time_s)
+    note = note or suspicion(time_s, predicted[selected])
     head = head_of(table, name, device, provenance, validation)
+    if device_facts:
+        head["device"] = {**head["device"], **device_facts}
     forms = {}
     for key in FORMS:
         held_out = _HeldOut(rows, time_s, predicted[key], folds)
-        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key}, test)
+        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key, "note": note}, test)
     counts = {k: f.rows for k, f in fits[selected].items()}
     return Fit(selected, forms, errors_of(constant_s, time_s), validation, counts)
+
+
+def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
+    """Return what the richest form without trees predicts of the rows that it is fitted to."""
+    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed)
+    return predict_rows(rows, fits["tiled"])
+
+
+def _facts_of(table: Table, known: Mapping[str, float] | None) -> Facts | None:
+    """Return what the tiled form needs to know; None where it has to be guessed."""
+    for name, value in (known or {}).items():
+        if not (np.isfinite(value) and value > 0):
+            raise TableError(f"device fact {name} is {value}; it must be a positive number")
+    if known and "sms" in known:
+        return Facts("gpu", float(known["sms"]))
+    if known and "threads" in known:
+        return Facts("cpu", float(known["threads"]))
+    if str(table["backend"][0]) == "native":
+        return Facts("cpu", 1.0)
+    return None
 
 
 class _HeldOut(NamedTuple):
@@ -195,7 +237,9 @@ def _require_one_of_each(table: Table) -> None:
             )
 
 
-def _cross_predict(rows: Rows, time_s: Floats, folds: Ids) -> tuple[dict[str, Floats], Floats]:
+def _cross_predict(
+    rows: Rows, time_s: Floats, folds: Ids, start: RichFit | None, seed: int
+) -> tuple[dict[str, Floats], Floats]:
     """Return held-out seconds of every form, and of MACs times a constant; NaN where none."""
     predicted = {form: np.full(len(rows), np.nan) for form in FORMS}
     constant_s = np.full(len(rows), np.nan)
@@ -203,11 +247,9 @@ def _cross_predict(rows: Rows, time_s: Floats, folds: Ids) -> tuple[dict[str, Fl
         inside = folds == fold
         if inside.all():
             break
-        fits = fit_forms(rows[~inside], time_s[~inside])
+        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, seed=seed)
         for form, kinds in fits.items():
-            for kind in kinds:
-                index = np.flatnonzero(inside & (rows.kind == kind))
-                predicted[form][index] = predict_s(rows[index], kinds[kind].parameters)
+            predicted[form][inside] = predict_rows(rows[inside], kinds)
         multiplies = np.isin(rows.kind, MULTIPLYING)
         if (multiplies & ~inside).any():
             index = np.flatnonzero(inside & multiplies)

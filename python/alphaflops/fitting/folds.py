@@ -11,7 +11,7 @@ from alphaflops.errors import TableError
 from alphaflops.table import Table
 from alphaflops.table.columns import INTEGERS
 
-FOLDS = 10
+FOLDS = 5
 MOST_GROUPS = 64  # left out one by one; more are dealt into DEALT_FOLDS folds
 DEALT_FOLDS = 20
 

@@ -1,6 +1,6 @@
 """The equations of the cost model in NumPy, as functions of what a fit searches over.
 
-They mirror cpp/src/predict.cpp, vectorised over rows, in the logarithm and with derivatives:
+They mirror cpp/src/cost.cpp, vectorised over rows, in the logarithm and with derivatives:
 
     alpha      time = (t0^p + (c alpha(S) macs)^p)^(1/p)
     traffic    time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
@@ -48,12 +48,15 @@ class Rows:
     macs: Floats
     bytes_read: Floats
     bytes_written: Floats
+    work: WorkTable
 
     def __len__(self) -> int:
         return len(self.s)
 
     def __getitem__(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Rows:
-        return Rows(**{name: column[index] for name, column in self.__dict__.items()})
+        numbers = np.arange(len(self))[index]
+        columns = {k: column[index] for k, column in self.__dict__.items() if k != "work"}
+        return Rows(**columns, work=self.work.take(numbers))
 
 
 def rows_of(work: WorkTable) -> Rows:
@@ -67,6 +70,7 @@ def rows_of(work: WorkTable) -> Rows:
         macs=work.macs.astype(float),
         bytes_read=size * (work.activations_read.astype(float) + work.weights_read),
         bytes_written=size * work.elements_written,
+        work=work,
     )
 
 

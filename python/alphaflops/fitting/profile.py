@@ -11,8 +11,8 @@ import numpy as np
 from alphaflops import _core
 from alphaflops.fitting.conformal import Interval
 from alphaflops.fitting.forms import MOVING
+from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
-from alphaflops.fitting.solve import KindFit
 from alphaflops.profiles import Profile
 from alphaflops.table import Table
 
@@ -65,7 +65,7 @@ def profile_of(
     Parameters
     ----------
     head
-        As ``head_of`` returns it, with the form's name as ``form``.
+        As ``head_of`` returns it, with the form's name as ``form``, and a ``note`` or none.
     fits, intervals, errors
         By kind.
     not_scored
@@ -73,17 +73,12 @@ def profile_of(
     """
     models = []
     for kind, found in fits.items():
-        model: dict[str, Any] = {
-            "kind": kind,
-            "pass": head["pass"],
-            "dtype": head["dtype"],
-            "form": found.form,
-            "parameters": found.parameters,
-        }
+        model = found.model(kind, head["dtype"], head["pass"])
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
     assumptions = [found.note for found in fits.values() if found.note]
+    assumptions += [head["note"]] if head["note"] else []
     if not_scored:
         assumptions.append(
             f"{not_scored} rows could not be cross-validated: no other row of their kind"
@@ -91,7 +86,7 @@ def profile_of(
     data = {
         "format": "alphaflops-profile",
         "version": _core.PROFILE_VERSION,
-        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form")},
+        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "note")},
         "provenance": {**head["provenance"], "form": head["form"]},
         "models": models,
         "out_of_scope": [kind for kind in MOVING if kind not in fits],

@@ -9,7 +9,7 @@ to move what the rows determine keeps finite what they do not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,41 +25,39 @@ from alphaflops.fitting.forms import (
     traffic_model,
     traffic_parameters,
 )
+from alphaflops.fitting.kinds import KindFit, Parameters
 from alphaflops.fitting.metrics import Floats
+from alphaflops.fitting.rich import RICH_FORMS, Facts, RichFit, fit_rich
+from alphaflops.fitting.search import LOSS_SCALE, covariance
 
 #: From the simplest to the richest.
-FORMS = ("macs", "published", "alpha", "alpha-floor")
+SIMPLE_FORMS = ("macs", "published", "alpha", "alpha-floor")
+FORMS = (*SIMPLE_FORMS, *RICH_FORMS)
 
 #: Whose parameters a kind without rows takes.
 DONORS = {"linear": "conv_1x1", "conv_grouped": "conv_spatial"}
 
 _LEAST_ROWS = {"macs": 1, "published": 1, "alpha": 5, "alpha-floor": 8}
 _SIMPLER = {"alpha-floor": "alpha", "alpha": "macs"}
-_LOSS_SCALE = 0.1
 _PULL = 0.003
 _FIRST_STEPS, _LAST_STEPS = 25, 100  # of every start, and of the best one after that
 _NO_FLOOR_BELOW = 3  # rows of a kind that moves data: one rate is all that they tell
 _MOST_GAMMA = 2.0  # beyond 1 time falls as S grows, until beta's share takes over
 _OTHER_STARTS = ((0.005, 0.6), (0.02, 1.1))  # of (beta, gamma), beside the published pair
 
-Parameters = dict[str, float]
 Model = Callable[[Floats, Rows], tuple[Floats, Floats]]
 Names = Callable[[Floats], tuple[Parameters, Floats]]
 
 
-@dataclass(frozen=True)
-class KindFit:
-    """The fitted cost of one kind; parameters and standard errors are named as in a profile."""
-
-    form: str  # of the equation: alpha or traffic
-    parameters: Parameters
-    standard_errors: Parameters
-    rows: int
-    note: str = ""  # why it is not what was asked for
-    borrowed_from: str = ""
-
-
-def fit_forms(rows: Rows, time_s: Floats) -> dict[str, dict[str, KindFit]]:
+def fit_forms(
+    rows: Rows,
+    time_s: Floats,
+    *,
+    rich: bool = True,
+    facts: Facts | None = None,
+    start: RichFit | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, dict[str, KindFit]], RichFit | None]:
     """Fit every form to timed rows.
 
     Parameters
@@ -68,11 +66,16 @@ def fit_forms(rows: Rows, time_s: Floats) -> dict[str, dict[str, KindFit]]:
         Rows [n] of one dtype, any kinds.
     time_s
         Seconds [n].
+    rich
+        Whether to fit the forms beyond the paper's; `facts`, `start` and `seed` are theirs.
 
     Returns
     -------
     dict
-        By form, then by kind. Kinds that move data are the same in every form.
+        By form, then by kind. Kinds that move data are the same in every form, and so are kinds
+        with too few rows for a rich form.
+    RichFit or None
+        What a fit of most of these rows may start from.
     """
     log_time = np.log(time_s)
     groups = {str(kind): np.flatnonzero(rows.kind == kind) for kind in np.unique(rows.kind)}
@@ -85,7 +88,12 @@ def fit_forms(rows: Rows, time_s: Floats) -> dict[str, dict[str, KindFit]]:
         "alpha": {k: _fit_alpha("alpha", k, *v) for k, v in multiplying.items()},
         "alpha-floor": {k: _fit_alpha("alpha-floor", k, *v) for k, v in multiplying.items()},
     }
-    return {form: _lend(kinds) | moving for form, kinds in fits.items()}
+    found = fit_rich(multiplying, facts, start, seed) if rich else None
+    if found is not None:
+        simpler = fits["alpha-floor"]
+        for form in RICH_FORMS:
+            fits[form] = simpler = simpler | found.forms[form]
+    return {form: _lend(kinds) | moving for form, kinds in fits.items()}, found
 
 
 def best_constant(rows: Rows, time_s: Floats) -> float:
@@ -210,7 +218,7 @@ def _solve(
     def jacobian(theta: Floats) -> Floats:
         return np.concatenate([evaluate(theta)[1], pull])
 
-    options = {"loss": "soft_l1", "f_scale": _LOSS_SCALE, "x_scale": "jac", "bounds": bounds}
+    options = {"loss": "soft_l1", "f_scale": LOSS_SCALE, "x_scale": "jac", "bounds": bounds}
     # In a valley that the rows leave flat, steps are many and gain nothing.
     found = [
         least_squares(residuals, start, jacobian, max_nfev=_FIRST_STEPS, **options)
@@ -220,19 +228,7 @@ def _solve(
     if best.status == 0:
         best = least_squares(residuals, best.x, jacobian, max_nfev=_LAST_STEPS, **options)
     theta: Floats = best.x
-    return theta, _covariance(residuals(theta), jacobian(theta), len(log_time))
-
-
-def _covariance(residuals: Floats, jacobian: Floats, n: int) -> Floats:
-    """Return the sandwich covariance of the M-estimate; rows are taken as independent."""
-    z = (residuals / _LOSS_SCALE) ** 2
-    bread = np.linalg.pinv(jacobian.T @ (jacobian * (1 + z)[:, None] ** -1.5))
-    score = residuals / np.sqrt(1 + z)
-    score[n:] = np.sqrt(np.mean(score[:n] ** 2))  # the pull counts as one more noisy row
-    meat = jacobian.T @ (jacobian * score[:, None] ** 2)
-    parameters = jacobian.shape[1]
-    covariance: Floats = bread @ meat @ bread * n / max(n - parameters, 1)
-    return covariance
+    return theta, covariance(residuals(theta), jacobian(theta), len(log_time))
 
 
 def _named(names: Names, solution: tuple[Floats, Floats], form: str, n: int, note: str) -> KindFit:
