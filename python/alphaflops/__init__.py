@@ -16,7 +16,11 @@ from alphaflops._core import Graph, WorkTable, __version__, alpha, lower
 from alphaflops.errors import Error
 
 if TYPE_CHECKING:
+    from alphaflops import spaces as spaces
     from alphaflops import zoo as zoo
+    from alphaflops.adapting import Adapted as Adapted
+    from alphaflops.adapting import adapt as adapt
+    from alphaflops.adapting import from_datasheet as from_datasheet
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
@@ -31,21 +35,26 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that `import alphaflops` costs numpy and the core and nothing else.
 _LAZY = {
+    "Adapted": "adapting",
     "Fit": "fitting",
     "Profile": "profiles",
     "Report": "report",
+    "adapt": "adapting",
     "estimate": "report",
     "fit": "fitting",
+    "from_datasheet": "adapting",
     "load": "frontends",
     "load_profile": "profiles",
     "measure": "measuring.campaign",
     "read_table": "table",
     "sample_shapes": "measuring.sampling",
+    "spaces": "",
     "write_table": "table",
     "zoo": "",
 }
 
 __all__ = [
+    "Adapted",
     "Error",
     "Fit",
     "Graph",
@@ -53,15 +62,18 @@ __all__ = [
     "Report",
     "WorkTable",
     "__version__",
+    "adapt",
     "alpha",
     "estimate",
     "fit",
+    "from_datasheet",
     "load",
     "load_profile",
     "lower",
     "measure",
     "read_table",
     "sample_shapes",
+    "spaces",
     "write_table",
     "zoo",
 ]

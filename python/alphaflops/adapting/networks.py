@@ -53,9 +53,12 @@ class Networks:
         The distinct launches.
     counts : array [n, u]
         How often each network makes each launch.
+    tables : list of WorkTable
+        The launches of each network.
     """
 
     names: list[str]
+    tables: list[WorkTable]
     work: WorkTable
     counts: Floats
 
@@ -67,7 +70,8 @@ class Networks:
         counts = self.counts[index]
         made = np.flatnonzero(counts.any(axis=0))
         names = [self.names[i] for i in index.tolist()]
-        return Networks(names, self.work.take(made), counts[:, made])
+        tables = [self.tables[i] for i in index.tolist()]
+        return Networks(names, tables, self.work.take(made), counts[:, made])
 
     @property
     def kinds(self) -> NDArray[np.str_]:
@@ -123,7 +127,7 @@ def networks_of(given: NetworksLike, mode: str, batch: int | None = None) -> Net
     owner = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     counts = np.zeros((len(tables), len(first)))
     np.add.at(counts, (owner, which.ravel()), 1.0)
-    return Networks(names, work.take(first), counts)
+    return Networks(names, tables, work.take(first), counts)
 
 
 def _graphs(given: NetworksLike) -> list[Graph]:
@@ -143,7 +147,9 @@ def _graphs(given: NetworksLike) -> list[Graph]:
     return graphs
 
 
-def _listed(codes: ArrayLike | Sequence[str], space: SearchSpace) -> Sequence[str] | NDArray[np.uint8]:
+def _listed(
+    codes: ArrayLike | Sequence[str], space: SearchSpace
+) -> Sequence[str] | NDArray[np.uint8]:
     array = np.asarray(codes)
     if array.dtype.kind in "US":
         return [str(text) for text in array.ravel()]

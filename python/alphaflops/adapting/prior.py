@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alphaflops.adapting.networks import Floats, Networks
-from alphaflops.fitting.forms import MOVING, MULTIPLYING, rows_of
+from alphaflops.fitting.forms import MOST_SHARPNESS, MOVING, MULTIPLYING, rows_of
 
 KINDS = (*MULTIPLYING, *MOVING)
 
@@ -39,7 +39,16 @@ SHARPNESS = len(KINDS) * len(PARAMETERS)  # where its logit stands in phi
 OVERHEAD = SHARPNESS + 1
 SIZE = OVERHEAD + 1
 
-_MOST_SHARPNESS = 8.0
+#: Where phi holds prices: what a device twice as slow has twice as much of.
+PRICES = [
+    *(
+        kind * len(PARAMETERS) + p
+        for kind in range(len(KINDS))
+        for p in (_MAC, _WEIGHT, _READ, _WRITTEN, _FLOOR)
+    ),
+    OVERHEAD,
+]
+
 # Extents that halve the rate, where nothing better is known: a vector or a tile begins to fill.
 _HALVES = {_ROWS: 5.0, _C_OUT: 2.0, _DEPTH: 6.0}
 
@@ -74,7 +83,7 @@ def at(kind: int, parameter: int) -> int:
 
 def sharpness_of(logit: Floats) -> Floats:
     """Return p, from 1 to 8."""
-    p: Floats = 1 + (_MOST_SHARPNESS - 1) / (1 + np.exp(-np.clip(logit, -30, 30)))
+    p: Floats = 1 + (MOST_SHARPNESS - 1) / (1 + np.exp(-np.clip(logit, -30, 30)))
     return p
 
 

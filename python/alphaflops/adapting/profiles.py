@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -25,11 +24,12 @@ from alphaflops.adapting.prior import (
     sharpness_of,
     spread_of,
 )
-from alphaflops.adapting.solve import LARGEST, solve
+from alphaflops.adapting.solver import LARGEST, solve
 from alphaflops.errors import ProfileError
 from alphaflops.fitting.conformal import Interval
 from alphaflops.fitting.forms import MULTIPLYING
-from alphaflops.fitting.metrics import LEVEL, Errors
+from alphaflops.fitting.metrics import LEVEL
+from alphaflops.fitting.residual import domain_of
 from alphaflops.profiles import Profile
 
 #: About a profile: the device may be faster or slower as a whole, little else differs.
@@ -89,73 +89,78 @@ def _distilled(
         raise ProfileError(
             f"profile '{profile.name}' prices none of these networks' launches; it is no prior"
         )
-    names = [str(row) for row in priced]
-    launches = Networks(names, networks.work.take(priced), np.eye(len(priced)))
+    work = networks.work.take(priced)
+    launches = Networks([""] * len(priced), [], work, np.eye(len(priced)))
     blank = ignorant(launches, time_s[priced])
     mean, spread = blank.mean.copy(), blank.spread.copy()
     mean[OVERHEAD], spread[OVERHEAD] = _NOTHING, 0.0
-    phi = solve(launches, time_s[priced], replace(blank, mean=mean, spread=spread, shapes=shapes)).phi
-    overhead_s = profile.core.overhead_s
+    phi = solve(
+        launches, time_s[priced], replace(blank, mean=mean, spread=spread, shapes=shapes)
+    ).phi
+    overhead_s = float(profile.data.get("overhead_s") or 0.0)
     phi[OVERHEAD] = np.log(overhead_s) if overhead_s > 0 else blank.mean[OVERHEAD]
     return phi
 
 
 def profile_of(
     phi: Floats,
-    prior: Prior,
-    head: Mapping[str, Any],
-    dtype: str,
+    shapes: Mapping[str, tuple[float, float]],
+    networks: Networks,
     intervals: Mapping[str, Interval],
-    errors: Errors,
-    assumptions: Sequence[str],
+    head: Mapping[str, Any],
 ) -> Profile:
-    """Return phi as a profile: roofline-alpha for what multiplies, traffic for what moves data."""
-    sharpness = float(sharpness_of(phi[SHARPNESS]))
-    values = np.exp(np.minimum(phi, LARGEST))
+    """Return phi as a profile: roofline-alpha for what multiplies, traffic for what moves data.
+
+    Parameters
+    ----------
+    phi, shapes
+        What was fitted, and beta and gamma by kind.
+    networks
+        What it was fitted to; their launches are the profile's domain.
+    intervals
+        By kind; may be empty.
+    head
+        Every other field of the profile.
+    """
     models = []
     for number, kind in enumerate(KINDS):
-        own = dict(zip(PARAMETERS, values[at(number, 0) : at(number + 1, 0)].tolist(), strict=True))
-        beta, gamma = prior.shapes.get(kind, (0.0, 0.0))
-        if kind in MULTIPLYING:
-            form = "roofline-alpha"
-            parameters = {**own, "beta": beta, "gamma": gamma, "sharpness": sharpness}
-        else:
-            form = "traffic"
-            kept = ("seconds_per_byte_read", "seconds_per_byte_written", "floor_s")
-            parameters = {**{name: own[name] for name in kept}, "sharpness": sharpness}
         model: dict[str, Any] = {
             "kind": kind,
             "pass": "forward",
-            "dtype": dtype,
-            "form": form,
-            "parameters": parameters,
+            "dtype": networks.dtype,
+            **_cost(phi, number, kind, shapes),
         }
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
-    data: dict[str, Any] = {
+    data = {
         "format": "alphaflops-profile",
         "version": _core.PROFILE_VERSION,
         **head,
-        "overhead_s": float(values[OVERHEAD]),
+        "overhead_s": float(np.exp(phi[OVERHEAD])),
+        "interval_level": LEVEL if intervals else None,
         "models": models,
-        "errors": {"networks": errors.to_json()},
-        "assumptions": list(assumptions),
     }
-    if intervals:
-        data["interval_level"] = LEVEL
-    return Profile.from_dict(data, origin=f"profile '{head['name']}'")
+    origin = f"profile '{head['name']}'"
+    time_s = _core.predict(networks.work, Profile.from_dict(data, origin).core).time_s
+    for model in models:
+        rows = np.flatnonzero(networks.kinds == model["kind"])
+        if len(rows) and model["kind"] in MULTIPLYING:
+            launches = _core.Launches(networks.work.take(rows))
+            model["domain"] = domain_of(launches.traits(time_s[rows]))
+    return Profile.from_dict(data, origin)
 
 
-def provenance(points: int, mode: str, cross_validation: str, backend: str) -> dict[str, Any]:
-    """Return where an adapted profile comes from."""
-    return {
-        "backend": backend,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "alphaflops_version": _core.__version__,
-        "points": points,
-        "form": "roofline-alpha",
-        "fitted_to": "whole networks",
-        "mode": mode,
-        "cross_validation": cross_validation,
-    }
+def _cost(
+    phi: Floats, number: int, kind: str, shapes: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
+    values = np.exp(np.minimum(phi[at(number, 0) : at(number + 1, 0)], LARGEST)).tolist()
+    named = dict(zip(PARAMETERS, values, strict=True))
+    sharpness = float(sharpness_of(phi[SHARPNESS]))
+    if kind in MULTIPLYING:
+        beta, gamma = shapes.get(kind, (0.0, 0.0))
+        parameters = {**named, "beta": beta, "gamma": gamma, "sharpness": sharpness}
+        return {"form": "roofline-alpha", "parameters": parameters}
+    kept = ("seconds_per_byte_read", "seconds_per_byte_written", "floor_s")
+    parameters = {**{name: named[name] for name in kept}, "sharpness": sharpness}
+    return {"form": "traffic", "parameters": parameters}

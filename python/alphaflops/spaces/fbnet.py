@@ -71,7 +71,7 @@ def _network(graph: Graph, x: int, code: tuple[int, ...]) -> int:
     for position, (number, (channels, stride)) in enumerate(zip(code, _POSITIONS, strict=True)):
         at, operator = f"blocks.{position}", _BY_NUMBER[number]
         if operator is not None:
-            x = _block(graph, x, at, operator, channels, stride)
+            x = _block(graph, x, at, operator, c_out=channels, stride=stride)
         elif stride != 1 or graph.shape(x)[1] != channels:
             x = _conv_norm_relu(graph, x, channels, at, stride=stride)
     x = _conv_norm_relu(graph, x, _HEAD, "head")
@@ -79,7 +79,7 @@ def _network(graph: Graph, x: int, code: tuple[int, ...]) -> int:
     return graph.linear(x, _CLASSES, True, "classifier")
 
 
-def _block(graph: Graph, x: int, at: str, op: _Operator, c_out: int, stride: int) -> int:
+def _block(graph: Graph, x: int, at: str, op: _Operator, *, c_out: int, stride: int) -> int:
     c_in = graph.shape(x)[1]
     hidden = op.expansion * c_in
     y = _conv_norm_relu(graph, x, hidden, f"{at}.expand", groups=op.groups)

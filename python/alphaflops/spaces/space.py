@@ -43,7 +43,7 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """How many codes there are; different codes may be the same network."""
-        return len(self.choices) ** self.positions
+        return int(len(self.choices) ** self.positions)
 
     def graph(self, code: ArrayLike | str, batch: int = 1, dtype: str = "fp32") -> Graph:
         """Build one network.

@@ -33,9 +33,13 @@ from alphaflops.adapting.prior import (
 _ROUNDS = 6  # of weights and sigma
 _FREEDOM = 4.0  # of Student's t
 _PSEUDO, _PSEUDO_SIGMA = 4.0, 0.03
+_FIRST_SIGMA = 0.1  # wide: a narrow one goes to the nearest optimum
 _FIRST_SPREAD = 0.15  # of ln(measured / first guess), at least
+# MINPACK: unlike the SVD of "trf" it does not spread matrices of 60 columns over threads.
+_STOP = {"method": "lm", "max_nfev": 40, "ftol": 1e-5, "xtol": 1e-5, "gtol": 1e-5}
+_START = 1.2  # standard deviations of sharpness
 _STEP = 1e-5  # of a derivative, in phi
-_LARGEST = np.log(1e6)  # what a profile may hold
+LARGEST = np.log(1e6)  # what a profile may hold
 
 
 @dataclass(frozen=True)
@@ -88,36 +92,49 @@ class Pricing:
 
 
 def solve(networks: Networks, time_s: Floats, prior: Prior) -> Solution:
-    """Return the most probable parameters of measured networks."""
+    """Return the most probable parameters of measured networks.
+
+    Floor and work may add or the larger may hide the other: either can be a local optimum, so the
+    search starts once from below the prior's sharpness and once from above it.
+    """
     pricing = Pricing(networks, prior)
-    latents = prior.spread.shape[1]
+    starts = (-_START, _START)
+    found = [_solve_from(start * _sharper(prior), pricing, time_s, prior) for start in starts]
+    return max(found, key=lambda solution: solution.evidence)
+
+
+def _solve_from(theta: Floats, pricing: Pricing, time_s: Floats, prior: Prior) -> Solution:
     log_time = np.log(time_s)
-    theta = np.zeros(latents)
     first = log_time - np.log(pricing.seconds(prior.mean))
     off = first - np.median(first)
     weights = _weights(off, max(_FIRST_SPREAD, 1.5 * float(np.median(np.abs(off)))))
-    sigma = _PSEUDO_SIGMA
+    sigma = _FIRST_SIGMA
     for _ in range(_ROUNDS):
-        root = np.sqrt(weights) / sigma
-        fun = _Objective(pricing, prior, log_time, root)
-        theta = least_squares(fun.residuals, theta, fun.jacobian, max_nfev=60).x
-        misfit = fun.misfit(theta)
-        slopes = fun.jacobian(theta)[: len(time_s)]
-        hessian = np.eye(latents) + slopes.T @ slopes
-        used = latents - float(np.trace(np.linalg.inv(hessian)))
+        fit = _Objective(pricing, prior, log_time, np.sqrt(weights) / sigma)
+        theta = least_squares(fit.residuals, theta, fit.jacobian, **_STOP).x
+        misfit, jacobian = fit.misfit(theta), fit.jacobian(theta)
+        hessian = jacobian.T @ jacobian
+        used = len(theta) - float(np.trace(np.linalg.inv(hessian)))
         left = max(float(weights.sum()) - used, 0.0)
         squares = float((weights * misfit**2).sum()) + _PSEUDO * _PSEUDO_SIGMA**2
         sigma = float(np.sqrt(squares / (left + _PSEUDO)))
         weights = _weights(misfit, sigma)
-    _, volume = np.linalg.slogdet(hessian)
     likely = -(_FREEDOM + 1) / 2 * np.log1p((misfit / sigma) ** 2 / _FREEDOM).sum()
     likely -= (len(misfit) + _PSEUDO) * np.log(sigma) + _PSEUDO / 2 * (_PSEUDO_SIGMA / sigma) ** 2
-    evidence = float(likely - theta @ theta / 2 - volume / 2)
+    evidence = float(likely - theta @ theta / 2 - np.linalg.slogdet(hessian)[1] / 2)
     return Solution(prior.mean + prior.spread @ theta, sigma, -misfit, evidence)
 
 
+def _sharper(prior: Prior) -> Floats:
+    """Return the theta [latents] of one standard deviation more sharpness."""
+    column = prior.spread[SHARPNESS]
+    size = float(np.linalg.norm(column))
+    unit: Floats = column / size if size > 0 else column
+    return unit
+
+
 class _Objective:
-    """Residuals and Jacobian of theta; the last point is kept, as both are asked for at it."""
+    """Residuals of theta, with the prior's, and their Jacobian."""
 
     def __init__(self, pricing: Pricing, prior: Prior, log_time: Floats, root: Floats) -> None:
         self._pricing, self._prior = pricing, prior
@@ -153,7 +170,7 @@ def _indices(kind: int) -> list[int]:
 
 def _roofline(sets: Floats, shape: tuple[float, float]) -> Floats:
     """Return parameters [sets, 11] as the core takes them from phi [sets, 9] of one kind."""
-    values = np.exp(np.clip(sets, -80.0, _LARGEST))
+    values = np.exp(np.clip(sets, -80.0, LARGEST))
     mac, *middle = values[:, :-1].T
     beta, gamma = (np.full(len(sets), value) for value in shape)
     return np.stack([mac, beta, gamma, *middle, sharpness_of(sets[:, -1])], axis=1)
