@@ -63,11 +63,21 @@ def main() -> None:
     busy = multiprocessing.get_context("spawn").Process(target=keep_busy, daemon=True)
     if options.busy:
         busy.start()
+    # One choice for all runs: two algorithms that are close are not what is asked about.
+    first = bench(cases, budget_s=options.budget)
+    chosen = {p["name"] + p["label"]: p["algorithm"] for p in first["points"]}
+    algorithms = [chosen.get(case.name + case.label, "direct") for case in cases]
     plain, delayed = [], []
     for _ in range(options.pairs + 1):
         for runs, delay in ((plain, 0.0), (delayed, options.delay)):
             runs.append(
-                bench(cases, budget_s=options.budget, processes=options.processes, delay=delay)
+                bench(
+                    cases,
+                    algorithm=algorithms,
+                    budget_s=options.budget,
+                    processes=options.processes,
+                    delay=delay,
+                )
             )
         print(f"  {len(plain)} of {options.pairs + 1}; load {os.getloadavg()[0]:.1f}", flush=True)
     if options.busy:

@@ -15,7 +15,7 @@ import pytest
 
 from alphaflops import _core
 from alphaflops.errors import Error, IoError, ShapeError, TableError, UnsupportedError
-from alphaflops.measuring import campaign
+from alphaflops.measuring import backends, campaign
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import Journal, JournalError
 from alphaflops.measuring.sampling import sample_shapes
@@ -136,12 +136,12 @@ def test_a_journal_of_other_shapes_or_another_device(
         measure(shapes([2]), budget_s=1.0, journal=path, isa="scalar")
     with pytest.raises(JournalError, match="cache: context there, hot here"):
         measure(shapes([1]), budget_s=1.0, journal=path, isa="scalar", cache="hot")
-    real = campaign.describe_device
+    real = backends.describe_device
 
     def other(isa: str | None) -> object:
         return {**real(isa), "name": "Another CPU"}
 
-    monkeypatch.setattr(campaign, "describe_device", other)
+    monkeypatch.setattr(backends, "describe_device", other)
     with pytest.raises(JournalError, match="Another CPU here"):
         measure(shapes([1]), budget_s=1.0, journal=path, isa="scalar")
 

@@ -36,6 +36,28 @@ PoolOp pool_op(PoolOp::Kind kind, const PairArg& kernel, const std::optional<Pai
           .count_include_pad = count_pad};
 }
 
+py::dict attributes_of(const Operator& op) {
+  py::dict found;
+  const auto add_window = [&found](const Window& window) {
+    found["kernel"] = py::tuple(py::cast(window.kernel));
+    found["stride"] = py::tuple(py::cast(window.stride));
+    found["padding"] = py::tuple(py::cast(window.pad));
+    found["dilation"] = py::tuple(py::cast(window.dilation));
+  };
+  if (const auto* conv = std::get_if<Conv2dOp>(&op)) {
+    add_window(conv->window);
+    found["groups"] = conv->groups;
+    found["bias"] = conv->bias;
+  } else if (const auto* linear = std::get_if<LinearOp>(&op)) {
+    found["bias"] = linear->bias;
+  } else if (const auto* pool = std::get_if<PoolOp>(&op)) {
+    add_window(pool->window);
+    found["ceil_mode"] = pool->ceil_mode;
+    found["count_include_pad"] = pool->count_include_pad;
+  }
+  return found;
+}
+
 }  // namespace
 
 void bind_graph(py::module_& m) {
@@ -63,6 +85,9 @@ void bind_graph(py::module_& m) {
           arg("tensor"))
       .def(
           "node_inputs", [](const Graph& g, int t) { return g.node(t).inputs; }, arg("tensor"))
+      .def(
+          "node_attributes", [](const Graph& g, int t) { return attributes_of(g.node(t).op); },
+          arg("tensor"))
       .def(
           "shape", [](const Graph& g, int t) { return py::tuple(py::cast(g.node(t).shape)); },
           arg("tensor"))

@@ -17,12 +17,12 @@ namespace {
 
 const KernelTable kTables[] = {
     {&conv_direct_scalar, &gemm_scalar, &conv_depthwise_scalar, nullptr, &winograd_scalar,
-     &stream_scalar, &probe_scalar},
+     &stream_scalar, &transpose_scalar, &probe_scalar},
 #if ALPHAFLOPS_X86
     {&conv_direct_avx2, &gemm_avx2, &conv_depthwise_avx2, &conv_grouped_avx2, &winograd_avx2,
-     &stream_avx2, &probe_avx2},
+     &stream_avx2, &transpose_avx2, &probe_avx2},
     {&conv_direct_avx512, &gemm_avx512, &conv_depthwise_avx512, &conv_grouped_avx512,
-     &winograd_avx512, &stream_avx512, &probe_avx512},
+     &winograd_avx512, &stream_avx512, &transpose_avx512, &probe_avx512},
 #endif
 };
 

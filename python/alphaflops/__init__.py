@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
+    from alphaflops.measuring.adaptive import next_shapes as next_shapes
     from alphaflops.measuring.campaign import measure as measure
     from alphaflops.measuring.sampling import sample_shapes as sample_shapes
     from alphaflops.profiles import Profile as Profile
@@ -46,6 +47,7 @@ _LAZY = {
     "load": "frontends",
     "load_profile": "profiles",
     "measure": "measuring.campaign",
+    "next_shapes": "measuring.adaptive",
     "read_table": "table",
     "sample_shapes": "measuring.sampling",
     "spaces": "",
@@ -71,6 +73,7 @@ __all__ = [
     "load_profile",
     "lower",
     "measure",
+    "next_shapes",
     "read_table",
     "sample_shapes",
     "spaces",

@@ -41,6 +41,9 @@ class Graph:
     def node_name(self, tensor: int) -> str: ...
     def node_op(self, tensor: int) -> str: ...
     def node_inputs(self, tensor: int) -> list[int]: ...
+    def node_attributes(self, tensor: int) -> dict[str, Any]:
+        """What sizes its window, as the method that made it names it; `padding` has four sides."""
+
     def shape(self, tensor: int) -> tuple[int, ...]: ...
     def with_batch(self, batch: int) -> Graph:
         """The same network at another batch; every shape is inferred anew."""
@@ -337,6 +340,9 @@ class Sample:
     def switches(self) -> int: ...
     @property
     def clock_hz(self) -> float: ...
+    @property
+    def reorder_s(self) -> float:
+        """The part of `time_s` that changed the layout."""
 
 class Workbench:
     """Memory that benches take turns in."""
@@ -410,7 +416,7 @@ class ConvWorkbench:
     def limit_bytes(self) -> int: ...
 
 class ConvBench:
-    """One convolution ready to be timed by itself."""
+    """One convolution ready to be timed by itself; `auto` measures once a shape and remembers."""
 
     def __init__(
         self,
@@ -419,6 +425,9 @@ class ConvBench:
         dtype: str = "fp32",
         isa: str = "",
         algorithm: str = "auto",
+        winograd: bool = True,
+        threads: int = 0,
+        layout: str = "nhwc",
     ) -> None: ...
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""

@@ -59,11 +59,11 @@ class Report:
         "share",
     )
 
-    def __init__(self, graph: _core.Graph, profile: Profile, mode: str = "fused") -> None:
+    def __init__(self, graph: _core.Graph, profile: Profile, mode: str | None = None) -> None:
         self.graph = graph
         self.profile = profile
-        self.mode = mode
-        self.work = _core.lower(graph, mode)
+        self.mode = mode or profile.mode
+        self.work = _core.lower(graph, self.mode)
         self.prediction = _core.predict(self.work, profile.core)
         element = _BYTES[self.work.dtype]
         self._bytes_read = (self.work.activations_read + self.work.weights_read) * element
@@ -244,7 +244,7 @@ def estimate(
     graph: _core.Graph | str,
     profile: Profile | str,
     *,
-    mode: str = "fused",
+    mode: str | None = None,
     strict: bool = False,
 ) -> Report:
     """Price a network on a device.
@@ -255,8 +255,8 @@ def estimate(
         A graph, or what `alphaflops.load` takes (an .onnx file, a zoo name).
     profile : Profile or str
         A profile, a shipped profile's name, or a path.
-    mode : {"fused", "eager"}
-        Which operators share a launch.
+    mode : {"fused", "eager"}, optional
+        Which operators share a launch; the profile's own by default.
     strict : bool
         Raise instead of listing operators that are unknown or not priced.
 

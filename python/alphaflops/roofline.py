@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from alphaflops.errors import IoError, MissingExtraError
+from alphaflops.errors import IoError, MissingExtraError, TableError
 
 __all__ = ["draw_roofline", "require_matplotlib"]
 
@@ -34,12 +34,16 @@ def require_matplotlib() -> None:
 def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Draw the points of a bench, hot (filled) and cold (open), and write the picture.
 
+    Of a bench on several numbers of threads, those on the most.
+
     Raises
     ------
     MissingExtraError
         Without matplotlib.
     IoError
         The picture cannot be written, or its ending names no format.
+    TableError
+        There is no such point.
     """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
@@ -48,10 +52,13 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
     figure = Figure(figsize=(9.5, 6.2), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    points = document["points"]
+    roofs = max(document["roofs"], key=lambda each: int(each["threads"]))
+    points = [p for p in document["points"] if p["threads"] == roofs["threads"]]
+    if not points:
+        raise TableError(f"the bench has no point on {roofs['threads']} threads to draw")
     intensity = np.array([p["operations_per_byte"] for p in points])
     span = np.array([min(intensity.min() / 2, 0.25), max(intensity.max() * 3, 60.0)])
-    top = _draw_roofs(axes, document["roofs"], span)
+    top = _draw_roofs(axes, roofs, span)
     slowest = min(p["cold"]["ops_per_s"] for p in points) / 1e9
     axes.set(xscale="log", yscale="log", xlim=span, ylim=(slowest / 2, top * 2))
 
@@ -78,7 +85,7 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
     isas = ", ".join(f"{d} {i}" for d, i in options["isas"].items())
     axes.set_title(
         f"{document['device']['name']}: {len(points)} shapes, {isas}, "
-        f"{options['threads']} thread{'s' * (options['threads'] > 1)}",
+        f"{roofs['threads']} thread{'s' * (roofs['threads'] > 1)}",
         loc="left",
         fontsize=11,
     )

@@ -31,14 +31,25 @@ Isa = Annotated[
     str | None,
     typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
 ]
+Backend = Annotated[str, typer.Option(help="What is measured: native, or torch.")]
+Layout = Annotated[
+    str | None, typer.Option(help="torch: nchw, or channels_last; nchw where left out.")
+]
+Threads = Annotated[int | None, typer.Option(help="torch: of an operator; 1 where left out.")]
+On = Annotated[
+    str | None, typer.Option(help="torch: cpu or cuda; cuda where left out and there is a GPU.")
+]
 Seed = Annotated[int, typer.Option(help="Of the random shapes and their order.")]
 
 
 def calibrate(
     output: Annotated[Path, typer.Option("--output", "-o", help="The profile to write.")],
     budget: Budget = 60.0,
-    backend: Annotated[str, typer.Option(help="What is measured: native.")] = "native",
+    backend: Backend = "native",
     isa: Isa = None,
+    layout: Layout = None,
+    threads: Threads = None,
+    on: On = None,
     seed: Seed = 0,
     form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
 ) -> None:
@@ -57,6 +68,9 @@ def calibrate(
             budget_s=budget,
             backend=backend,
             isa=isa,
+            layout=layout,
+            threads=threads,
+            on=on,
             seed=seed,
             form=form,
             progress=progress,
@@ -69,13 +83,16 @@ def measure(
     shapes: Annotated[Path, typer.Argument(help="Operators to time: CSV or Parquet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the times go.")],
     budget: Budget = 60.0,
-    backend: Annotated[str, typer.Option(help="What is measured: native.")] = "native",
+    backend: Backend = "native",
     isa: Isa = None,
+    layout: Layout = None,
+    threads: Threads = None,
+    on: On = None,
     seed: Seed = 0,
 ) -> None:
     """Time the operators of a table; after Ctrl-C the same command resumes."""
     from alphaflops.measuring.campaign import measure as run  # noqa: PLC0415
-    from alphaflops.scenarios.calibrate import journal_for  # noqa: PLC0415
+    from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
     from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
 
@@ -89,6 +106,9 @@ def measure(
                 budget_s=budget,
                 journal=journal,
                 isa=isa,
+                layout=layout,
+                threads=threads,
+                on=on,
                 seed=seed,
                 progress=progress,
             )
@@ -155,9 +175,10 @@ def validate(
         float, typer.Option(help="Exit with 1 where a network errs by more than this share.")
     ] = float("inf"),
 ) -> None:
-    """Run whole networks on this processor beside their predictions."""
+    """Run whole networks beside their predictions, with what the profile was measured with."""
     from alphaflops import zoo  # noqa: PLC0415
     from alphaflops.frontends import load  # noqa: PLC0415
+    from alphaflops.measuring.backends import backend_of  # noqa: PLC0415
     from alphaflops.measuring.validation import validate as run  # noqa: PLC0415
     from alphaflops.profiles import load_profile  # noqa: PLC0415
     from alphaflops.render import validation_table  # noqa: PLC0415
@@ -165,7 +186,7 @@ def validate(
 
     profile = load_profile(device)
     graphs = [load(name) for name in networks or zoo.names()]
-    rows = run(graphs, profile, isa=isa, budget_s=budget)
+    rows = run(graphs, profile, backend=backend_of(profile, isa=isa), budget_s=budget)
     errors = [abs(float(row["error"])) for row in rows]
     if as_json:
         listed = [

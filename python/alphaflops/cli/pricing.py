@@ -35,7 +35,10 @@ def estimate(
     device: Device = "quadro-t2000",
     batch: Batch = None,
     dtype: DType = None,
-    mode: Annotated[Mode, typer.Option(help="Which operators share a launch.")] = Mode.fused,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="Which operators share a launch; as the profile has it where left out."),
+    ] = None,
     format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
     top: Annotated[int, typer.Option(help="Layers in the table; 0 for all.")] = 15,
     strict: Annotated[
@@ -49,7 +52,7 @@ def estimate(
     from alphaflops.report import estimate as price  # noqa: PLC0415
 
     graph = load(model, batch=batch, dtype=dtype)
-    report = price(graph, device, mode=mode.value, strict=strict)
+    report = price(graph, device, mode=None if mode is None else mode.value, strict=strict)
     if format is Format.table:
         emit_table(report_table(report, top, table_width(output)), output)
         return

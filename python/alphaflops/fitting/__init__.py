@@ -25,7 +25,7 @@ from alphaflops.fitting.profile import head_of, profile_of
 from alphaflops.fitting.rich import Facts, RichFit
 from alphaflops.fitting.solve import FORMS, best_constant, fit_forms
 from alphaflops.profiles import Profile
-from alphaflops.table import Table, check_table, work_table
+from alphaflops.table import PROVENANCE, Table, check_table, work_table
 
 __all__ = ["FORMS", "Errors", "Fit", "FormFit", "evaluate", "fit"]
 
@@ -227,7 +227,8 @@ class _HeldOut(NamedTuple):
 
 
 def _require_one_of_each(table: Table) -> None:
-    for column in ("dtype", "device", "backend", "pass"):
+    here = [column for column in PROVENANCE if column in (table.dtype.names or ())]
+    for column in ("dtype", "device", "backend", "pass", *here):
         values = np.unique(table[column]).tolist()
         if len(values) > 1:
             shown = ", ".join(repr(v) for v in values)

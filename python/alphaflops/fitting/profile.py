@@ -14,7 +14,7 @@ from alphaflops.fitting.forms import MOVING
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
 from alphaflops.profiles import Profile
-from alphaflops.table import Table
+from alphaflops.table import PROVENANCE, Table
 
 
 def head_of(
@@ -43,6 +43,7 @@ def head_of(
             "dtype": str(table["dtype"][0]),
             "points": len(table),
             "cross_validation": validation,
+            **{name: table[name][0].item() for name in PROVENANCE if name in columns},
             **(provenance or {}),
         },
     }

@@ -104,7 +104,7 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
             if better < _penalised(roofline.cost, len(NAMES), len(few)):
                 core = fit
         if n >= LEAST_ROWS["hybrid"]:
-            forms["hybrid"][kind] = _with_residual(core, rows, log_time, seed)
+            forms["hybrid"][kind] = with_residual(core, rows, log_time, seed)
     return RichFit(forms, facts, tiled)
 
 
@@ -112,7 +112,8 @@ def _penalised(cost: float, parameters: int, n: int) -> float:
     return n * float(np.log(cost / n)) + 2 * parameters
 
 
-def _with_residual(core: KindFit, rows: Rows, log_time: Floats, seed: int) -> KindFit:
+def with_residual(core: KindFit, rows: Rows, log_time: Floats, seed: int) -> KindFit:
+    """Return a fit with trees on what it leaves of its rows, or as it is where they are too few."""
     predicted_s = core.predict(rows)
     traits = Launches(rows.work).traits(predicted_s)
     residual = fit_residual(traits, log_time - np.log(predicted_s), seed)

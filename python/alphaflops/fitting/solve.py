@@ -27,7 +27,7 @@ from alphaflops.fitting.forms import (
 )
 from alphaflops.fitting.kinds import KindFit, Parameters
 from alphaflops.fitting.metrics import Floats
-from alphaflops.fitting.rich import RICH_FORMS, Facts, RichFit, fit_rich
+from alphaflops.fitting.rich import RICH_FORMS, Facts, RichFit, fit_rich, with_residual
 from alphaflops.fitting.search import LOSS_SCALE, covariance
 
 #: From the simplest to the richest.
@@ -72,8 +72,8 @@ def fit_forms(
     Returns
     -------
     dict
-        By form, then by kind. Kinds that move data are the same in every form, and so are kinds
-        with too few rows for a rich form.
+        By form, then by kind. Kinds that move data are the same in every form but hybrid, and so
+        are kinds with too few rows for a rich form.
     RichFit or None
         What a fit of most of these rows may start from.
     """
@@ -93,7 +93,11 @@ def fit_forms(
         simpler = fits["alpha-floor"]
         for form in RICH_FORMS:
             fits[form] = simpler = simpler | found.forms[form]
-    return {form: _lend(kinds) | moving for form, kinds in fits.items()}, found
+    moved = dict.fromkeys(fits, moving)
+    if found is not None:
+        # A kind that moves data holds unlike operators: maximum and average, with taps or without.
+        moved["hybrid"] = {k: with_residual(f, *by_kind[k], seed) for k, f in moving.items()}
+    return {form: _lend(kinds) | moved[form] for form, kinds in fits.items()}, found
 
 
 def best_constant(rows: Rows, time_s: Floats) -> float:

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaflops import _core
-from alphaflops.errors import Error, ShapeError, TableError, UnsupportedError
-from alphaflops.measuring.device import describe_device, pinned
+from alphaflops.errors import Error, ShapeError, TableError
+from alphaflops.measuring.backends import Backend, Bench, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
@@ -41,11 +41,14 @@ _SHAPE_COLUMNS = ("op", *INTEGERS, "dtype")
 def measure(
     table: Table | Mapping[str, npt.ArrayLike],
     *,
-    backend: str = "native",
+    backend: str | Backend = "native",
     budget_s: float = 60.0,
     journal: str | os.PathLike[str] | None = None,
     isa: str | None = None,
     cache: str = "context",
+    layout: str | None = None,
+    threads: int | None = None,
+    on: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     on_point: OnPoint | None = None,
@@ -58,7 +61,8 @@ def measure(
         Shapes, as ``check_table(table, need_time=False)`` takes them, or a mapping of columns.
         Columns of an earlier measurement are replaced.
     backend
-        What runs the operators: ``"native"``, the kernels of this package, one thread.
+        What runs the operators: ``"native"``, the kernels of this package, one thread; ``"torch"``,
+        PyTorch, eagerly, as its users run it. Or one that ``named`` made, with its options.
     budget_s
         Seconds that preparing and measuring take together. A shape is left alone earlier once the
         90 % interval of its median is within 1 %. The sample under way when time is up is finished.
@@ -66,9 +70,16 @@ def measure(
         File for the raw samples. The same call with the same file resumes: settled shapes are not
         measured again, and the budget is for what remains.
     isa
-        scalar, avx2 or avx512; the best of this processor by default.
+        scalar, avx2 or avx512; the best of this processor by default. Native only.
     cache
-        ``"context"``: as an operator runs inside a network. ``"hot"``: the same buffers every call.
+        ``"context"``: as an operator runs inside a network. ``"hot"``: the same buffers every call,
+        native only.
+    layout
+        Torch only: nchw, which is the default, or channels_last.
+    threads
+        Torch only: threads of an operator, 1 by default.
+    on
+        Torch only: cpu or cuda; cuda where PyTorch finds a GPU.
     seed
         Of the order of the samples.
     progress, on_point
@@ -80,15 +91,20 @@ def measure(
         The rows that got a sample: the shapes, ``time_s`` (median, s), ``time_lo_s``, ``time_hi_s``
         (its distribution-free interval of 90 %), ``samples``, ``steal_s``, ``clock_hz``,
         ``unstable`` (1 where the interval reaches beyond 5 %, or fewer than five samples count),
-        ``backend``, ``device``, ``isa``, ``cache``. A ``RuntimeWarning`` names rows that the budget
-        did not reach.
+        ``backend``, ``device``, ``isa``, ``cache``; with torch also ``mode``, ``torch`` (version),
+        ``on``, ``layout``, ``threads``, ``tf32_conv``, ``tf32_matmul``, ``cudnn_benchmark``. A
+        ``RuntimeWarning`` names rows that the budget did not reach.
 
     Raises
     ------
     TableError
         The table is malformed, or the budget did not reach any row.
     UnsupportedError
-        A backend, instruction set or dtype that is not here.
+        A backend, instruction set, layout or dtype that is not here.
+    ShapeError
+        A budget that is no positive number, or an option that the backend does not have.
+    MissingExtraError
+        PyTorch is not installed.
     Error
         A row needs more memory than a campaign may take (1.5 GB).
     IoError, JournalError
@@ -96,32 +112,19 @@ def measure(
     KeyboardInterrupt
         Again, after the samples are saved, saying how to resume.
     """
-    if backend != "native":
-        raise UnsupportedError(f"backend {backend!r} is not known; use native")
+    runs = backend
+    if isinstance(runs, str):
+        runs = named(runs, isa=isa, cache=cache, layout=layout, threads=threads, on=on)
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     shapes = shapes_of(table)
-    device = describe_device(isa)
-    about = {
-        "device": device["name"],
-        "isa": device["isa"],
-        "caches": [device["l1d_bytes"], device["l2_bytes"], device["l3_bytes"]],
-        "kernels": f"alphaflops {device['library']}, {device['compiler']}",
-        "backend": backend,
-        "cache": cache,
-        "shapes": len(shapes),
-    }
+    about = {**runs.about(), "shapes": len(shapes)}
     texts = [json.dumps([row[n].item() for n in _SHAPE_COLUMNS]) for row in shapes]
     key = hashlib.sha256(json.dumps([about, texts]).encode()).hexdigest()
     book = nullcontext() if journal is None else Journal(journal, key, about, texts)
-    with book as opened, pinned():
+    with book as opened, runs.session() as session:
         run = _Campaign(
-            shapes,
-            isa=device["isa"],
-            cache=cache,
-            journal=opened,
-            progress=progress,
-            on_point=on_point,
+            shapes, session=session, journal=opened, progress=progress, on_point=on_point
         )
         try:
             run.go(budget_s, np.random.default_rng(seed))
@@ -134,13 +137,7 @@ def measure(
             f"table: the budget of {budget_s:g} s did not reach any of {len(shapes)} rows; "
             "give more time"
         )
-    provenance = {
-        "backend": backend,
-        "device": device["name"],
-        "isa": device["isa"],
-        "cache": cache,
-    }
-    return measured_table(shapes, run.readings, provenance)
+    return measured_table(shapes, run.readings, runs.provenance())
 
 
 class _Campaign:
@@ -150,20 +147,19 @@ class _Campaign:
         self,
         shapes: Table,
         *,
-        isa: str,
-        cache: str,
+        session: Session,
         journal: Journal | None,
         progress: Progress | None,
         on_point: OnPoint | None,
     ) -> None:
-        self._shapes, self._isa, self._cache = shapes, isa, cache
+        self._shapes, self._session = shapes, session
         self._journal, self._progress, self._on_point = journal, progress, on_point
         self.readings: list[list[Reading]] = [[] for _ in shapes]
         if journal is not None:
             for shape, taken in journal.load().items():
                 self.readings[shape] = taken
         self._settled = {i for i, taken in enumerate(self.readings) if _is_settled(taken)}
-        self._benches: dict[int, _core.Bench] = {}
+        self._benches: dict[int, Bench] = {}
         self._call_s: dict[int, float] = {}
         self._sample_s: dict[int, float] = {}  # wall time of a sample
         self._shown_at = self._committed_at = -math.inf
@@ -191,7 +187,6 @@ class _Campaign:
 
     def _prepare(self) -> None:
         """Build and warm up a bench for every shape that is not settled, while time lasts."""
-        workbench = _core.Workbench()
         columns = {n: np.ascontiguousarray(self._shapes[n]) for n in _SHAPE_COLUMNS}
         graphs = _core.graphs_from_specs(
             columns.pop("op").tolist(), columns.pop("dtype").tolist(), columns
@@ -201,7 +196,7 @@ class _Campaign:
         benches = {}
         for i in waiting:
             try:
-                benches[i] = _core.Bench(graphs[i], workbench, self._isa, self._cache)
+                benches[i] = self._session.bench(graphs[i])
             except Error as error:
                 raise type(error)(f"table: row {i + 1}: {error}") from error
         # From the shortest on, until those at hand need what time is left for their first samples.
@@ -213,7 +208,8 @@ class _Campaign:
                 break
             call_s = benches[i].warm_up()
             self._benches[i], self._call_s[i] = benches[i], call_s
-            self._sample_s[i] = _core.Bench.iterations_for(call_s) * call_s
+            calls = self._session.iterations_for(call_s)
+            self._sample_s[i] = calls * (call_s + self._session.between_s)
             seconds_an_effort = call_s / effort[i]
             need_s += max(0, MIN_SAMPLES - len(self.readings[i])) * self._sample_s[i]
             self._show()
@@ -225,7 +221,7 @@ class _Campaign:
         return np.asarray(work.macs + 8.0 * elements, np.float64)
 
     def _sample(self, i: int) -> None:
-        sample = self._benches[i].sample(_core.Bench.iterations_for(self._call_s[i]))
+        sample = self._benches[i].sample(self._session.iterations_for(self._call_s[i]))
         reading = Reading.of(sample, time.time())
         self.readings[i].append(reading)
         self._sample_s[i] = sample.wall_s

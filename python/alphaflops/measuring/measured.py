@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from alphaflops.errors import TableError
 from alphaflops.measuring.readings import Reading, summarise
-from alphaflops.table import Table, check_table
+from alphaflops.table import PROVENANCE, Table, check_table
 
 __all__ = ["measured_table", "shapes_of"]
 
+_NAMED = 20  # rows that a warning lists
+
 #: What a measurement adds to the shapes.
 _QUANTITIES = ("time_s", "time_lo_s", "time_hi_s", "steal_s", "clock_hz")
-_MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device", "isa", "cache"}
+_MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device", *PROVENANCE}
 
 
 def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
@@ -43,15 +45,17 @@ def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
 
 
 def measured_table(
-    shapes: Table, readings: Sequence[Sequence[Reading]], provenance: Mapping[str, str]
+    shapes: Table, readings: Sequence[Sequence[Reading]], provenance: Mapping[str, str | int]
 ) -> Table:
     """Reduce readings to the table that `measure` returns; warn of rows without any."""
     reached = [i for i, taken in enumerate(readings) if taken]
     left_out = [str(i + 1) for i, taken in enumerate(readings) if not taken]
     if left_out:
+        named = ", ".join(left_out[:_NAMED])
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
         warnings.warn(
             f"the budget did not reach {len(left_out)} of {len(readings)} rows, which are left "
-            f"out: {', '.join(left_out)}; give more time",
+            f"out: {named}{more}; give more time",
             RuntimeWarning,
             stacklevel=3,
         )

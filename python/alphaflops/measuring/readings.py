@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Reading", "Summary", "interval_ranks", "summarise"]
+__all__ = ["Reading", "Sample", "Summary", "interval_ranks", "summarise"]
 
 #: Coverage that the interval of a median has at least, where there are five readings or more.
 LEVEL = 0.90
@@ -23,17 +23,36 @@ MIN_SAMPLES = 3  # clean readings without which disturbed ones count as well
 SETTLED_SAMPLES = 5  # below, no interval of LEVEL exists
 
 
-class _Sample(Protocol):
+class Sample(Protocol):
+    """What a backend says of a few calls that it timed."""
+
     @property
-    def time_s(self) -> float: ...
+    def time_s(self) -> float:
+        """Mean of the calls."""
+
     @property
-    def iterations(self) -> int: ...
+    def iterations(self) -> int:
+        """How many calls."""
+
     @property
-    def steal_s(self) -> float: ...
+    def wall_s(self) -> float:
+        """With everything around them."""
+
     @property
-    def switches(self) -> int: ...
+    def steal_s(self) -> float:
+        """What a hypervisor gave to others meanwhile."""
+
     @property
-    def clock_hz(self) -> float: ...
+    def switches(self) -> int:
+        """How often the scheduler took the processor away."""
+
+    @property
+    def clock_hz(self) -> float:
+        """Of the processor, right after."""
+
+    @property
+    def reorder_s(self) -> float:
+        """The part of time_s that changed the layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +65,14 @@ class Reading:
     switches: int = 0
     clock_hz: float = math.nan
     at: float = 0.0  # seconds since the epoch
+    reorder_s: float = 0.0  # the part of time_s that changed the layout
 
     @classmethod
-    def of(cls, sample: _Sample, at: float) -> Reading:
-        """Take over what a native sample says."""
+    def of(cls, sample: Sample, at: float) -> Reading:
+        """Take over what a sample says."""
+        s = sample
         return cls(
-            sample.time_s, sample.iterations, sample.steal_s, sample.switches, sample.clock_hz, at
+            s.time_s, s.iterations, s.steal_s, s.switches, s.clock_hz, at, reorder_s=s.reorder_s
         )
 
     @property

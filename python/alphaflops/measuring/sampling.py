@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from alphaflops._core import Graph
-from alphaflops.errors import ShapeError
+from alphaflops.errors import ShapeError, UnsupportedError
 from alphaflops.measuring.shapes import Shape, operators_of, to_table
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ _LARGE_MACS = 400_000_000
 _MACS_LIMITS = (2e8, MAX_MACS)
 
 
-def sample_shapes(n: int = 300, *, seed: int = 0, like: Sequence[Graph] | None = None) -> Table:
+def sample_shapes(
+    n: int = 300,
+    *,
+    seed: int = 0,
+    like: Sequence[Graph] | None = None,
+    mode: str = "fused",
+) -> Table:
     """Draw operators to measure.
 
     Parameters
@@ -41,6 +47,9 @@ def sample_shapes(n: int = 300, *, seed: int = 0, like: Sequence[Graph] | None =
     like
         Networks: operators are drawn from the neighbourhood of theirs, with other channels and
         extents. Without, from what image classifiers use.
+    mode
+        fused or eager: which operators share a launch. Norms and activations are launches of their
+        own in eager mode, and drawn more often.
 
     Returns
     -------
@@ -53,11 +62,15 @@ def sample_shapes(n: int = 300, *, seed: int = 0, like: Sequence[Graph] | None =
     ShapeError
         Fewer than one shape, or networks without a convolution, a linear layer or an operator that
         moves data.
+    UnsupportedError
+        No such mode.
     """
     if n < 1:
         raise ShapeError(f"n is {n}; draw at least one shape")
+    if mode not in _SHARES:
+        raise UnsupportedError(f"mode {mode!r} is not known; use {' or '.join(_SHARES)}")
     random = np.random.default_rng(seed)
-    shapes = _like(n, like, random) if like is not None else _typical(n, random)
+    shapes = _typical(n, _SHARES[mode], random) if like is None else _like(n, like, mode, random)
     return to_table([shapes[i] for i in random.permutation(n)])
 
 
@@ -158,6 +171,16 @@ def _pool(random: np.random.Generator) -> Shape:
     return Shape(op, channels, size, channels, kernel, 2, pad)
 
 
+def _eager_pool(random: np.random.Generator) -> Shape:
+    """Draw mostly maxima, and not the smallest: in NCHW, PyTorch's are a tenth of a network."""
+    if random.random() < 0.2:  # noqa: PLR2004
+        return _pool(random)
+    size = _size(random, least=14)
+    channels = _channels(random, size)
+    kernel, pad = (3, 1) if random.random() < 0.5 else (2, 0)  # noqa: PLR2004
+    return Shape("max_pool", channels, size, channels, kernel, 2, pad)
+
+
 def _concat(random: np.random.Generator) -> Shape:
     size = _size(random, most=56)
     c_in = _channels(random, size)
@@ -168,25 +191,41 @@ def _softmax(random: np.random.Generator) -> Shape:
     return Shape("softmax", (c := round(_log_uniform(random, 10, 4096))), 1, c)
 
 
+_Family: TypeAlias = Callable[[np.random.Generator], Shape]
 #: Family: its share of a design.
-_FAMILIES: dict[Callable[[np.random.Generator], Shape], float] = {
-    _pointwise: 0.28,
-    _spatial: 0.23,
-    _large: 0.05,
-    _depthwise: 0.12,
-    _linear: 0.06,
-    _elementwise: 0.07,
-    _concat: 0.05,
-    _norm: 0.05,
-    _pool: 0.05,
-    _grouped: 0.02,
-    _softmax: 0.02,
+_SHARES: dict[str, dict[_Family, float]] = {
+    "fused": {
+        _pointwise: 0.28,
+        _spatial: 0.23,
+        _large: 0.05,
+        _depthwise: 0.12,
+        _linear: 0.06,
+        _elementwise: 0.07,
+        _concat: 0.05,
+        _norm: 0.05,
+        _pool: 0.05,
+        _grouped: 0.02,
+        _softmax: 0.02,
+    },
+    "eager": {
+        _pointwise: 0.23,
+        _spatial: 0.19,
+        _large: 0.05,
+        _depthwise: 0.11,
+        _norm: 0.09,
+        _elementwise: 0.10,
+        _eager_pool: 0.09,
+        _linear: 0.07,
+        _concat: 0.04,
+        _grouped: 0.02,
+        _softmax: 0.01,
+    },
 }
 
 
-def _typical(n: int, random: np.random.Generator) -> list[Shape]:
+def _typical(n: int, shares: dict[_Family, float], random: np.random.Generator) -> list[Shape]:
     # Whole shares first, what is left over to the largest remainders.
-    wanted = {family: n * share for family, share in _FAMILIES.items()}
+    wanted = {family: n * share for family, share in shares.items()}
     counts = {family: int(value) for family, value in wanted.items()}
     by_remainder = sorted(wanted, key=lambda f: counts[f] - wanted[f])
     for family in by_remainder[: n - sum(counts.values())]:
@@ -194,7 +233,7 @@ def _typical(n: int, random: np.random.Generator) -> list[Shape]:
     return [_draw(family, random) for family, count in counts.items() for _ in range(count)]
 
 
-def _draw(family: Callable[[np.random.Generator], Shape], random: np.random.Generator) -> Shape:
+def _draw(family: _Family, random: np.random.Generator) -> Shape:
     """Draw until a shape is within limits; the limit of MACs differs from draw to draw."""
     limit = MAX_MACS if family is _large else _log_uniform(random, *_MACS_LIMITS)
     while True:
@@ -204,9 +243,9 @@ def _draw(family: Callable[[np.random.Generator], Shape], random: np.random.Gene
             return shape
 
 
-def _like(n: int, graphs: Sequence[Graph], random: np.random.Generator) -> list[Shape]:
+def _like(n: int, graphs: Sequence[Graph], mode: str, random: np.random.Generator) -> list[Shape]:
     """Draw from the operators of networks, each with other channels and another extent."""
-    distinct = sorted({shape for graph in graphs for shape in operators_of(graph)})
+    distinct = sorted({shape for graph in graphs for shape in operators_of(graph, mode)})
     if not distinct:
         raise ShapeError(
             "the networks to sample like have no operator that can be measured; give some with "

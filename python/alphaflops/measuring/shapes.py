@@ -76,9 +76,9 @@ def to_table(shapes: Sequence[Shape]) -> npt.NDArray[np.void]:
     return rows
 
 
-def operators_of(graph: Graph) -> list[Shape]:
+def operators_of(graph: Graph, mode: str = "fused") -> list[Shape]:
     """Return the operators of a network as a work table shows them; windows are taken as square."""
-    work = _core.lower(graph, "fused")
+    work = _core.lower(graph, mode)
     images = 4
     shapes = []
     for row, node in enumerate(work.node.tolist()):

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError
+from alphaflops.measuring.backends import Backend, NativeBackend, Network
 from alphaflops.measuring.campaign import Progress
-from alphaflops.measuring.device import pinned
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
 
 __all__ = ["validate"]
@@ -45,13 +45,13 @@ def validate(
     graphs: Sequence[Graph],
     profile: HasCore,
     *,
-    isa: str | None = None,
+    backend: Backend | None = None,
     repeats: int | None = None,
     budget_s: float = 20.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.void]:
-    """Run whole networks with the native kernels beside what a profile predicts for them.
+    """Run whole networks beside what a profile predicts for them.
 
     Networks take turns at random, so that a slow phase of the machine falls on all of them alike.
 
@@ -59,11 +59,14 @@ def validate(
     ----------
     graphs
         Networks in fp32. All are in memory together.
+    backend
+        What runs them; the native kernels by default. ``backend_of(profile)`` is what the profile
+        was measured with.
     repeats
         Runs of each, however long they take; without it, as many as the budget allows, three at
         least.
     budget_s
-        Seconds of running; building the executors comes on top.
+        Seconds of running; building the networks comes on top.
     seed
         Of the weights and of the order.
 
@@ -77,7 +80,7 @@ def validate(
     Raises
     ------
     UnsupportedError
-        A network that the native kernels cannot run; the message names the layer.
+        A network that the backend cannot run; the message names the layer.
     ProfileError
         A network that the profile cannot price.
     """
@@ -86,9 +89,11 @@ def validate(
     if repeats is not None and repeats < 1:
         raise ShapeError(f"repeats is {repeats}; it must be at least 1")
     # Prices first: what cannot be priced is an error before time is spent.
-    predictions = [_core.predict(_core.lower(g, "fused"), profile.core) for g in graphs]
-    executors = [_core.Executor(g, "fused", isa or "", seed) for g in graphs]
-    readings = _run(executors, repeats, budget_s, np.random.default_rng(seed), progress)
+    backend = backend or NativeBackend()
+    predictions = [_core.predict(_core.lower(g, backend.mode), profile.core) for g in graphs]
+    with backend.session() as session:
+        networks = [session.network(graph, seed) for graph in graphs]
+        readings = _run(networks, repeats, budget_s, np.random.default_rng(seed), progress)
 
     width = max(len(g.name) for g in graphs)
     rows = np.empty(len(graphs), [("name", f"U{max(1, width)}"), *_DTYPE])
@@ -106,33 +111,31 @@ def validate(
     return rows
 
 
-def _passes(executor: _core.Executor) -> int:
-    executor.run()
-    return max(1, math.ceil(_TURN_S / _core.sample_network(executor).time_s))
+def _passes(network: Network) -> int:
+    network.sample(1)
+    return max(1, math.ceil(_TURN_S / network.sample(1).time_s))
 
 
 def _run(
-    executors: Sequence[_core.Executor],
+    networks: Sequence[Network],
     repeats: int | None,
     budget_s: float,
     random: np.random.Generator,
     progress: Progress | None,
 ) -> list[list[Reading]]:
     """Time every network in rounds of random order."""
-    readings: list[list[Reading]] = [[] for _ in executors]
+    readings: list[list[Reading]] = [[] for _ in networks]
     start = time.monotonic()
     least = repeats or MIN_SAMPLES
     most = repeats or math.inf
-    with pinned():
-        # A short network runs a few times a turn: its first pass finds another's data in cache.
-        passes = [_passes(executor) for executor in executors]
-        while True:
-            elapsed_s = time.monotonic() - start
-            done = min(len(taken) for taken in readings)
-            if progress is not None:
-                progress(done, repeats or done + 1, elapsed_s, max(0.0, budget_s - elapsed_s))
-            if done >= most or (done >= least and (repeats or elapsed_s >= budget_s)):
-                return readings
-            for i in random.permutation(len(executors)).tolist():
-                sample = _core.sample_network(executors[i], passes[i])
-                readings[i].append(Reading.of(sample, time.time()))
+    # A short network runs a few times a turn: its first pass finds another's data in cache.
+    passes = [_passes(network) for network in networks]
+    while True:
+        elapsed_s = time.monotonic() - start
+        done = min(len(taken) for taken in readings)
+        if progress is not None:
+            progress(done, repeats or done + 1, elapsed_s, max(0.0, budget_s - elapsed_s))
+        if done >= most or (done >= least and (repeats or elapsed_s >= budget_s)):
+            return readings
+        for i in random.permutation(len(networks)).tolist():
+            readings[i].append(Reading.of(networks[i].sample(passes[i]), time.time()))

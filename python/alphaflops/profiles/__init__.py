@@ -94,6 +94,11 @@ class Profile:
         return list(self._data.get("assumptions", []))
 
     @property
+    def mode(self) -> str:
+        """Which operators shared a launch when it was measured: fused or eager."""
+        return str(self._data.get("provenance", {}).get("mode", "fused"))
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """The operator kinds it prices, in the order of the file."""
         return tuple(dict.fromkeys(model["kind"] for model in self._data["models"]))

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from alphaflops.fitting import Fit, fit
+from alphaflops.measuring.backends import named
 from alphaflops.measuring.campaign import measure
-from alphaflops.measuring.device import describe_device
+from alphaflops.measuring.journal import journal_for
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.scenarios.progress import Callback
 
-POINTS = 300
-
-
-@contextmanager
-def journal_for(output: Path) -> Iterator[Path]:
-    """Give the journal of a campaign whose result goes to `output`.
-
-    It is OUTPUT.partial.sqlite until the block ends well, so that the same command resumes after
-    Ctrl-C or a crash; then it becomes OUTPUT.samples.sqlite, and the next campaign starts anew.
-    """
-    partial = output.with_name(output.name + ".partial.sqlite")
-    yield partial
-    partial.replace(output.with_name(output.name + ".samples.sqlite"))
+#: Eager networks launch more kinds of operators, each of which needs rows of its own.
+POINTS = {"fused": 300, "eager": 600}
 
 
 def calibrate(
@@ -34,28 +23,33 @@ def calibrate(
     budget_s: float = 60.0,
     backend: str = "native",
     isa: str | None = None,
+    layout: str | None = None,
+    threads: int | None = None,
+    on: str | None = None,
     seed: int = 0,
     form: str | None = None,
     progress: Callback | None = None,
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
+    The backend and its options are as of ``measure``.
+
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
+    runs = named(backend, isa=isa, layout=layout, threads=threads, on=on)
     with nullcontext() if output is None else journal_for(output) as journal:
         table = measure(
-            sample_shapes(POINTS, seed=seed),
-            backend=backend,
+            sample_shapes(POINTS[runs.mode], seed=seed, mode=runs.mode),
+            backend=runs,
             budget_s=budget_s,
             journal=journal,
-            isa=isa,
             seed=seed,
             progress=progress,
         )
-        device = describe_device(isa)
-        how = {"compiler": device["compiler"], "isa": device["isa"], "budget_s": budget_s}
-        result = fit(table, form=form, name=name, device=device, provenance=how, seed=seed)
+        device = runs.device()
+        origin = {"compiler": device["compiler"], "budget_s": budget_s}
+        result = fit(table, form=form, name=name, device=device, provenance=origin, seed=seed)
         if output is not None:
             result.profile.save(output)
     return result

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alphaflops import zoo
+from alphaflops.measuring.backends import NativeBackend
 from alphaflops.measuring.device import describe_device, probe
 from alphaflops.measuring.validation import validate
 from alphaflops.profiles import load_profile
@@ -53,7 +54,7 @@ def demo(
     console.print("[bold]3. Five networks, batch 1[/bold]: predicted, then run by the same kernels")
     graphs = [zoo.build(name) for name in zoo.names()]
     macs = [estimate(graph, result.profile).macs for graph in graphs]
-    rows = validate(graphs, result.profile, isa=isa, budget_s=_VALIDATION_S)
+    rows = validate(graphs, result.profile, backend=NativeBackend(isa), budget_s=_VALIDATION_S)
     console.print(validation_table(rows, macs))
     console.print()
 

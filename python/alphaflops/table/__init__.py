@@ -32,6 +32,7 @@ from alphaflops.table.columns import (
     FLOATS,
     INTEGERS,
     OPTIONAL_INTEGERS,
+    PROVENANCE,
     TEXTS,
     bad_cell,
     from_cells,
@@ -41,7 +42,7 @@ from alphaflops.table.columns import (
     to_text,
 )
 
-__all__ = ["Table", "check_table", "read_table", "work_table", "write_table"]
+__all__ = ["PROVENANCE", "Table", "check_table", "read_table", "work_table", "write_table"]
 
 Table: TypeAlias = npt.NDArray[np.void]
 

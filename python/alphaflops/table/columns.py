@@ -41,6 +41,11 @@ TEXTS: dict[str, str] = {
 #: Optional quantities, NaN where a row lacks them.
 FLOATS: tuple[str, ...] = ("time_lo_s", "time_hi_s", "energy_j", "clock_hz")
 OPTIONAL_INTEGERS = {"samples": (0, 0)}
+#: Optional columns that say how rows were measured; like dtype, one table holds one of each.
+PROVENANCE: tuple[str, ...] = (
+    *("isa", "cache", "mode", "torch", "on", "layout", "threads"),
+    *("tf32_conv", "tf32_matmul", "cudnn_benchmark"),
+)
 
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e6
 _INT64 = np.iinfo(np.int64)

@@ -1,0 +1,122 @@
+"""Networks in eager PyTorch on this processor, predicted beside measured, after a calibration.
+
+    python benchmarks/torch_networks.py [--budget 60] [--rounds 15] [--skip-calibration]
+
+For NCHW and channels_last, with one thread and with two: calibrate, predict every network of the
+zoo, then run networks and single operators in turns. `benches` is the sum of a network's operators,
+timed one by one as `measure` times them, over the network's time: what a sum of perfect predictions
+would err by. Exit status 1 where fewer than nine predictions in ten are within 10 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+
+import numpy as np
+
+from alphaflops import _core, zoo
+from alphaflops.measuring.backends import named
+from alphaflops.measuring.readings import Reading, summarise
+from alphaflops.measuring.shapes import Shape, operators_of, to_table
+from alphaflops.profiles import Profile
+from alphaflops.report import estimate
+from alphaflops.scenarios.calibrate import calibrate
+
+LIMIT = 0.10
+NEEDED = 0.9
+CONFIGURATIONS = [(layout, n) for layout in ("nchw", "channels_last") for n in (1, 2)]
+_PASSES = 2  # the first finds another's data in cache
+
+
+def graphs_of(shapes: list[Shape]) -> list[_core.Graph]:
+    table = to_table(shapes)
+    columns = {n: np.ascontiguousarray(table[n]) for n in table.dtype.names if n != "op"}
+    dtypes = columns.pop("dtype").tolist()
+    return _core.graphs_from_specs(table["op"].tolist(), dtypes, columns)
+
+
+def compare(layout: str, threads: int, profile: Profile | None, rounds: int) -> list[float]:
+    """Print a row a network; return the errors of the predictions."""
+    graphs = [zoo.build(name) for name in zoo.names()]
+    counts = [Counter(operators_of(graph, "eager")) for graph in graphs]
+    shapes = sorted(set().union(*counts))
+    backend = named("torch", layout=layout, threads=threads)
+    with backend.session() as session:
+        networks = [session.network(graph, 0) for graph in graphs]
+        benches = [session.bench(graph) for graph in graphs_of(shapes)]
+        calls = [session.iterations_for(bench.warm_up()) for bench in benches]
+        whole: list[list[Reading]] = [[] for _ in networks]
+        alone = [[] for _ in benches]
+        random = np.random.default_rng(0)
+        for turn in range(rounds):
+            for i in random.permutation(len(networks)).tolist():
+                sample = networks[i].sample(_PASSES)
+                if turn > 0:
+                    whole[i].append(Reading.of(sample, 0.0))
+            for i in random.permutation(len(benches)).tolist():
+                alone[i].append(benches[i].sample(calls[i]))
+    bench_s = {shape: low_s(taken) for shape, taken in zip(shapes, alone, strict=True)}
+    errors = []
+    for graph, count, taken in zip(graphs, counts, whole, strict=True):
+        sum_s = sum(n * bench_s[shape] for shape, n in count.items())
+        measured = summarise(taken)
+        line = (
+            f"  {graph.name:<14} measured {measured.time_s * 1e3:8.2f} ms "
+            f"[{measured.time_lo_s * 1e3:.2f}, {measured.time_hi_s * 1e3:.2f}], lowest tenth "
+            f"{low_s(taken) * 1e3:8.2f} ms; benches {sum_s / low_s(taken):.3f}"
+        )
+        if profile is not None:
+            predicted_s = estimate(graph, profile, mode="eager").time_s
+            errors.append(predicted_s / measured.time_s - 1)
+            line += f"; predicted {predicted_s * 1e3:8.2f} ms, error {errors[-1]:+.1%}"
+        print(line, flush=True)
+    return errors
+
+
+def low_s(samples: list) -> float:
+    """Seconds that a tenth of the samples stay below."""
+    return float(np.quantile([sample.time_s for sample in samples], 0.1))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds a calibration")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--skip-calibration", action="store_true", help="only add up the benches")
+    parser.add_argument("--only", help="one configuration, such as nchw:1")
+    options = parser.parse_args()
+
+    errors = []
+    for layout, threads in CONFIGURATIONS:
+        if options.only not in (None, f"{layout}:{threads}"):
+            continue
+        how = named("torch", layout=layout, threads=threads)
+        print(f"{how.device()['name']}, {how.device()['compiler']}, {layout}, {threads} threads")
+        profile = None
+        if not options.skip_calibration:
+            fit = calibrate(
+                name="this-cpu",
+                backend="torch",
+                layout=layout,
+                threads=threads,
+                budget_s=options.budget,
+                seed=options.seed,
+            )
+            profile = fit.profile
+            print(
+                f"  form {fit.selected}, operators MAPE {fit.errors.mape:.1%}, median "
+                f"{fit.errors.mdape:.1%}, n {fit.errors.n}"
+            )
+        errors += compare(layout, threads, profile, options.rounds)
+    if not errors:
+        return 0
+    share = float(np.mean(np.abs(errors) <= LIMIT))
+    print(f"predictions within {LIMIT:.0%}: {share:.0%} of {len(errors)}")
+    return 0 if share >= NEEDED else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

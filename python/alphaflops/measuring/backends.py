@@ -1,0 +1,222 @@
+"""What runs operators and networks while they are timed: the native kernels, or PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from alphaflops import _core
+from alphaflops._core import Graph
+from alphaflops.errors import ShapeError, UnsupportedError
+from alphaflops.measuring.device import Device, describe_device, pinned
+from alphaflops.measuring.readings import Sample
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Bench",
+    "NativeBackend",
+    "Network",
+    "Session",
+    "backend_of",
+    "named",
+]
+
+BACKENDS = ("native", "torch")
+
+
+class Bench(Protocol):
+    """One operator, ready to be timed."""
+
+    def warm_up(self) -> float:
+        """Call a few times; return about what one call takes, in seconds."""
+
+    def sample(self, iterations: int) -> Sample:
+        """Time so many calls."""
+
+
+class Network(Protocol):
+    """A whole network, ready to be timed."""
+
+    def sample(self, passes: int) -> Sample:
+        """Time so many forward passes; the first call may be slow."""
+
+
+class Session(Protocol):
+    """A backend at work."""
+
+    @property
+    def between_s(self) -> float:
+        """What a call costs in a sample beyond what is timed, about."""
+
+    def bench(self, graph: Graph) -> Bench:
+        """Make a graph's one operator ready; raises Error where it cannot be run."""
+
+    def network(self, graph: Graph, seed: int) -> Network:
+        """Make a network with random weights ready; raises Error where it cannot be run."""
+
+    def iterations_for(self, call_s: float) -> int:
+        """So many calls that a sample is long beside the clock's resolution."""
+
+
+class Backend(Protocol):
+    """What is measured, and how."""
+
+    @property
+    def mode(self) -> str:
+        """Which operators share a launch: fused or eager."""
+
+    def device(self) -> Device:
+        """Describe what the operators run on."""
+
+    def about(self) -> Mapping[str, object]:
+        """Return what samples must agree in to be of one campaign, in words."""
+
+    def provenance(self) -> Mapping[str, str | int]:
+        """Columns of the measurement table that say how it came about."""
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Set the process up for timing, and back again."""
+
+
+class NativeBackend:
+    """The kernels of this package, one thread."""
+
+    mode = "fused"
+
+    def __init__(self, isa: str | None = None, cache: str = "context") -> None:
+        self._device = describe_device(isa)
+        self._cache = cache
+
+    def device(self) -> Device:
+        """Describe this processor."""
+        return self._device
+
+    def about(self) -> Mapping[str, object]:
+        """Return what the table says, and caches and kernels."""
+        device = self._device
+        return {
+            "device": device["name"],
+            "isa": device["isa"],
+            "caches": [device["l1d_bytes"], device["l2_bytes"], device["l3_bytes"]],
+            "kernels": f"alphaflops {device['library']}, {device['compiler']}",
+            "backend": "native",
+            "cache": self._cache,
+        }
+
+    def provenance(self) -> Mapping[str, str | int]:
+        """Return backend, device, instruction set and state of the cache."""
+        return {
+            "backend": "native",
+            "device": self._device["name"],
+            "isa": self._device["isa"],
+            "cache": self._cache,
+        }
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Bind the thread to one processor."""
+        with pinned():
+            yield _NativeSession(self._device["isa"], self._cache)
+
+
+class _NativeSession:
+    between_s = 0.0
+
+    def __init__(self, isa: str, cache: str) -> None:
+        self._isa, self._cache = isa, cache
+        self._workbench = _core.Workbench()
+
+    def bench(self, graph: Graph) -> Bench:
+        return _core.Bench(graph, self._workbench, self._isa, self._cache)
+
+    def network(self, graph: Graph, seed: int) -> Network:
+        return _NativeNetwork(_core.Executor(graph, "fused", self._isa, seed))
+
+    def iterations_for(self, call_s: float) -> int:
+        return _core.Bench.iterations_for(call_s)
+
+
+class _NativeNetwork:
+    def __init__(self, executor: _core.Executor) -> None:
+        self._executor = executor
+
+    def sample(self, passes: int) -> Sample:
+        return _core.sample_network(self._executor, passes)
+
+
+def _native(isa: str | None, cache: str, **torch_options: Any) -> Backend:
+    _refuse("native", torch_options)
+    return NativeBackend(isa, cache)
+
+
+def _torch(isa: str | None, cache: str, **torch_options: Any) -> Backend:
+    from alphaflops.measuring.torch_backend import TorchBackend  # noqa: PLC0415
+
+    _refuse("torch", {"isa": isa})
+    if cache != "context":
+        raise UnsupportedError(f"cache {cache!r} is not known to the torch backend; use context")
+    return TorchBackend(**{k: v for k, v in torch_options.items() if v is not None})
+
+
+def _refuse(name: str, options: Mapping[str, object]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise ShapeError(f"{option} is {value!r}; the {name} backend has no such option")
+
+
+_MAKERS: dict[str, Callable[..., Backend]] = {"native": _native, "torch": _torch}
+
+
+def named(
+    name: str,
+    *,
+    isa: str | None = None,
+    cache: str = "context",
+    layout: str | None = None,
+    threads: int | None = None,
+    on: str | None = None,
+) -> Backend:
+    """Return a backend by its name.
+
+    Parameters
+    ----------
+    name
+        One of ``BACKENDS``.
+    isa
+        scalar, avx2 or avx512; the best of this processor by default. Native only.
+    cache
+        context or hot; hot is native only.
+    layout, threads, on
+        As of ``TorchBackend``; torch only.
+
+    Raises
+    ------
+    UnsupportedError
+        No such backend, or something that it does not do here.
+    ShapeError
+        An option that this backend does not have.
+    MissingExtraError
+        PyTorch is not installed.
+    """
+    if name not in _MAKERS:
+        raise UnsupportedError(f"backend {name!r} is not known; use {' or '.join(BACKENDS)}")
+    return _MAKERS[name](isa, cache, layout=layout, threads=threads, on=on)
+
+
+class _HasProvenance(Protocol):
+    @property
+    def data(self) -> dict[str, Any]: ...
+
+
+def backend_of(profile: _HasProvenance, *, isa: str | None = None) -> Backend:
+    """Return the backend that a profile was measured with, set up in the same way.
+
+    Profiles of what is not here are held against the native kernels; `isa` is theirs.
+    """
+    how = profile.data["provenance"]
+    if how["backend"] != "torch":
+        return named("native", isa=isa)
+    options = {name: how.get(name) for name in ("layout", "threads", "on")}
+    return named("torch", isa=isa, **options)

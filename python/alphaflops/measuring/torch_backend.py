@@ -1,0 +1,106 @@
+"""The torch backend: operators and networks as PyTorch runs them eagerly.
+
+docs/measuring.md says what is simulated around a timed call, and why so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from alphaflops.errors import UnsupportedError
+from alphaflops.measuring.backends import Session
+from alphaflops.measuring.device import Device, describe_device, pinned
+from alphaflops.measuring.probe import check_threads
+from alphaflops.measuring.torch_operators import LAYOUTS, import_torch
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend:
+    """PyTorch, eagerly, fp32, on this processor or a GPU.
+
+    Parameters
+    ----------
+    layout
+        nchw or channels_last.
+    threads
+        Of PyTorch's own pool, for work within an operator.
+    on
+        cpu or cuda; cuda where PyTorch finds a GPU.
+
+    Raises
+    ------
+    MissingExtraError
+        PyTorch is not installed.
+    UnsupportedError
+        A layout that is not known, more threads than processors, a GPU that is not there.
+    """
+
+    mode = "eager"
+
+    def __init__(self, layout: str = "nchw", threads: int = 1, on: str | None = None) -> None:
+        torch = import_torch()
+        if layout not in LAYOUTS:
+            raise UnsupportedError(f"layout {layout!r} is not known; use {' or '.join(LAYOUTS)}")
+        check_threads(threads)
+        has_gpu = torch.cuda.is_available()
+        if on not in (None, "cpu", "cuda") or (on == "cuda" and not has_gpu):
+            known = "cpu or cuda" if has_gpu else "cpu: PyTorch finds no GPU"
+            raise UnsupportedError(f"the torch backend cannot run on {on!r}; use {known}")
+        self._layout, self._threads = layout, threads
+        self._on = on or ("cuda" if has_gpu else "cpu")
+
+    def device(self) -> Device:
+        """Describe the processor, with the GPU's name where one is measured."""
+        torch = import_torch()
+        device = describe_device(None)
+        device["isa"] = torch.backends.cpu.get_cpu_capability().lower()
+        device["compiler"] = f"PyTorch {torch.__version__}"
+        if self._on == "cuda":
+            device["name"] = torch.cuda.get_device_name()
+        return device
+
+    def about(self) -> Mapping[str, object]:
+        """Everything that the table says; a sample taken otherwise is of another campaign."""
+        return self.provenance()
+
+    def provenance(self) -> Mapping[str, str | int]:
+        """Return what ran, and PyTorch's switches that change what a GPU computes."""
+        torch = import_torch()
+        device = self.device()
+        return {
+            "backend": "torch",
+            "device": device["name"],
+            "isa": device["isa"],
+            "cache": "context",
+            "mode": self.mode,
+            "torch": str(torch.__version__),
+            "on": self._on,
+            "layout": self._layout,
+            "threads": self._threads,
+            "tf32_conv": int(torch.backends.cudnn.allow_tf32),
+            "tf32_matmul": int(torch.backends.cuda.matmul.allow_tf32),
+            "cudnn_benchmark": int(torch.backends.cudnn.benchmark),
+        }
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Set the number of threads, and turn gradients off."""
+        torch = import_torch()
+        before = torch.get_num_threads()
+        is_alone = self._threads == 1 and self._on == "cpu"
+        bound: AbstractContextManager[object] = pinned() if is_alone else nullcontext()
+        with bound, torch.inference_mode():
+            torch.set_num_threads(self._threads)
+            try:
+                if self._on == "cuda":
+                    from alphaflops.measuring.torch_cuda import CudaSession  # noqa: PLC0415
+
+                    yield CudaSession(self._layout)
+                else:
+                    from alphaflops.measuring.torch_session import TorchSession  # noqa: PLC0415
+
+                    yield TorchSession(self._layout, self._threads)
+            finally:
+                torch.set_num_threads(before)

@@ -1,0 +1,101 @@
+"""A whole network as PyTorch runs it eagerly: one call an operator, in node order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from alphaflops._core import Graph
+from alphaflops.errors import UnsupportedError
+from alphaflops.measuring.torch_operators import (
+    CHANNELS_LAST,
+    Operator,
+    import_torch,
+    operator_of,
+    tensor_of,
+)
+
+__all__ = ["TorchNetwork", "require_fp32"]
+
+
+class TorchNetwork:
+    """A graph with random weights, ready to run in PyTorch.
+
+    `inputs` and `operators` hold tensors and callables by node. A tensor is let go after its last
+    reader, as a module's local variables are.
+
+    Parameters
+    ----------
+    graph
+        In fp32.
+    layout
+        nchw or channels_last; of images and of the weights of convolutions.
+    on
+        cpu or cuda.
+    seed
+        Of weights and inputs.
+
+    Raises
+    ------
+    UnsupportedError
+        An operator or dtype that is not supported; the message names the layer.
+    """
+
+    def __init__(self, graph: Graph, layout: str, on: str = "cpu", seed: int = 0) -> None:
+        torch = import_torch()
+        require_fp32(graph)
+        random = torch.Generator().manual_seed(seed)
+        readers = [0] * len(graph)
+        last_reader = list(range(len(graph)))
+        for node in range(len(graph)):
+            for tensor in set(graph.node_inputs(node)):
+                readers[tensor] += 1
+                last_reader[tensor] = node
+        self.inputs: dict[int, Any] = {}
+        self.operators: dict[int, Operator] = {}
+        self._steps: list[tuple[int, Operator, list[int], list[int]]] = []
+        for node in range(len(graph)):
+            inputs = graph.node_inputs(node)
+            if not inputs:
+                flat = torch.randn(math.prod(graph.shape(node)), generator=random).to(on)
+                self.inputs[node] = tensor_of(flat, graph.shape(node), layout)
+                continue
+            is_owned = readers[inputs[0]] == 1 and bool(graph.node_inputs(inputs[0]))
+            operator = operator_of(graph, node, is_only_reader=is_owned)
+            if isinstance(operator, torch.nn.Module):
+                _fill(operator, random)
+                keeps = torch.channels_last if layout == CHANNELS_LAST else torch.preserve_format
+                operator = operator.to(on, memory_format=keeps)
+            self.operators[node] = operator
+            done = [t for t in set(inputs) if last_reader[t] == node and graph.node_inputs(t)]
+            self._steps.append((node, operator, inputs, done))
+
+    def run(self) -> Any:
+        """Run once; returns the last node's tensor."""
+        values = dict(self.inputs)
+        node = next(reversed(values))
+        for node, operator, inputs, done in self._steps:
+            values[node] = operator(*[values[tensor] for tensor in inputs])
+            for tensor in done:
+                del values[tensor]
+        return values[node]
+
+
+def require_fp32(graph: Graph) -> None:
+    """Raise UnsupportedError, naming the graph, for another element type."""
+    if graph.dtype != "fp32":
+        raise UnsupportedError(
+            f"{graph.name}: dtype {graph.dtype} is not supported by the torch backend; use fp32"
+        )
+
+
+def _fill(module: Any, random: Any) -> None:
+    """Draw weights with He's variance, so that activations neither fade nor grow."""
+    torch = import_torch()
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear)):
+                most = math.sqrt(6 / math.prod(part.weight.shape[1:]))
+                part.weight.uniform_(-most, most, generator=random)
+                if part.bias is not None:
+                    part.bias.uniform_(-most, most, generator=random)

@@ -1,0 +1,175 @@
+"""Operators of a graph as PyTorch runs them eagerly: a callable a node."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+from alphaflops._core import Graph
+from alphaflops.errors import MissingExtraError, UnsupportedError
+
+__all__ = ["CHANNELS_LAST", "LAYOUTS", "Operator", "import_torch", "operator_of", "tensor_of"]
+
+#: PyTorch's own tensors and modules are Any here: it is optional, also where types are checked.
+Operator = Callable[..., Any]
+
+CHANNELS_LAST = "channels_last"
+LAYOUTS = ("nchw", CHANNELS_LAST)
+_IMAGE = 4  # axes
+
+_ACTIVATIONS = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "sigmoid": "Sigmoid",
+    "silu": "SiLU",
+    "hardsigmoid": "Hardsigmoid",
+    "hardswish": "Hardswish",
+    "gelu": "GELU",
+    "tanh": "Tanh",
+}
+_IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish"}
+
+
+def import_torch() -> Any:
+    """Return the module ``torch``.
+
+    Raises
+    ------
+    MissingExtraError
+        PyTorch is not installed.
+    """
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise MissingExtraError(
+            'the torch backend needs PyTorch: pip install "alphaflops[torch]"'
+        ) from error
+
+
+def tensor_of(flat: Any, shape: tuple[int, ...], layout: str) -> Any:
+    """View the first elements of `flat` as a tensor; images are laid out as `layout` says."""
+    used = flat[: math.prod(shape)]
+    if len(shape) != _IMAGE or layout != CHANNELS_LAST:
+        return used.view(shape)
+    batch, channels, height, width = shape
+    return used.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def operator_of(graph: Graph, node: int, *, is_only_reader: bool) -> Operator:
+    """Make the callable that PyTorch users would write for a node; weights are not filled.
+
+    Parameters
+    ----------
+    is_only_reader
+        Nothing else reads the node's input: an activation then works in place, as those of
+        published networks do.
+
+    Raises
+    ------
+    UnsupportedError
+        An operator without a counterpart; the message names the layer.
+    """
+    op = graph.node_op(node)
+    if op in _ACTIVATIONS:
+        in_place = {"inplace": True} if op in _IN_PLACE and is_only_reader else {}
+        return _ready(getattr(import_torch().nn, _ACTIVATIONS[op])(**in_place))
+    if op not in _MAKERS:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: operator '{op}' is not known to the torch backend"
+        )
+    return _ready(_MAKERS[op](graph, node))
+
+
+def _ready(made: Any) -> Operator:
+    operator: Operator = made.eval() if hasattr(made, "eval") else made
+    return operator
+
+
+def _ends(graph: Graph, node: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return graph.shape(graph.node_inputs(node)[0]), graph.shape(node)
+
+
+def _conv(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, out = _ends(graph, node)
+    attributes = graph.node_attributes(node)
+    before, attributes = _split_padding(attributes)
+    kernel = attributes.pop("kernel")
+    conv = nn.utils.skip_init(nn.Conv2d, into[1], out[1], kernel_size=kernel, **attributes)
+    return nn.Sequential(nn.ZeroPad2d(before), conv) if before else conv
+
+
+def _linear(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, out = _ends(graph, node)
+    has_bias = graph.node_attributes(node)["bias"]
+    return nn.utils.skip_init(nn.Linear, into[-1], out[-1], bias=has_bias)
+
+
+def _batch_norm(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, _ = _ends(graph, node)
+    return (nn.BatchNorm2d if len(into) == _IMAGE else nn.BatchNorm1d)(into[1])
+
+
+def _max_pool(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    attributes = graph.node_attributes(node)
+    attributes.pop("count_include_pad")
+    before, attributes = _split_padding(attributes)
+    pool = nn.MaxPool2d(attributes.pop("kernel"), **attributes)
+    return nn.Sequential(nn.ConstantPad2d(before, -math.inf), pool) if before else pool
+
+
+def _avg_pool(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    attributes = graph.node_attributes(node)
+    attributes.pop("dilation")
+    before, attributes = _split_padding(attributes)
+    if before and not attributes["count_include_pad"]:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: an average pool whose padding is uneven and not counted is "
+            "not known to the torch backend"
+        )
+    pool = nn.AvgPool2d(attributes.pop("kernel"), **attributes)
+    return nn.Sequential(nn.ZeroPad2d(before), pool) if before else pool
+
+
+def _softmax(graph: Graph, node: int) -> Any:
+    return import_torch().nn.Softmax(1 if len(graph.shape(node)) == _IMAGE else -1)
+
+
+def _concat(graph: Graph, node: int) -> Any:
+    cat = import_torch().cat
+    return lambda *tensors: cat(tensors, 1)
+
+
+def _view(graph: Graph, node: int) -> Any:
+    shape = graph.shape(node)
+    return lambda tensor: tensor.reshape(shape)
+
+
+_MAKERS: dict[str, Callable[[Graph, int], Any]] = {
+    "conv2d": _conv,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": lambda graph, node: import_torch().nn.AdaptiveAvgPool2d(1),
+    "softmax": _softmax,
+    "add": lambda graph, node: import_torch().add,
+    "mul": lambda graph, node: import_torch().mul,
+    "concat": _concat,
+    "flatten": _view,
+    "view": _view,
+}
+
+
+def _split_padding(attributes: dict[str, Any]) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Split a window into padding to be added beforehand (empty: none) and what PyTorch takes."""
+    top, bottom, left, right = attributes["padding"]
+    if (top, left) == (bottom, right):
+        return (), {**attributes, "padding": (top, left)}
+    return (left, right, top, bottom), {**attributes, "padding": (0, 0)}

@@ -1,0 +1,189 @@
+"""Timing PyTorch on a processor: one operator as a network meets it, and whole networks.
+
+An operator's call is timed with everything that it costs a network: its module's call, the output's
+allocation, and letting go of inputs that nothing else reads. docs/measuring.md gives the reasons.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from alphaflops import _core
+from alphaflops._core import Graph
+from alphaflops.measuring.backends import Bench, Network
+from alphaflops.measuring.readings import Sample
+from alphaflops.measuring.torch_network import TorchNetwork
+from alphaflops.measuring.torch_operators import import_torch
+from alphaflops.measuring.torch_pool import FLOAT_BYTES, Launch, Pool
+
+__all__ = ["TorchSession", "Watch"]
+
+_HEAP_BLOCK_BYTES = 31 << 20  # the largest that glibc takes from its heap
+_LEAST_SAMPLE_S = 200e-6
+_MOST_CALLS = 8  # in a sample: what runs between them takes longer than the short ones
+_WORTH_REPEATING_S = 2e-3
+
+
+class TorchSession:
+    """A processor at work.
+
+    Parameters
+    ----------
+    layout
+        nchw or channels_last.
+    threads
+        As PyTorch is set to use; with one, this thread stays on its processor.
+    """
+
+    def __init__(self, layout: str, threads: int) -> None:
+        self.layout, self.threads = layout, threads
+        # Once so large a block was freed, glibc keeps freed memory. Before, it may give memory back
+        # and take it again, page by page, in every pass; whether it does depends on what the
+        # process freed earlier, which no sum of operators can tell.
+        import_torch().empty(_HEAP_BLOCK_BYTES // FLOAT_BYTES)
+        l3_bytes = int(_core.system_info()["l3_bytes"])
+        self.pool = Pool("cpu", min(max(2 * l3_bytes, 48 << 20), 256 << 20))
+        self.run_between = TorchNetwork(_interlude(), layout).run
+        self.between_s = _median_s(self.run_between)
+        self.clock_s = _median_s(lambda: None)
+
+    def bench(self, graph: Graph) -> Bench:
+        """Make a graph's one operator ready."""
+        return _TorchBench(Launch(graph, self.layout, self.pool), self)
+
+    def network(self, graph: Graph, seed: int) -> Network:
+        """Make a network ready."""
+        return _TimedNetwork(TorchNetwork(graph, self.layout, seed=seed).run, self.threads)
+
+    def iterations_for(self, call_s: float) -> int:
+        """Few, since every call has others before it."""
+        return min(max(1, math.ceil(_LEAST_SAMPLE_S / call_s)), _MOST_CALLS)
+
+
+def _interlude() -> Graph:
+    """Make a small network of common operators.
+
+    It runs before every timed call, so that the call finds PyTorch's code and tables as cold as a
+    call within a network does.
+    """
+    graph = Graph("interlude")
+    x = graph.input((1, 32, 14, 14))
+    for _ in range(2):
+        x = graph.relu(graph.batch_norm(graph.conv2d(x, 32, 3, padding=1)))
+        y = graph.batch_norm(graph.conv2d(x, 32, 3, padding=1, groups=32))
+        x = graph.concat([graph.add(x, graph.activation(y, "relu6")), y])
+        x = graph.max_pool(graph.conv2d(x, 32), 2)
+    graph.linear(graph.flatten(graph.global_avg_pool(x)), 10, True)
+    return graph
+
+
+def _median_s(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(31):
+        before = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+@dataclass(frozen=True)
+class _TorchSample:
+    time_s: float
+    iterations: int
+    wall_s: float
+    steal_s: float
+    switches: int
+    clock_hz: float
+    reorder_s: float = 0.0  # not told apart
+
+
+class Watch:
+    """Counts what disturbs this process from its construction to `finish`.
+
+    Parameters
+    ----------
+    threads
+        With one, only its own processor is watched.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._is_alone = threads == 1
+        self._cpu = _core.current_cpu() if self._is_alone else -1
+        self._steal_s, self._switches = _core.steal_time_s(self._cpu), self._switches_so_far()
+        self._start = time.perf_counter()
+
+    def _switches_so_far(self) -> int:
+        if self._is_alone:
+            return _core.involuntary_switches()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw  # of every thread
+
+    def finish(self, total_s: float, iterations: int) -> Sample:
+        """Make the sample of calls that took `total_s` together."""
+        return _TorchSample(
+            time_s=max(total_s, 1e-9) / iterations,
+            iterations=iterations,
+            wall_s=time.perf_counter() - self._start,
+            steal_s=_core.steal_time_s(self._cpu) - self._steal_s,
+            switches=self._switches_so_far() - self._switches,
+            clock_hz=_core.estimate_clock_hz(),
+        )
+
+
+class _TorchBench:
+    """One operator, called as a network calls it."""
+
+    def __init__(self, launch: Launch, session: TorchSession) -> None:
+        self._launch, self._session = launch, session
+        self._calls = 0
+        self._output: Any = None
+
+    def _call(self) -> float:
+        launch, session = self._launch, self._session
+        launch.point_at_weights(self._calls)
+        self._calls += 1
+        session.run_between()
+        # Copies are what the operator before would have written: new tensors, in cache as far as
+        # they fit. The first is written last.
+        inputs = [tensor.clone() for tensor in reversed(launch.inputs())]
+        inputs.reverse()
+        before = time.perf_counter()
+        output = launch.operator(*inputs)
+        inputs.clear()
+        after = time.perf_counter()
+        self._output = output  # and the one before goes: a network has one more alive
+        return after - before - session.clock_s
+
+    def warm_up(self) -> float:
+        """Call a few times; return about what one call takes, in seconds."""
+        call_s = self._call()
+        for _ in range(3):
+            if call_s > _WORTH_REPEATING_S and self._calls > 1:
+                break
+            call_s = self._call()
+        return max(call_s, 1e-7)
+
+    def sample(self, iterations: int) -> Sample:
+        """Time so many calls, each by itself."""
+        watch = Watch(self._session.threads)
+        total_s = sum(self._call() for _ in range(iterations))
+        self._output = None
+        return watch.finish(total_s, iterations)
+
+
+class _TimedNetwork:
+    def __init__(self, run: Callable[[], Any], threads: int) -> None:
+        self._run, self._threads = run, threads
+
+    def sample(self, passes: int) -> Sample:
+        """Time so many passes together."""
+        watch = Watch(self._threads)
+        before = time.perf_counter()
+        for _ in range(passes):
+            self._run()
+        return watch.finish(time.perf_counter() - before, passes)
