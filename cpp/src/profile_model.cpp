@@ -8,7 +8,7 @@ namespace alphaflops {
 namespace {
 
 constexpr double kLargest = 1e6;
-constexpr std::size_t kMostCandidates = 16;
+constexpr std::size_t kMostCandidates = most_candidates;
 constexpr std::size_t kMostNodes = 100000;
 
 double rate(const Fields& p, const char* key) { return p.number(key, 0.0, kLargest); }
@@ -120,19 +120,18 @@ std::vector<double> read_numbers(const Fields& fields, const char* key) {
 }
 
 Domain read_domain(const Fields& fields) {
-  Domain domain;
+  Domain::Bounds bounds_low{}, bounds_high{};
   const std::vector<double> low = read_numbers(fields, "low");
   const std::vector<double> high = read_numbers(fields, "high");
-  if (low.size() != domain.low.size() || high.size() != domain.high.size()) {
+  if (low.size() != bounds_low.size() || high.size() != bounds_high.size()) {
     throw ProfileError(fields.place() + ": \"low\" and \"high\" must have " +
-                       std::to_string(domain.low.size()) + " numbers each");
+                       std::to_string(bounds_low.size()) + " numbers each");
   }
   for (std::size_t k = 0; k < low.size(); ++k) {
-    domain.low[k] = static_cast<float>(low[k]);
-    domain.high[k] = static_cast<float>(high[k]);
+    bounds_low[k] = static_cast<float>(low[k]);
+    bounds_high[k] = static_cast<float>(high[k]);
   }
-  domain.known = true;
-  return domain;
+  return {bounds_low, bounds_high};
 }
 
 Forest read_forest(const Fields& fields) {
@@ -150,7 +149,7 @@ Forest read_forest(const Fields& fields) {
   const auto is_index = [](double x, double least, std::size_t end) {
     return x >= least && x < static_cast<double>(end) && x == std::floor(x);
   };
-  Forest forest;
+  std::vector<Forest::Node> nodes;
   for (std::size_t i = 0; i < n; ++i) {
     const bool leaf = trait[i] == -1.0;
     // Children come after their parent, so that every walk ends.
@@ -158,15 +157,16 @@ Forest read_forest(const Fields& fields) {
                   !is_index(right[i], static_cast<double>(i) + 1, n))) {
       fail("node " + std::to_string(i) + " names a trait or a child that is not there");
     }
-    forest.nodes.push_back({static_cast<std::int16_t>(trait[i]),
-                            static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
-                            static_cast<float>(value[i])});
+    nodes.push_back({static_cast<std::int32_t>(trait[i]),
+                     static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
+                     static_cast<float>(value[i])});
   }
+  std::vector<std::int32_t> tree_roots;
   for (const double root : roots) {
     if (!is_index(root, 0.0, n)) fail("a root is not there");
-    forest.roots.push_back(static_cast<std::int32_t>(root));
+    tree_roots.push_back(static_cast<std::int32_t>(root));
   }
-  return forest;
+  return {nodes, std::move(tree_roots)};
 }
 
 }  // namespace
@@ -194,7 +194,7 @@ CostModel read_model(const json::Value& value, const std::string& place) {
     model.domain = read_domain(Fields(*domain, place + ".domain"));
   }
   if (const json::Value* residual = given("residual")) {
-    if (!model.domain.known) throw ProfileError(place + ": \"residual\" needs a \"domain\"");
+    if (!model.domain.known()) throw ProfileError(place + ": \"residual\" needs a \"domain\"");
     model.residual = read_forest(Fields(*residual, place + ".residual"));
   }
   if (const json::Value* interval = given("interval")) {
