@@ -26,21 +26,35 @@ AF_REAL double p_norm(double a, double b, double c, double p) {
   return big * exp_of(ln(1 + shares) / p);
 }
 
-AF_REAL double alpha_factor(double s, double kernel_volume, double beta, double gamma) {
-  const double s_k = smaller(ln(kernel_volume) + 1, s);
+AF_REAL double alpha_factor(double s, double log_volume, double beta, double gamma) {
+  const double s_k = smaller(log_volume + 1, s);
   return exp_of(gamma * ln((s_k + beta * (s - s_k)) / s));
 }
 
-AF_REAL double rows_of(const LaunchColumns* x, int i) {
-  return larger(real(x->batch[i]) * real(x->spatial[i]), 1.0);
+AF_REAL double rows_of(const LaunchColumns& x, int i) {
+  return larger(real(x.batch[i]) * real(x.spatial[i]), 1.0);
+}
+
+/// Logarithms of kernel volumes: most tables have few, and ones that repeat.
+void log_volumes(const LaunchColumns& x, int n, double* logs) {
+  std::int64_t other = 0;
+  for (int i = 0; i < n; ++i) other |= x.kernel_volume[i] ^ x.kernel_volume[0];
+  if (other == 0) {
+    const double log = ln(real(x.kernel_volume[0]));
+    for (int i = 0; i < n; ++i) logs[i] = log;
+    return;
+  }
+  for (int i = 0; i < n; ++i) logs[i] = ln(real(x.kernel_volume[i]));
 }
 
 void alpha(const AlphaCost* cost, const LaunchColumns* columns, int n, double* time_s,
            double* alpha) {
   const AlphaCost c = *cost;
   const LaunchColumns x = *columns;
+  double log_volume[kCostRows];
+  log_volumes(x, n, log_volume);
   for (int i = 0; i < n; ++i) {
-    alpha[i] = alpha_factor(rows_of(&x, i), real(x.kernel_volume[i]), c.beta, c.gamma);
+    alpha[i] = alpha_factor(rows_of(x, i), log_volume[i], c.beta, c.gamma);
   }
   if (c.sharpness == 1.0 || c.floor_s == 0.0) {
     for (int i = 0; i < n; ++i) {
@@ -73,11 +87,12 @@ void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, dou
               double* alpha) {
   const RooflineCost c = *cost;
   const LaunchColumns x = *columns;
-  double compute[kCostRows], moved[kCostRows];
+  double log_volume[kCostRows], compute[kCostRows], moved[kCostRows];
+  log_volumes(x, n, log_volume);
   for (int i = 0; i < n; ++i) {
-    const double s = rows_of(&x, i), volume = real(x.kernel_volume[i]);
+    const double s = rows_of(x, i), volume = real(x.kernel_volume[i]);
     const double groups = real(x.groups[i]), c_in = real(x.c_in[i]), c_out = real(x.c_out[i]);
-    alpha[i] = alpha_factor(s, volume, c.beta, c.gamma);
+    alpha[i] = alpha_factor(s, log_volume[i], c.beta, c.gamma);
     // (1 + half_rows / S) (1 + half_c_out groups / c_out) (1 + half_depth groups / (c_in volume))
     const double depth = c_in * volume;
     const double rates =
@@ -311,11 +326,24 @@ bool all_inside(const LaunchColumns* columns, const double* core_s, int n, const
   return outside<0>(x, core_s, n, least, most) == 0;
 }
 
-void exp_all(double* x, int n) {
-  for (int i = 0; i < n; ++i) x[i] = exp_of(x[i]);
+void forest(const ForestSplit* splits, const std::int32_t* ends, const float* leaves, int trees,
+            const float* traits, int n, double* sums) {
+  std::uint32_t remaining[kCostRows];
+  for (int i = 0; i < n; ++i) sums[i] = 0.0;
+  for (int t = 0, k = 0; t < trees; ++t, leaves += most_leaves) {
+    for (int i = 0; i < n; ++i) remaining[i] = ~0u;
+    for (; k < ends[t]; ++k) {
+      const ForestSplit split = splits[k];
+      const float* trait = traits + split.trait * kCostRows;
+      for (int i = 0; i < n; ++i) {
+        remaining[i] &= trait[i] > split.threshold ? split.remaining : ~0u;
+      }
+    }
+    for (int i = 0; i < n; ++i) sums[i] += leaves[__builtin_ctz(remaining[i])];
+  }
 }
 
-#define AF_COST_TABLE {alpha, traffic, roofline, tiled, traits, all_inside, exp_all}
+#define AF_COST_TABLE {alpha, traffic, roofline, tiled, traits, all_inside, forest}
 
 }  // namespace
 }  // namespace alphaflops::kernels

@@ -21,7 +21,10 @@ struct CostTable {
   // Whether what a domain bounds lies from least to most, all but its logarithm, in every row.
   bool (*all_inside)(const LaunchColumns* x, const double* core_s, int n, const double* least,
                      const double* most);
-  void (*exp)(double* x, int n);
+  // Sums of the trees' leaves; ends[t] is where the splits of tree t end, leaves[t * most_leaves]
+  // its first leaf.
+  void (*forest)(const ForestSplit* splits, const std::int32_t* ends, const float* leaves,
+                 int trees, const float* traits, int n, double* sums);
 };
 
 extern const CostTable cost_scalar, cost_avx2, cost_avx512;

@@ -10,6 +10,8 @@
 namespace alphaflops {
 namespace {
 
+static_assert(launch_block == kernels::kCostRows);
+
 const kernels::CostTable& best_table() {
   static const kernels::CostTable& best = kernels::cost_table(best_isa());
   return best;
@@ -88,6 +90,11 @@ void traits_of(const LaunchColumns& x, const double* core_s, int n, Traits& trai
 
 bool Domain::surely_holds(const LaunchColumns& x, const double* core_s, int n) const {
   return best_table().all_inside(&x, core_s, n, least_.data(), most_.data());
+}
+
+void Forest::sums(const Traits& traits, int n, double* sums) const {
+  best_table().forest(splits_.data(), ends_.data(), leaves_.data(), static_cast<int>(ends_.size()),
+                      traits[0].data(), n, sums);
 }
 
 std::string_view form_name(const Cost& cost) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "alphaflops/error.hpp"
@@ -144,14 +145,11 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
   }
 }
 
-/// How many rows from `first` on, at most `most`, are of its kind and dtype.
-std::size_t run_of(const WorkTable& work, std::size_t first, std::size_t most) {
-  std::size_t n = 1;
-  while (n < most && work.kind[first + n] == work.kind[first] &&
-         work.dtype[first + n] == work.dtype[first]) {
-    ++n;
-  }
-  return n;
+/// Whether all n elements from there are alike.
+template <typename T>
+bool alike(const T* values, std::size_t n) {
+  static_assert(sizeof(T) == 1);
+  return std::memcmp(values, values + 1, n - 1) == 0;
 }
 
 }  // namespace
@@ -166,7 +164,7 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
   for (std::size_t first = 0; first < rows; first += kWindow) {
     const std::size_t n = std::min(kWindow, rows - first);
     const CostModel* model = profile.find(work.kind[first], work.pass[first], work.dtype[first]);
-    if (model != nullptr && run_of(work, first, n) == n) {
+    if (model != nullptr && alike(&work.kind[first], n) && alike(&work.dtype[first], n)) {
       predict_run(work, *model, first, n, out);
     } else {
       predict_mixed(work, profile, first, n, out);
@@ -179,20 +177,29 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
   sum.time_s = work.size() > 0 ? profile.overhead_s() : 0.0;
   std::array<double, kind_count> below{};
   std::array<double, kind_count> above{};
-  for (std::size_t i = 0; i < work.size(); ++i) {
-    const double time = prediction.time_s[i];
-    if (std::isnan(time)) {
-      ++sum.unpriced_rows;
-      continue;
+  for (std::size_t first = 0; first < work.size();) {
+    // Sums of a run of one kind stay in registers.
+    const Kind kind = work.kind[first];
+    double time_s = 0.0, below_s = 0.0, above_s = 0.0;
+    std::size_t i = first;
+    for (; i < work.size() && work.kind[i] == kind; ++i) {
+      const double time = prediction.time_s[i];
+      if (std::isnan(time)) {
+        ++sum.unpriced_rows;
+        continue;
+      }
+      time_s += time;
+      below_s += time - prediction.time_lo_s[i];
+      above_s += prediction.time_hi_s[i] - time;
+      if (prediction.distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
+      if (const double factor = prediction.alpha[i]; !std::isnan(factor)) {
+        sum.alpha_flops += factor * static_cast<double>(work.macs[i]);
+      }
     }
-    const auto kind = static_cast<std::size_t>(work.kind[i]);
-    sum.time_s += time;
-    below[kind] += time - prediction.time_lo_s[i];
-    if (prediction.distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
-    above[kind] += prediction.time_hi_s[i] - time;
-    if (!std::isnan(prediction.alpha[i])) {
-      sum.alpha_flops += prediction.alpha[i] * static_cast<double>(work.macs[i]);
-    }
+    sum.time_s += time_s;
+    below[static_cast<std::size_t>(kind)] += below_s;
+    above[static_cast<std::size_t>(kind)] += above_s;
+    first = i;
   }
   double below_squared = 0.0;
   double above_squared = 0.0;

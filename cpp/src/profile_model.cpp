@@ -152,12 +152,11 @@ Forest read_forest(const Fields& fields) {
   std::vector<Forest::Node> nodes;
   for (std::size_t i = 0; i < n; ++i) {
     const bool leaf = trait[i] == -1.0;
-    // Children come after their parent, so that every walk ends.
     if (!leaf && (!is_index(trait[i], 0.0, trait_count) || i + 1 >= n ||
                   !is_index(right[i], static_cast<double>(i) + 1, n))) {
       fail("node " + std::to_string(i) + " names a trait or a child that is not there");
     }
-    nodes.push_back({static_cast<std::int32_t>(trait[i]),
+    nodes.push_back({static_cast<std::int16_t>(trait[i]),
                      static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
                      static_cast<float>(value[i])});
   }
@@ -166,7 +165,7 @@ Forest read_forest(const Fields& fields) {
     if (!is_index(root, 0.0, n)) fail("a root is not there");
     tree_roots.push_back(static_cast<std::int32_t>(root));
   }
-  return {nodes, std::move(tree_roots)};
+  return {nodes, tree_roots, fields.place()};
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 // The domain that was measured, and the trees that correct a time inside it.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "alphaflops/cost.hpp"
+#include "alphaflops/error.hpp"
 
 namespace alphaflops {
 
@@ -31,43 +31,59 @@ void Domain::squared_distances(const Traits& traits, int n, double* squared) con
   }
 }
 
-Forest::Forest(const std::vector<Node>& nodes, std::vector<std::int32_t> roots)
-    : roots_(std::move(roots)) {
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const Node& node = nodes[i];
-    const bool leaf = node.trait < 0;
-    steps_.push_back({.threshold = leaf ? std::numeric_limits<float>::quiet_NaN() : node.value,
-                      .trait = leaf ? 0u : static_cast<std::uint32_t>(node.trait * launch_block),
-                      .right = leaf ? 0 : node.right - static_cast<std::int32_t>(i)});
-    leaves_.push_back(leaf ? node.value : 0.0f);
-  }
-}
+namespace {
 
-void Forest::sums(const Traits& traits, int n, double* sums) const {
-  constexpr int side_by_side = 8;
-  std::fill_n(sums, n, 0.0);
-  for (const std::int32_t root : roots_) {
-    for (int first = 0; first < n; first += side_by_side) {
-      // Rows past the end are walked too: their traits are of no meaning, but there.
-      const float* row = traits[0].data() + first;
-      std::array<std::int32_t, side_by_side> at;
-      at.fill(root);
-      bool moved = true;
-      while (moved) {
-        std::int32_t steps = 0;
-        for (std::size_t r = 0; r < at.size(); ++r) {
-          const Step& step = steps_[static_cast<std::size_t>(at[r])];
-          const std::int32_t by = row[step.trait + r] <= step.threshold ? 1 : step.right;
-          at[r] += by;
-          steps |= by;
-        }
-        moved = steps != 0;
-      }
-      for (int r = 0; r < std::min(side_by_side, n - first); ++r) {
-        const auto leaf = static_cast<std::size_t>(at[static_cast<std::size_t>(r)]);
-        sums[first + r] += double{leaves_[leaf]};
-      }
+/// Reads one tree, node by node, left branches first.
+struct TreeReader {
+  const std::vector<Forest::Node>& nodes;
+  const std::string& place;
+  std::vector<ForestSplit>& splits;
+  std::vector<float>& leaves;
+  int found = 0;  // leaves
+
+  /// Returns where the node after the branch stands.
+  std::int32_t read(std::int32_t at, int depth) {
+    if (depth > most_leaves || found >= most_leaves) {
+      throw ProfileError(place + ": a tree has more than " + std::to_string(most_leaves) +
+                         " leaves or levels");
     }
+    if (static_cast<std::size_t>(at) >= nodes.size()) {
+      throw ProfileError(place + ": the last tree is not complete");
+    }
+    const Forest::Node& node = nodes[static_cast<std::size_t>(at)];
+    if (node.trait < 0) {
+      leaves.push_back(node.value);
+      ++found;
+      return at + 1;
+    }
+    const std::size_t split = splits.size();
+    splits.push_back({.threshold = node.value, .trait = node.trait, .remaining = 0});
+    const std::uint32_t before = first_bits(found);
+    const std::int32_t right = read(at + 1, depth + 1);
+    splits[split].remaining = ~(first_bits(found) & ~before);
+    if (right != node.right) {
+      throw ProfileError(place + ": node " + std::to_string(at) + " has its right child at " +
+                         std::to_string(node.right) +
+                         "; nodes of a tree stand in preorder, which "
+                         "puts it at " +
+                         std::to_string(right));
+    }
+    return read(right, depth + 1);
+  }
+
+  static std::uint32_t first_bits(int n) {
+    return static_cast<std::uint32_t>((std::uint64_t{1} << n) - 1);
+  }
+};
+
+}  // namespace
+
+Forest::Forest(const std::vector<Node>& nodes, const std::vector<std::int32_t>& roots,
+               const std::string& place) {
+  for (const std::int32_t root : roots) {
+    TreeReader{nodes, place, splits_, leaves_}.read(root, 0);
+    ends_.push_back(static_cast<std::int32_t>(splits_.size()));
+    leaves_.resize(ends_.size() * most_leaves);
   }
 }
 

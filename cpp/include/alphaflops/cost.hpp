@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -73,26 +74,23 @@ class Domain {
 class Forest {
  public:
   struct Node {
-    std::int32_t trait;  // -1 for a leaf
+    std::int16_t trait;  // -1 for a leaf
     std::int32_t right;  // index of the right child; the left child of node i is i + 1
     float value;         // threshold (left where trait <= value) or leaf
   };
   Forest() = default;
-  Forest(const std::vector<Node>& nodes, std::vector<std::int32_t> roots);
+  /// Raises ProfileError, beginning with `place`, for nodes that are no trees in preorder or a tree
+  /// of more than `most_leaves` leaves.
+  Forest(const std::vector<Node>& nodes, const std::vector<std::int32_t>& roots,
+         const std::string& place);
 
-  bool empty() const { return roots_.empty(); }
+  bool empty() const { return leaves_.empty(); }
   void sums(const Traits& traits, int n, double* sums) const;
 
  private:
-  // A leaf leads to itself: rows walk down a tree side by side until none moves.
-  struct Step {
-    float threshold;      // NaN in a leaf
-    std::uint32_t trait;  // offset in Traits
-    std::int32_t right;   // relative
-  };
-  std::vector<Step> steps_;
-  std::vector<float> leaves_;
-  std::vector<std::int32_t> roots_;
+  std::vector<ForestSplit> splits_;
+  std::vector<std::int32_t> ends_;  // of each tree's splits
+  std::vector<float> leaves_;       // most_leaves a tree
 };
 
 }  // namespace alphaflops

@@ -68,6 +68,18 @@ inline constexpr int trait_count = 18;
 /// How many of them, from the front, a domain bounds; the others are remainders of divisions.
 inline constexpr int bounded_trait_count = 13;
 
+/// A node of a regression tree, and the leaves that remain where its trait is above the threshold:
+/// all but those of its left branch, a bit a leaf from left to right. Of the leaves that remain
+/// after all nodes, the leftmost is the one that a walk down the tree ends in. Lucchese et al.,
+/// "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
+/// SIGIR 2015.
+struct ForestSplit {
+  float threshold;
+  std::int32_t trait;
+  std::uint32_t remaining;
+};
+inline constexpr int most_leaves = 32;
+
 /// Rows of a work table, all of one dtype; a column each, as in WorkTable.
 struct LaunchColumns {
   const std::int64_t *batch, *spatial, *kernel_volume, *macs;
