@@ -93,11 +93,11 @@ void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, dou
     const double s = rows_of(x, i), volume = real(x.kernel_volume[i]);
     const double groups = real(x.groups[i]), c_in = real(x.c_in[i]), c_out = real(x.c_out[i]);
     alpha[i] = alpha_factor(s, log_volume[i], c.beta, c.gamma);
-    // (1 + half_rows / S) (1 + half_c_out groups / c_out) (1 + half_depth groups / (c_in volume))
+    // (alpha + half_rows / S) (1 + half_c_out groups / c_out) (1 + half_depth groups / K)
     const double depth = c_in * volume;
-    const double rates =
-        (s + c.half_rows) * (c_out + c.half_c_out * groups) * (depth + c.half_depth * groups);
-    compute[i] = c.seconds_per_mac * alpha[i] * real(x.macs[i]) * (rates / (s * c_out * depth));
+    const double rates = (alpha[i] * s + c.half_rows) * (c_out + c.half_c_out * groups) *
+                         (depth + c.half_depth * groups);
+    compute[i] = c.seconds_per_mac * real(x.macs[i]) * (rates / (s * c_out * depth));
   }
   const double weight = c.seconds_per_weight_byte * x.element_bytes;
   const double read = c.seconds_per_byte_read * x.element_bytes;

@@ -24,10 +24,10 @@ void read_floor(C& cost, const Fields& p) {
 }
 
 template <typename C>
-void read_alpha(C& cost, const Fields& p) {
+void read_alpha(C& cost, const Fields& p, double most_gamma) {
   cost.seconds_per_mac = rate(p, "seconds_per_mac");
   cost.beta = p.number("beta", 0.0, 1.0);
-  cost.gamma = p.number("gamma", 0.0, 100.0);
+  cost.gamma = p.number("gamma", 0.0, most_gamma);
 }
 
 TileCandidate read_candidate(const json::Value& value, const std::string& place) {
@@ -78,7 +78,7 @@ TiledCost read_tiled(const Fields& p) {
 Cost read_cost(const std::string& form, const Fields& p, const std::string& place) {
   if (form == "alpha") {
     AlphaCost cost;
-    read_alpha(cost, p);
+    read_alpha(cost, p, 100.0);
     read_floor(cost, p);
     return cost;
   }
@@ -91,7 +91,7 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
   }
   if (form == "roofline-alpha") {
     RooflineCost cost;
-    read_alpha(cost, p);
+    read_alpha(cost, p, 1.0);
     cost.half_rows = rate_or_zero(p, "half_rows");
     cost.half_c_out = rate_or_zero(p, "half_c_out");
     cost.half_depth = rate_or_zero(p, "half_depth");

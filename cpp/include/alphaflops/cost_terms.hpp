@@ -21,8 +21,9 @@ struct TrafficCost {
   double sharpness = 1.0;
 };
 
-///     compute = c alpha(S) macs (1 + half_rows / S) (1 + half_c_out / c_out) (1 + half_depth / K)
+///     compute = c macs (alpha(S) + half_rows / S) (1 + half_c_out / c_out) (1 + half_depth / K)
 ///     moved   = w weight_bytes + r bytes_read + o bytes_written
+/// With gamma <= 1 it never falls as a size grows: alpha(S) S does not, and half_rows is beside it.
 struct RooflineCost {
   double seconds_per_mac = 0.0, beta = 0.0, gamma = 0.0;
   double half_rows = 0.0, half_c_out = 0.0, half_depth = 0.0;  // extents that halve the rate
