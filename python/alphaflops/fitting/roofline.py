@@ -21,7 +21,7 @@ NAMES = (
     *("floor_s", "sharpness"),
 )
 _BETA, _GAMMA, _SHARPNESS = NAMES.index("beta"), NAMES.index("gamma"), NAMES.index("sharpness")
-_MOST_GAMMA, _MOST_SHARPNESS = 2.0, 8.0
+_MOST_GAMMA, _MOST_SHARPNESS = 1.0, 8.0  # with a larger gamma, more rows could cost less
 _EVALUATIONS = 80
 #: beta and gamma where the search starts.
 _STARTS = ((0.02, 0.99), (0.001, 0.56), (0.02, 0.1))
