@@ -56,9 +56,9 @@ class Launches {
   WorkTable work_;
 };
 
-constexpr std::size_t roofline_width = 11;
+constexpr std::size_t roofline_width = 12;
 RooflineCost roofline_of(const double* p) {
-  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10]};
+  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11]};
 }
 
 constexpr std::size_t candidate_width = 8;

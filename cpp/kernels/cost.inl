@@ -108,9 +108,11 @@ void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, dou
   }
   if (c.sharpness == 1.0) {
     for (int i = 0; i < n; ++i) time_s[i] = c.floor_s + compute[i] + moved[i];
-    return;
+  } else {
+    for (int i = 0; i < n; ++i) time_s[i] = p_norm(c.floor_s, compute[i], moved[i], c.sharpness);
   }
-  for (int i = 0; i < n; ++i) time_s[i] = p_norm(c.floor_s, compute[i], moved[i], c.sharpness);
+  const double padded = c.seconds_per_padded_byte * x.element_bytes;
+  for (int i = 0; i < n; ++i) time_s[i] += padded * real(x.padded_elements[i]);
 }
 
 /// What the candidates of a tiled cost share.

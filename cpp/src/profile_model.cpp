@@ -98,6 +98,7 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
     cost.seconds_per_weight_byte = rate_or_zero(p, "seconds_per_weight_byte");
     cost.seconds_per_byte_read = rate_or_zero(p, "seconds_per_byte_read");
     cost.seconds_per_byte_written = rate_or_zero(p, "seconds_per_byte_written");
+    cost.seconds_per_padded_byte = rate_or_zero(p, "seconds_per_padded_byte");
     read_floor(cost, p);
     return cost;
   }

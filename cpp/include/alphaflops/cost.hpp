@@ -2,7 +2,7 @@
 //
 //     alpha           time = (t0^p + (c alpha(S) macs)^p)^(1/p)
 //     traffic         time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
-//     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p)
+//     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p) + d padded
 //     tiled           time = soft minimum over candidate algorithms, each in tiles and waves
 //
 // docs/model.md has all of them with the meaning and unit of every parameter. alpha is from

@@ -23,12 +23,14 @@ struct TrafficCost {
 
 ///     compute = c macs (alpha(S) + half_rows / S) (1 + half_c_out / c_out) (1 + half_depth / K)
 ///     moved   = w weight_bytes + r bytes_read + o bytes_written
+///     time    = (t0^p + compute^p + moved^p)^(1/p) + d padded_bytes
 /// With gamma <= 1 it never falls as a size grows: alpha(S) S does not, and half_rows is beside it.
 struct RooflineCost {
   double seconds_per_mac = 0.0, beta = 0.0, gamma = 0.0;
   double half_rows = 0.0, half_c_out = 0.0, half_depth = 0.0;  // extents that halve the rate
   double seconds_per_weight_byte = 0.0, seconds_per_byte_read = 0.0, seconds_per_byte_written = 0.0;
   double floor_s = 0.0, sharpness = 1.0;
+  double seconds_per_padded_byte = 0.0;  // d, of a copy before the launch
 };
 
 /// Ways to lay a convolution out as products of matrices, rows x depth x columns.
