@@ -243,6 +243,9 @@ class Launches:
 def lower(graph: Graph, mode: str = "fused") -> WorkTable:
     """Lower a graph to its work table, in mode "fused" or "eager"."""
 
+def join(tables: Sequence[WorkTable]) -> WorkTable:
+    """Rows of all tables, one table after another; `node` is -1 and `folded` empty."""
+
 def work_from_specs(
     ops: Sequence[str], dtypes: Sequence[str], columns: Mapping[str, Any]
 ) -> WorkTable:

@@ -24,7 +24,7 @@ NAMES = (
 _BETA, _GAMMA, _SHARPNESS, _PADDED = (
     NAMES.index(name) for name in ("beta", "gamma", "sharpness", "seconds_per_padded_byte")
 )
-_MOST_GAMMA, _MOST_SHARPNESS = 2.0, 8.0
+_MOST_GAMMA, _MOST_SHARPNESS = 1.0, 8.0  # with a larger gamma, more rows could cost less
 _EVALUATIONS = 80
 #: beta and gamma where the search starts.
 _STARTS = ((0.02, 0.99), (0.001, 0.56), (0.02, 0.1))
