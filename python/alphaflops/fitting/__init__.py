@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphaflops.errors import TableError, UnsupportedError
+from alphaflops.fitting.checks import check_times
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
 from alphaflops.fitting.folds import Ids, fold_ids
 from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
@@ -151,9 +152,16 @@ def fit(
     Raises
     ------
     TableError
-        The table is malformed, or mixes dtypes, devices, backends or passes.
+        The table is malformed, mixes dtypes, devices, backends or passes, or its times are in
+        another unit than seconds.
     UnsupportedError
         No such form.
+
+    Warns
+    -----
+    UserWarning
+        Times of one shape contradict each other, or all are slower than any device. The profile's
+        assumptions say so too, and which sizes are the same in every row.
 
     Notes
     -----
@@ -168,12 +176,13 @@ def fit(
     table = check_table(table)
     _require_one_of_each(table)
     rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
+    said = check_times(table, rows)
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
     fits, start = fit_forms(rows, time_s, facts=_facts_of(table, device_facts), seed=seed)
     predicted, constant_s = _cross_predict(rows, time_s, folds, start, seed)
     selected = form or _select(predicted, time_s)
-    head = head_of(table, name, device, provenance, validation)
+    head = head_of(table, name, device, provenance, validation) | {"said": said}
     if device_facts:
         head["device"] = {**head["device"], **device_facts}
     forms = {}

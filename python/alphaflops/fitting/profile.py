@@ -65,7 +65,8 @@ def profile_of(
     Parameters
     ----------
     head
-        As ``head_of`` returns it, with the form's name as ``form``.
+        As ``head_of`` returns it, with the form's name as ``form`` and what its table cannot teach
+        as ``said``.
     fits, intervals, errors
         By kind.
     not_scored
@@ -77,7 +78,7 @@ def profile_of(
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
-    assumptions = [found.note for found in fits.values() if found.note]
+    assumptions = head["said"] + [found.note for found in fits.values() if found.note]
     if not_scored:
         assumptions.append(
             f"{not_scored} rows could not be cross-validated: no other row of their kind"
@@ -85,7 +86,7 @@ def profile_of(
     data = {
         "format": "alphaflops-profile",
         "version": _core.PROFILE_VERSION,
-        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form")},
+        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "said")},
         "provenance": {**head["provenance"], "form": head["form"]},
         "models": models,
         "out_of_scope": [kind for kind in MOVING if kind not in fits],
