@@ -1,4 +1,4 @@
-// What kernels.py calls of every library that it times from C++.
+// What contenders.py calls of every library that it times from C++.
 #pragma once
 
 #include <time.h>

@@ -1,4 +1,4 @@
-// The native kernels behind a C interface, so that kernels.py times them beside other libraries.
+// The native kernels behind a C interface, so that contenders.py times them beside other libraries.
 #include <algorithm>
 #include <array>
 #include <chrono>

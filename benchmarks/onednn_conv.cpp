@@ -1,5 +1,5 @@
-// oneDNN's convolution behind a C interface, for kernels.py: channels-last activations, weights in
-// the format that oneDNN asks for, reordered once.
+// oneDNN's convolution behind a C interface, for contenders.py: channels-last activations, weights
+// in the format that oneDNN asks for, reordered once.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

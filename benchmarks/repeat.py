@@ -16,7 +16,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy loads; one processor
 
 import argparse
 import itertools
+import json
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=40)
     parser.add_argument("--delay", type=float, default=0.05)
     parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--keep", type=Path, help="a folder for every bench, raw samples included")
     options = parser.parse_args()
     cases = shapes(options.shapes)
     device = describe_device(None)
@@ -63,12 +66,26 @@ def main() -> None:
     busy = multiprocessing.get_context("spawn").Process(target=keep_busy, daemon=True)
     if options.busy:
         busy.start()
+    # One choice for all runs: two algorithms that are close are not what is asked about.
+    first = bench(cases, budget_s=options.budget)
+    chosen = {p["name"] + p["label"]: p["algorithm"] for p in first["points"]}
+    algorithms = [chosen.get(case.name + case.label, "direct") for case in cases]
     plain, delayed = [], []
     for _ in range(options.pairs + 1):
         for runs, delay in ((plain, 0.0), (delayed, options.delay)):
             runs.append(
-                bench(cases, budget_s=options.budget, processes=options.processes, delay=delay)
+                bench(
+                    cases,
+                    algorithm=algorithms,
+                    budget_s=options.budget,
+                    processes=options.processes,
+                    delay=delay,
+                )
             )
+            if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                name = f"{'delayed' if delay else 'plain'}_{len(runs)}.json"
+                (options.keep / name).write_text(json.dumps(runs[-1]))
         print(f"  {len(plain)} of {options.pairs + 1}; load {os.getloadavg()[0]:.1f}", flush=True)
     if options.busy:
         busy.terminate()

@@ -10,15 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from alphaflops import _core, zoo
 from alphaflops.cli import app
 from alphaflops.errors import Error, ShapeError, TableError, UnsupportedError
-from alphaflops.measuring.bench import bench, load_bench, to_csv
+from alphaflops.measuring import bench as bench_module
+from alphaflops.measuring.bench import bench
+from alphaflops.measuring.bench_file import load_bench, to_csv
 from alphaflops.measuring.cases import Case, cases_of, cases_of_graph
+from alphaflops.measuring.compare import compare_benches
+from alphaflops.measuring.job import Job, parse_threads
 from alphaflops.measuring.points import causes, floor_of, is_settled, point_stats
 from alphaflops.measuring.readings import Reading
+from alphaflops.measuring.sampler import take_apart
+from alphaflops.render_bench import bench_table
 from alphaflops.roofline import draw_roofline
 
 HEADER = "op,batch,c_in,h_in,w_in,c_out,k_h,k_w,pad_h,pad_w,stride_h,stride_w,groups\n"
@@ -127,11 +134,89 @@ def test_two_processes_and_fresh_inputs() -> None:
     assert sums[0] == sums[2] != sums[1]
 
 
-def test_threads_share_the_work() -> None:
+def test_each_shape_on_each_number_of_threads() -> None:
     if _core.processor_count() < 2:
         pytest.skip("one processor")
-    document = bench([one(c_in=64, c_out=64)], threads=2, budget_s=1.0)
-    assert document["points"][0]["threads"] == 2
+    cases = [one(c_in=64, c_out=64), one(c_in=8)]
+    document = bench(cases, threads="1-2", budget_s=5.0)
+    assert [p["threads"] for p in document["points"]] == [1, 2, 1, 2]
+    assert [r["threads"] for r in document["roofs"]] == [1, 2]
+    alone, together = document["points"][:2]
+    for cache in ("hot", "cold"):
+        assert alone[cache]["speedup"] == 1.0
+        ratio = alone[cache]["floor_s"] / together[cache]["floor_s"]
+        assert together[cache]["speedup"] == ratio
+    lines = list(csv.DictReader(io.StringIO(to_csv(document))))
+    assert [line["threads"] for line in lines] == ["1", "2", "1", "2"]
+    assert float(lines[1]["hot_speedup"]) == together["hot"]["speedup"]
+    result = compare_benches(document, {**document, "points": document["points"][1:]})
+    assert [p["threads"] for p in result["points"]] == [2, 2, 1, 1, 2, 2]
+    assert {p["ratio"] for p in result["points"]} == {1.0}
+    assert result["only_a"] == [alone["label"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"), [("1", [1]), ("1,1", [1]), ("1-1", [1]), (1, [1]), ([1], [1])]
+)
+def test_numbers_of_threads(text: str | int | list[int], counts: list[int]) -> None:
+    assert parse_threads(text) == counts
+
+
+def test_auto_measures_once_and_all_processes_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = []
+
+    def noting(job: Job, *rest: object) -> None:
+        jobs.append(job)
+        take_apart(job, *rest)
+
+    monkeypatch.setattr(bench_module, "take_apart", noting)
+    case = one(c_in=128, c_out=128, h_in=28, w_in=28)
+    document = bench([case], budget_s=4.0, processes=2)
+    chosen = document["points"][0]["algorithm"]
+    assert chosen in {"winograd2", "winograd4"}  # 2.25 times fewer multiplications or more
+    assert [job.algorithms for job in jobs] == [["auto"], [chosen]]
+    assert document["options"]["algorithm"] == "auto"
+    document = bench([case], budget_s=1.0, winograd=False)
+    assert document["points"][0]["algorithm"] in {"direct", "gemm"}
+
+
+def test_an_algorithm_a_case() -> None:
+    document = bench([one(), one(c_in=8)], algorithm=["direct", "gemm"], budget_s=1.0)
+    assert [p["algorithm"] for p in document["points"]] == ["direct", "gemm"]
+    with pytest.raises(ShapeError, match="1 algorithms for 2 cases"):
+        bench([one(), one(c_in=8)], algorithm=["direct"])
+
+
+def test_nchw_reports_what_reordering_takes() -> None:
+    case = one(c_in=64, c_out=64, h_in=56, w_in=56)
+    nchw = bench([case], algorithm="direct", layout="nchw", budget_s=1.0)
+    nhwc = bench([case], algorithm="direct", budget_s=1.0)
+    for cache in ("hot", "cold"):
+        stats = nchw["points"][0][cache]
+        assert 0 < stats["reorder_s"] < stats["time_s"]
+        assert all(0 < row[7] < row[0] for row in stats["samples"])
+        assert nhwc["points"][0][cache]["reorder_s"] == 0
+    assert nchw["points"][0]["layout"] == "nchw"
+    assert "hot_reorder_s" in to_csv(nchw).splitlines()[0]
+    with pytest.raises(TableError, match="threads and layout"):
+        compare_benches(nchw, nhwc)
+
+
+def test_tables_of_several_threads_and_of_nchw(result: dict) -> None:
+    def shown(document: dict) -> str:
+        console = Console(width=250, record=True, file=io.StringIO())
+        console.print(bench_table(document))
+        return console.export_text()
+
+    plain = shown(result)
+    assert "speed-up" not in plain
+    assert "reorder" not in plain
+    options = result["options"]
+    several = shown({**result, "options": {**options, "threads": [1, 2]}})
+    assert "speed-up" in several
+    reordered = shown({**result, "options": {**options, "layout": "nchw"}, "interrupted": True})
+    assert "0.0 (0%)" in reordered
+    assert "interrupted: what was measured until then" in reordered
 
 
 @pytest.mark.parametrize(
@@ -140,6 +225,11 @@ def test_threads_share_the_work() -> None:
         ({"threads": 4096}, UnsupportedError, "threads is 4096; this process may use"),
         ({"threads": 0}, ShapeError, "threads is 0"),
         ({"isa": "avx1024"}, UnsupportedError, "avx1024"),
+        ({"threads": "1-4096"}, UnsupportedError, "threads is 4096; this process may use"),
+        ({"threads": "2-1"}, ShapeError, "threads is '2-1'; give a number, a list such as 1,2"),
+        ({"threads": "1,x"}, ShapeError, "threads is '1,x'"),
+        ({"threads": []}, ShapeError, "threads is empty"),
+        ({"layout": "chwn"}, UnsupportedError, "layout 'chwn' is neither nhwc nor nchw"),
         ({"algorithm": "fft"}, UnsupportedError, "'fft' is none of auto, direct"),
         ({"algorithm": "depthwise"}, UnsupportedError, "one .14x14 16>16 k3.: .*depthwise"),
         ({"budget_s": -1.0}, ShapeError, "budget_s is -1"),
@@ -157,6 +247,11 @@ def test_bad_input_is_refused(options: dict, error: type[Exception], says: str) 
 def test_a_shape_that_no_memory_holds_is_refused_before_allocation() -> None:
     with pytest.raises(Error, match=r"needs \d{13,} bytes"):
         bench([one(batch=10_000_000, h_in=112, w_in=112)], budget_s=0.2)
+
+
+def test_nchw_takes_fp32_only() -> None:
+    with pytest.raises(UnsupportedError, match="layout nchw takes fp32, not int8; use nhwc"):
+        bench([Case("one", "conv2d", one().shape, "int8")], layout="nchw", budget_s=0.2)
 
 
 def test_an_absent_dtype_and_other_operators_are_refused(tmp_path: Path) -> None:

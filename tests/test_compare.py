@@ -81,7 +81,7 @@ def test_a_bench_is_the_same_as_itself_and_shapes_are_matched() -> None:
     result = compare_benches(a, b)
     assert len(result["points"]) == 6
     assert result["only_a"] == ["shape 0", "shape 1", "shape 2"]
-    assert result["only_b"] == ["shape 2"]
+    assert result["only_b"] == ["shape 2, 2 threads"]
 
 
 def test_refusals() -> None:

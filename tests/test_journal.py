@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from alphaflops.errors import IoError
-from alphaflops.measuring.journal import Journal, JournalError
+from alphaflops.measuring.journal import Journal, JournalError, journal_for
 from alphaflops.measuring.readings import Reading
 
 ABOUT = {"device": "A", "isa": "scalar", "shapes": 2}
@@ -37,6 +38,68 @@ def test_samples_come_back_in_order(tmp_path: Path) -> None:
             0: [reading(1), reading(3), reading(5)],
             1: [reading(2), reading(4)],
         }
+
+
+def test_notes_are_replaced_and_survive(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    with Journal(path, "key", ABOUT) as journal:
+        journal.note("state", "early")
+        journal.note("seed", "5")
+        journal.commit()
+        journal.note("state", "late")
+        journal.commit()
+        journal.note("state", "never")
+    with Journal(path, "key", ABOUT) as journal:
+        assert journal.notes() == {"state": "late", "seed": "5"}
+
+
+def test_an_interrupted_commit_writes_samples_once(tmp_path: Path) -> None:
+    class Interrupting:
+        """A connection that Ctrl-C meets right before or right after a statement."""
+
+        def __init__(self, db: sqlite3.Connection, at: str, after: bool) -> None:
+            self.db, self.at, self.after = db, at, after
+
+        def execute(self, statement: str) -> sqlite3.Cursor:
+            hit, self.at = statement.startswith(self.at), self.at
+            if hit and not self.after:
+                raise KeyboardInterrupt
+            cursor = self.db.execute(statement)
+            if hit:
+                raise KeyboardInterrupt
+            return cursor
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.db, name)
+
+    for i, (at, after) in enumerate(
+        [("BEGIN", False), ("BEGIN", True), ("COMMIT", False), ("COMMIT", True)]
+    ):
+        with Journal(tmp_path / f"{i}.sqlite", "key", ABOUT) as journal:
+            journal.add(0, reading(1))
+            db = journal._db
+            journal._db = Interrupting(db, at, after)
+            with pytest.raises(KeyboardInterrupt):
+                journal.commit()
+            journal._db = db
+            journal.commit()
+            assert journal.load() == {0: [reading(1)]}
+
+
+def test_the_journal_of_an_output(tmp_path: Path) -> None:
+    output = tmp_path / "out.json"
+    for keep, left in ((True, ["out.json.samples.sqlite"]), (False, [])):
+        with contextlib.suppress(KeyError), journal_for(output, keep=keep) as path:
+            path.write_text("samples")
+            raise KeyError
+        assert path.read_text() == "samples"
+        with journal_for(output, keep=keep) as path:
+            assert path.read_text() == "samples"
+        assert [p.name for p in tmp_path.iterdir()] == left
+        for each in tmp_path.iterdir():
+            each.unlink()
+    with pytest.raises(IoError, match="it is a folder"), journal_for(tmp_path):
+        pass
 
 
 def test_uncommitted_samples_are_dropped(tmp_path: Path) -> None:

@@ -57,13 +57,18 @@ py::dict sizes_of(const Conv2dShape& shape) {
 
 ConvAlgorithm parse_algorithm(const std::string& name) {
   if (name == "auto") return ConvAlgorithm::automatic;
+  std::string names = "auto";
   for (const ConvAlgorithm each :
        {ConvAlgorithm::direct, ConvAlgorithm::gemm, ConvAlgorithm::depthwise,
-        ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+        ConvAlgorithm::grouped, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
     if (to_string(each) == name) return each;
+    names += ", " + std::string(to_string(each));
   }
-  throw UnsupportedError("algorithm '" + name +
-                         "' is none of auto, direct, gemm, depthwise, winograd2, winograd4");
+  throw UnsupportedError("algorithm '" + name + "' is none of " + names);
+}
+
+std::string name_of(ConvAlgorithm algorithm) {
+  return algorithm == ConvAlgorithm::automatic ? "auto" : std::string(to_string(algorithm));
 }
 
 Isa isa_for(const std::string& name, DType dtype) {
@@ -138,18 +143,24 @@ void bind_bench(py::module_& m) {
   py::class_<ConvBench>(m, "ConvBench")
       .def(py::init([](const Sizes& sizes, std::shared_ptr<ConvWorkbench> workbench,
                        const std::string& dtype, const std::string& isa,
-                       const std::string& algorithm) {
+                       const std::string& algorithm, bool winograd, int threads,
+                       const std::string& layout) {
              const DType type = parse_dtype(dtype);
-             return ConvBench(shape_of(sizes), std::move(workbench), type, isa_for(isa, type),
-                              parse_algorithm(algorithm));
+             return ConvBench(shape_of(sizes), std::move(workbench),
+                              {.dtype = type,
+                               .isa = isa_for(isa, type),
+                               .algorithm = parse_algorithm(algorithm),
+                               .winograd = winograd,
+                               .threads = threads,
+                               .layout = parse_layout(layout)});
            }),
            arg("shape"), arg("workbench"), arg("dtype") = "fp32", arg("isa") = "",
-           arg("algorithm") = "auto")
+           arg("algorithm") = "auto", arg("winograd") = true, arg("threads") = 0,
+           arg("layout") = "nhwc")
       .def("warm_up", &ConvBench::warm_up, released)
       .def("sample", &ConvBench::sample, arg("iterations"), arg("cold") = false, arg("delay") = 0.0,
            released)
-      .def_property_readonly(
-          "algorithm", [](const ConvBench& b) { return std::string(to_string(b.algorithm())); })
+      .def_property_readonly("algorithm", [](const ConvBench& b) { return name_of(b.algorithm()); })
       .def_property_readonly("memory_bytes", &ConvBench::memory_bytes)
       .def_property_readonly("compulsory_bytes", &ConvBench::compulsory_bytes)
       .def_property_readonly("checksum", &ConvBench::checksum);

@@ -14,7 +14,8 @@ void bind_measure(py::module_& m) {
       .def_readonly("wall_s", &Sample::wall_s)
       .def_readonly("steal_s", &Sample::steal_s)
       .def_readonly("switches", &Sample::switches)
-      .def_readonly("clock_hz", &Sample::clock_hz);
+      .def_readonly("clock_hz", &Sample::clock_hz)
+      .def_readonly("reorder_s", &Sample::reorder_s);
 
   py::class_<Workbench, std::shared_ptr<Workbench>>(m, "Workbench")
       .def(py::init<std::int64_t>(), arg("limit_bytes") = Workbench::default_limit_bytes)

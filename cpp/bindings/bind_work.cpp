@@ -158,6 +158,15 @@ void bind_work(py::module_& m) {
       "lower",
       [](const Graph& graph, const std::string& mode) { return lower(graph, parse_mode(mode)); },
       arg("graph"), arg("mode") = "fused");
+  m.def(
+      "join",
+      [](const std::vector<const WorkTable*>& tables) {
+        for (const WorkTable* each : tables) {
+          if (each == nullptr) throw py::type_error("join: None is no work table");
+        }
+        return join(tables);
+      },
+      arg("tables"));
   m.def("work_from_specs", &work_from_specs, arg("ops"), arg("dtypes"), arg("columns"));
   m.def(
       "graphs_from_specs",

@@ -17,12 +17,20 @@ namespace {
 
 const KernelTable kTables[] = {
     {&conv_direct_scalar, &gemm_scalar, &conv_depthwise_scalar, nullptr, &winograd_scalar,
-     &stream_scalar, &probe_scalar},
+     &stream_scalar, &transpose_scalar, &probe_scalar},
 #if ALPHAFLOPS_X86
     {&conv_direct_avx2, &gemm_avx2, &conv_depthwise_avx2, &conv_grouped_avx2, &winograd_avx2,
-     &stream_avx2, &probe_avx2},
+     &stream_avx2, &transpose_avx2, &probe_avx2},
     {&conv_direct_avx512, &gemm_avx512, &conv_depthwise_avx512, &conv_grouped_avx512,
-     &winograd_avx512, &stream_avx512, &probe_avx512},
+     &winograd_avx512, &stream_avx512, &transpose_avx512, &probe_avx512},
+#endif
+};
+
+const CostTable* const kCostTables[] = {
+    &cost_scalar,
+#if ALPHAFLOPS_X86
+    &cost_avx2,
+    &cost_avx512,
 #endif
 };
 
@@ -41,6 +49,11 @@ const KernelTable& table(Isa isa) {
   static const std::vector<Isa> available = available_isas();
   check_available(isa, available, DType::fp32);
   return kTables[static_cast<std::size_t>(isa)];
+}
+
+const CostTable& cost_table(Isa isa) {
+  check_available(isa, available_isas(), DType::fp32);
+  return *kCostTables[static_cast<std::size_t>(isa)];
 }
 
 const NarrowTable<Bf16Word, float>& bf16_table(Isa isa) {

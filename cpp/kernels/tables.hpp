@@ -161,6 +161,17 @@ struct StreamTable {
   void (*softmax)(const float* x, float* y, std::int64_t columns);
 };
 
+// y[column * y_row + row] = x[row * x_row + column]
+struct TransposeArgs {
+  const float* x;
+  float* y;
+  std::int64_t rows, columns;  // of x
+  std::int64_t x_row, y_row;   // from one row to the next
+};
+struct TransposeTable {
+  void (*run)(const TransposeArgs*);
+};
+
 struct ProbeTable {
   int lanes;
   double (*peak_fma)(std::int64_t iterations, float* sink);  // flops done; sink[0] = 0 on entry
@@ -184,6 +195,7 @@ struct KernelTable {
   const GroupedTable* grouped;  // may be null
   const WinogradTable* winograd;
   const StreamTable* stream;
+  const TransposeTable* transpose;
   const ProbeTable* probe;
 };
 
@@ -195,6 +207,7 @@ extern const NarrowTable<Int8Word, std::int32_t> conv_int8_scalar, conv_int8_avx
 extern const GroupedTable conv_grouped_avx2, conv_grouped_avx512;
 extern const WinogradTable winograd_scalar, winograd_avx2, winograd_avx512;
 extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
+extern const TransposeTable transpose_scalar, transpose_avx2, transpose_avx512;
 extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;
 
 }  // namespace alphaflops::kernels

@@ -72,5 +72,29 @@ AF_INLINE Index load_index(const std::int32_t* p) {
 AF_INLINE Vec permute(Vec a, Index index) { return {_mm256_permutevar8x32_ps(a.v, index.v)}; }
 AF_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
+// v[i][j] and v[j][i] change places.
+AF_INLINE void turn(Vec (&v)[kLanes]) {
+  __m256 t[kLanes];
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 2) {
+    t[i] = _mm256_unpacklo_ps(v[i].v, v[i + 1].v);
+    t[i + 1] = _mm256_unpackhi_ps(v[i].v, v[i + 1].v);
+  }
+  // A 128-bit part of u[4 * k + j] holds column j of that part, of rows 4 * k and following.
+  __m256 u[kLanes];
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 4) {
+    u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 4; ++i) {
+    v[i].v = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+    v[i + 4].v = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+  }
+}
+
 }  // namespace
 }  // namespace alphaflops::kernels

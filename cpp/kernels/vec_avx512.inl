@@ -78,5 +78,35 @@ AF_INLINE Index load_index(const std::int32_t* p) { return {_mm512_loadu_si512(p
 AF_INLINE Vec permute(Vec a, Index index) { return {_mm512_permutexvar_ps(index.v, a.v)}; }
 AF_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
+// v[i][j] and v[j][i] change places.
+AF_INLINE void turn(Vec (&v)[kLanes]) {
+  __m512 t[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; i += 2) {
+    t[i] = _mm512_unpacklo_ps(v[i].v, v[i + 1].v);
+    t[i + 1] = _mm512_unpackhi_ps(v[i].v, v[i + 1].v);
+  }
+  // A 128-bit part of u[4 * k + j] holds column j of that part, of rows 4 * k and following.
+  __m512 u[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; i += 4) {
+    u[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+    u[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+    u[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    u[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 4; ++i) {
+    const __m512 even_low = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88);
+    const __m512 odd_low = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
+    const __m512 even_high = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
+    const __m512 odd_high = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+    v[i].v = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+    v[i + 4].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+    v[i + 8].v = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+    v[i + 12].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+  }
+}
+
 }  // namespace
 }  // namespace alphaflops::kernels

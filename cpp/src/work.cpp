@@ -205,6 +205,17 @@ WorkTable WorkTable::take(std::span<const std::int64_t> rows) const {
   return taken;
 }
 
+WorkTable join(std::span<const WorkTable* const> tables) {
+  WorkTable all;
+  std::size_t rows = 0;
+  for (const WorkTable* table : tables) rows += table->size();
+  all.reserve(rows);
+  for (const WorkTable* table : tables) {
+    for (std::size_t i = 0; i < table->size(); ++i) all.append(table->row(i));
+  }
+  return all;
+}
+
 std::int64_t padded_elements(const Shape& in, const Window& window, const char* what) {
   const auto& [top, bottom, left, right] = window.pad;
   if (top == bottom && left == right) return 0;

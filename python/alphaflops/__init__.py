@@ -16,10 +16,15 @@ from alphaflops._core import Graph, WorkTable, __version__, alpha, lower
 from alphaflops.errors import Error
 
 if TYPE_CHECKING:
+    from alphaflops import spaces as spaces
     from alphaflops import zoo as zoo
+    from alphaflops.adapting import Adapted as Adapted
+    from alphaflops.adapting import adapt as adapt
+    from alphaflops.adapting import from_datasheet as from_datasheet
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
+    from alphaflops.measuring.adaptive import next_shapes as next_shapes
     from alphaflops.measuring.campaign import measure as measure
     from alphaflops.measuring.sampling import sample_shapes as sample_shapes
     from alphaflops.profiles import Profile as Profile
@@ -31,21 +36,27 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that `import alphaflops` costs numpy and the core and nothing else.
 _LAZY = {
+    "Adapted": "adapting",
     "Fit": "fitting",
     "Profile": "profiles",
     "Report": "report",
+    "adapt": "adapting",
     "estimate": "report",
     "fit": "fitting",
+    "from_datasheet": "adapting",
     "load": "frontends",
     "load_profile": "profiles",
     "measure": "measuring.campaign",
+    "next_shapes": "measuring.adaptive",
     "read_table": "table",
     "sample_shapes": "measuring.sampling",
+    "spaces": "",
     "write_table": "table",
     "zoo": "",
 }
 
 __all__ = [
+    "Adapted",
     "Error",
     "Fit",
     "Graph",
@@ -53,15 +64,19 @@ __all__ = [
     "Report",
     "WorkTable",
     "__version__",
+    "adapt",
     "alpha",
     "estimate",
     "fit",
+    "from_datasheet",
     "load",
     "load_profile",
     "lower",
     "measure",
+    "next_shapes",
     "read_table",
     "sample_shapes",
+    "spaces",
     "write_table",
     "zoo",
 ]

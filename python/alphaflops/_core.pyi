@@ -243,6 +243,9 @@ class Launches:
 def lower(graph: Graph, mode: str = "fused") -> WorkTable:
     """Lower a graph to its work table, in mode "fused" or "eager"."""
 
+def join(tables: Sequence[WorkTable]) -> WorkTable:
+    """Rows of all tables, one table after another; `node` is -1 and `folded` empty."""
+
 def work_from_specs(
     ops: Sequence[str], dtypes: Sequence[str], columns: Mapping[str, Any]
 ) -> WorkTable:
@@ -337,6 +340,9 @@ class Sample:
     def switches(self) -> int: ...
     @property
     def clock_hz(self) -> float: ...
+    @property
+    def reorder_s(self) -> float:
+        """The part of `time_s` that changed the layout."""
 
 class Workbench:
     """Memory that benches take turns in."""
@@ -410,7 +416,7 @@ class ConvWorkbench:
     def limit_bytes(self) -> int: ...
 
 class ConvBench:
-    """One convolution ready to be timed by itself."""
+    """One convolution ready to be timed by itself; `auto` measures once a shape and remembers."""
 
     def __init__(
         self,
@@ -419,6 +425,9 @@ class ConvBench:
         dtype: str = "fp32",
         isa: str = "",
         algorithm: str = "auto",
+        winograd: bool = True,
+        threads: int = 0,
+        layout: str = "nhwc",
     ) -> None: ...
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""

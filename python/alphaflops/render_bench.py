@@ -22,12 +22,20 @@ def _microseconds(stats: dict[str, Any]) -> str:
 
 def bench_table(document: dict[str, Any]) -> RenderableType:
     """Render a row a shape: time, speed, share of peak and bound, hot and cold."""
+    options = document["options"]
+    several, reorders = len(options["threads"]) > 1, options["layout"] == "nchw"
     table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("shape", no_wrap=True)
+    if several:
+        table.add_column("threads", justify="right")
     table.add_column("algorithm")
     table.add_column("MMACs", justify="right")
     for cache in CACHES:
         table.add_column(f"{cache} µs", justify="right", no_wrap=True)
+        if several:
+            table.add_column("speed-up", justify="right")
+        if reorders:
+            table.add_column("reorder µs", justify="right", no_wrap=True)
         table.add_column("GFLOP/s", justify="right")
         table.add_column("of peak", justify="right")
         table.add_column("bound, of it")
@@ -36,30 +44,46 @@ def bench_table(document: dict[str, Any]) -> RenderableType:
         cells = []
         for cache in CACHES:
             s = point[cache]
+            cells.append(_microseconds(s))
+            if several:
+                cells.append("" if s["speedup"] is None else f"{s['speedup']:.2f}")
+            if reorders:
+                cells.append(f"{s['reorder_s'] * 1e6:,.1f} ({s['reorder_s'] / s['time_s']:.0%})")
             cells += [
-                _microseconds(s),
                 f"{s['ops_per_s'] / 1e9:,.1f}",
                 f"{s['share_of_peak']:.0%}",
                 f"{s['bound']} {s['share_of_bound']:.0%}",
             ]
         unstable = [f"{c}: {' '.join(s)}" for c in CACHES if (s := point[c]["unstable"])]
         label = point["label"] + ("" if point["dtype"] == "fp32" else f" {point['dtype']}")
-        table.add_row(
-            label, point["algorithm"], f"{point['macs'] / 1e6:,.2f}", *cells, ", ".join(unstable)
-        )
-    roofs, options = document["roofs"], document["options"]
-    peaks = ", ".join(f"{d} {v / 1e9:,.0f}" for d, v in roofs["peak_ops_per_s"].items())
-    dram = max(roofs["bandwidth_bytes_per_s"]["dram"].values())
+        head = [label, str(point["threads"])] if several else [label]
+        head += [point["algorithm"], f"{point['macs'] / 1e6:,.2f}"]
+        table.add_row(*head, *cells, ", ".join(unstable))
     lines = [
-        f"{document['device']['name']}, {', '.join(sorted(set(options['isas'].values())))}, "
-        f"{options['threads']} thread(s); peak G operations/s: {peaks}; "
-        f"memory {dram / 1e9:.1f} GB/s",
+        f"{document['device']['name']}, {', '.join(sorted(set(options['isas'].values())))}; "
+        + "; ".join(_roof_text(roofs) for roofs in document["roofs"]),
         "time: median ± reach of its 90 % interval; hot: all as the call before left it; "
         "cold: weights, input and output flushed from the caches",
     ]
+    if several:
+        lines.append(
+            f"speed-up: against {options['threads'][0]} thread(s), by the floors (5 % quantiles)"
+        )
+    if reorders:
+        lines.append("NCHW: reorder in, convolve in NHWC, reorder out; reorder is part of the time")
+    if document["interrupted"]:
+        lines.append("interrupted: what was measured until then")
     if document["left_out"]:
         lines.append(f"left out for lack of time: {', '.join(document['left_out'])}")
     return Group(table, *(Text(line) for line in lines))
+
+
+def _roof_text(roofs: dict[str, Any]) -> str:
+    peaks = ", ".join(f"{d} {v / 1e9:,.0f}" for d, v in roofs["peak_ops_per_s"].items())
+    dram = max(roofs["bandwidth_bytes_per_s"]["dram"].values())
+    return (
+        f"{roofs['threads']} thread(s): peak G operations/s {peaks}, memory {dram / 1e9:.1f} GB/s"
+    )
 
 
 def comparison_table(result: dict[str, Any]) -> RenderableType:
@@ -71,8 +95,9 @@ def comparison_table(result: dict[str, Any]) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for point in result["points"]:
         a, b = point["time_s"]
+        before, after = point["algorithm"]
         table.add_row(
-            point["label"],
+            point["label"] + (f" ({before}, then {after})" if before != after else ""),
             point["cache"],
             Text(point["verdict"], style=_STYLES[point["verdict"]]),
             f"{a * 1e6:,.1f}",

@@ -10,6 +10,7 @@
 #include "alphaflops/conv_bench.hpp"
 #include "alphaflops/error.hpp"
 #include "alphaflops/roof.hpp"
+#include "alphaflops/system.hpp"
 #include "alphaflops/threads.hpp"
 #include "check.hpp"
 
@@ -49,7 +50,8 @@ long news_of(ConvBench& bench, std::int64_t iterations, bool cold, double delay)
   return news - before;
 }
 
-// Reading /proc/stat around a sample allocates, always the same; calls must add nothing to it.
+// Reading /proc/stat around a sample allocates, how often depends on the processor's line; calls
+// must add nothing to it.
 void test_calls_do_not_allocate() {
   const int most = std::min(2, processor_count());
   for (int threads = 1; threads <= most; ++threads) {
@@ -57,13 +59,16 @@ void test_calls_do_not_allocate() {
     for (const DType dtype : {DType::fp32, DType::bf16, DType::int8}) {
       for (const ConvAlgorithm algorithm :
            {ConvAlgorithm::automatic, ConvAlgorithm::gemm, ConvAlgorithm::winograd4}) {
-        if (algorithm == ConvAlgorithm::winograd4 && dtype != DType::fp32) continue;
-        ConvBench bench(shape(14, 24, 3), workbench, dtype, best_isa(dtype), algorithm);
+        const bool is_winograd = algorithm == ConvAlgorithm::winograd4;
+        if (is_winograd && dtype != DType::fp32) continue;
+        const Layout layout = is_winograd ? Layout::nchw : Layout::nhwc;
+        ConvBench bench(shape(14, 24, 3), workbench,
+                        {.dtype = dtype, .algorithm = algorithm, .layout = layout});
         bench.warm_up();
         for (const bool cold : {false, true}) {
           const long few = news_of(bench, 1, cold, 0.0);
-          CHECK(news_of(bench, 60, cold, 0.0) == few);
-          CHECK(news_of(bench, 60, cold, 0.05) == few);
+          CHECK(news_of(bench, 60, cold, 0.0) < few + 30);
+          CHECK(news_of(bench, 60, cold, 0.05) < few + 30);
         }
         CHECK(bench.checksum() != 0.0);
         CHECK(bench.checksum() == bench.checksum());
@@ -72,9 +77,22 @@ void test_calls_do_not_allocate() {
   }
 }
 
-double fastest(ConvBench& bench, bool cold, double delay) {
-  double best = 1e9;
-  for (int i = 0; i < 30; ++i) best = std::min(best, bench.sample(10, cold, delay).time_s);
+struct Way {
+  ConvBench& bench;
+  bool cold = false;
+  double delay = 0.0;
+};
+
+// The shortest call of each. They take turns, as neighbours slow a processor down for a while, and
+// samples are short, as a busy machine leaves no long one alone.
+std::vector<double> fastest(const std::vector<Way>& ways) {
+  std::vector<double> best(ways.size(), 1e9);
+  for (int i = 0; i < 100; ++i) {
+    for (std::size_t k = 0; k < ways.size(); ++k) {
+      const Sample sample = ways[k].bench.sample(3, ways[k].cold, ways[k].delay);
+      best[k] = std::min(best[k], sample.time_s);
+    }
+  }
   return best;
 }
 
@@ -90,12 +108,73 @@ void test_cold_and_delay_take_longer() {
   moving.groups = 192;
   ConvBench bench(moving, std::make_shared<ConvWorkbench>());
   CHECK(bench.warm_up() > 0.0);
-  const double hot = fastest(bench, false, 0.0);
-  CHECK(fastest(bench, true, 0.0) > least_cold * hot);
-  const double ratio = fastest(bench, false, 0.5) / hot;
+  const std::vector<double> times = fastest({{bench}, {bench, true}, {bench, false, 0.5}});
+  CHECK(times[1] > least_cold * times[0]);
+  const double ratio = times[2] / times[0];
   CHECK_MESSAGE(ratio > 1.4 && ratio < 1.7, "delayed by half: " + std::to_string(ratio));
   CHECK_RAISES(bench.sample(0), ShapeError, "at least 1");
   CHECK_RAISES(bench.sample(1, false, -0.1), ShapeError, "delay");
+}
+
+void test_automatic_measures_and_remembers() {
+  const auto workbench = std::make_shared<ConvWorkbench>(1, 1);
+  for (const DType dtype : {DType::fp32, DType::bf16, DType::int8}) {
+    const Conv2dShape s = shape(12, 40, 3);
+    ConvBench first(s, workbench, {.dtype = dtype}), second(s, workbench, {.dtype = dtype});
+    CHECK(first.algorithm() == ConvAlgorithm::automatic);
+    first.warm_up();
+    second.sample(1);
+    CHECK(first.algorithm() != ConvAlgorithm::automatic);
+    CHECK(second.algorithm() == first.algorithm());
+    CHECK(tune(s, workbench, {.dtype = dtype}) == first.algorithm());
+    const ConvAlgorithm exact = tune(s, workbench, {.dtype = dtype, .winograd = false});
+    CHECK(exact == ConvAlgorithm::direct || exact == ConvAlgorithm::gemm);
+  }
+  // Only direct and gemm do this shape as well, and both waste most of their work on it.
+  Conv2dShape depthwise = shape(28, 192, 3);
+  depthwise.groups = 192;
+  CHECK(tune(depthwise, workbench) == ConvAlgorithm::depthwise);
+  // 2.3 times as many multiplications can hardly be made up for.
+  const ConvAlgorithm wide = tune(shape(28, 128, 3), workbench);
+  CHECK(wide == ConvAlgorithm::winograd4 || wide == ConvAlgorithm::winograd2);
+  CHECK_RAISES(tune(shape(224, 512, 3), std::make_shared<ConvWorkbench>(1, 0, 1 << 20)), Error,
+               "needs 2");
+}
+
+void test_layout_is_a_part_of_the_time() {
+  const auto workbench = std::make_shared<ConvWorkbench>();
+  const ConvBenchOptions plain{.algorithm = ConvAlgorithm::gemm};
+  ConvBenchOptions reordered = plain;
+  reordered.layout = Layout::nchw;
+  const Conv2dShape s = shape(56, 64, 1);
+  ConvBench nhwc(s, workbench, plain), nchw(s, workbench, reordered);
+  nhwc.warm_up();
+  nchw.warm_up();
+  for (const bool cold : {false, true}) {
+    CHECK(nhwc.sample(3, cold).reorder_s == 0.0);
+    const Sample sample = nchw.sample(3, cold);
+    CHECK(sample.reorder_s > 0.0 && sample.reorder_s < sample.time_s);
+  }
+  const std::vector<double> times = fastest({{nhwc}, {nchw}});
+  CHECK(times[1] > times[0]);
+  CHECK(nchw.compulsory_bytes() == nhwc.compulsory_bytes());
+  CHECK(nchw.memory_bytes() >= nhwc.memory_bytes() + 2 * 56 * 56 * 64 * 4);
+}
+
+void test_fewer_threads_than_the_workbench_has() {
+  if (processor_count() < 2) return;
+  const std::vector<int> before = thread_affinity();
+  {
+    const auto workbench = std::make_shared<ConvWorkbench>(2);
+    ConvBench one(shape(14, 32, 3), workbench, {.threads = 1});
+    ConvBench two(shape(14, 32, 3), workbench);
+    for (int i = 0; i < 3; ++i) {
+      CHECK(one.sample(2).time_s > 0.0);
+      CHECK(two.sample(2).time_s > 0.0);
+    }
+    CHECK(thread_affinity().size() == 1);
+  }
+  CHECK(thread_affinity() == before);
 }
 
 void test_macs_without_padding() {
@@ -127,10 +206,15 @@ void test_macs_without_padding() {
 void test_refusals() {
   const auto workbench = std::make_shared<ConvWorkbench>(1, 0, 1 << 20);
   CHECK_RAISES(ConvBench(shape(224, 512, 3), workbench), Error, "needs 2");
-  CHECK_RAISES(ConvBench(shape(14, 8, 5), std::make_shared<ConvWorkbench>(), DType::fp32,
-                         best_isa(), ConvAlgorithm::winograd2),
-               UnsupportedError, "3x3");
-  CHECK_RAISES(ConvBench(shape(14, 8, 1), workbench, DType::fp16), UnsupportedError, "fp16");
+  const auto refused = [&](std::int64_t kernel, const ConvBenchOptions& options) {
+    return ConvBench(shape(14, 8, kernel), workbench, options);
+  };
+  CHECK_RAISES(refused(5, {.algorithm = ConvAlgorithm::winograd2}), UnsupportedError, "3x3");
+  CHECK_RAISES(refused(1, {.dtype = DType::fp16}), UnsupportedError, "fp16");
+  CHECK_RAISES(refused(1, {.dtype = DType::bf16, .layout = Layout::nchw}), UnsupportedError,
+               "nchw takes fp32, not bf16");
+  CHECK_RAISES(refused(1, {.threads = 2}), ShapeError, "from 1 to the workbench's 1");
+  CHECK_RAISES(refused(1, {.threads = -1}), ShapeError, "threads is -1");
   CHECK_RAISES(ConvWorkbench(processor_count() + 1), UnsupportedError, "processors");
   CHECK_RAISES(ConvWorkbench(0), ShapeError, "threads is 0");
   CHECK(available_memory_bytes() > (1 << 20));
@@ -152,6 +236,9 @@ void test_probes() {
 int main() {
   test_calls_do_not_allocate();
   test_cold_and_delay_take_longer();
+  test_automatic_measures_and_remembers();
+  test_layout_is_a_part_of_the_time();
+  test_fewer_threads_than_the_workbench_has();
   test_macs_without_padding();
   test_refusals();
   test_probes();

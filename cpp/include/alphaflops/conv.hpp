@@ -99,7 +99,8 @@ std::vector<ConvAlgorithm> algorithms(const Conv2dShape& shape, Isa isa = best_i
 
 /// The fastest of them here, on one thread: each is timed for some milliseconds the first time that
 /// a shape is asked for, and the answer is kept for the process. `winograd`: whether the Winograd
-/// forms, which round differently, may win. Thread-safe. Allocates arrays of the shape's size.
+/// forms, which round differently, may win. Thread-safe. Other dtypes, several threads and borrowed
+/// memory: see conv_bench.hpp. Raises Error where memory does not suffice.
 ConvAlgorithm tune(const Conv2dShape& shape, Isa isa = best_isa(), bool winograd = true);
 
 }  // namespace alphaflops

@@ -25,6 +25,7 @@ struct Sample {
   double steal_s = 0.0;       // taken by the hypervisor
   std::int64_t switches = 0;  // involuntary context switches
   double clock_hz = 0.0;      // of the processor, right after
+  double reorder_s = 0.0;     // the part of time_s that changed the layout
 };
 
 /// context: as in a network. hot: the same buffers at every call, whatever fits stays in cache.

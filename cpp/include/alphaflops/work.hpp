@@ -90,6 +90,10 @@ class WorkTable {
   std::vector<std::vector<int>> folded;  // nodes computed in the same launch, after it
 };
 
+/// The rows of all tables, one table after another. They lead no node: each table had its own
+/// graph.
+WorkTable join(std::span<const WorkTable* const> tables);
+
 WorkTable lower(const Graph& graph, Mode mode = Mode::fused);
 
 /// The work of one node by itself.

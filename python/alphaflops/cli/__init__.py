@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from alphaflops.cli import benching, measuring, pricing
+from alphaflops.cli import adapting, benching, measuring, pricing
 from alphaflops.cli.options import Interrupted
 from alphaflops.errors import Error
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 pricing.register(app)
 measuring.register(app)
+adapting.register(app)
 benching.register(app)
 
 

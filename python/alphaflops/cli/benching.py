@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -44,6 +45,9 @@ Isa = Annotated[
     typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads together, each on its own processor.")]
+ALGORITHM_HELP = """direct, gemm, depthwise, grouped, winograd2, winograd4, or auto: all that do a
+shape are timed once, the fastest is benched and shown. Winograd, which rounds differently, may win:
+see --no-winograd."""
 
 
 def probe(
@@ -67,13 +71,17 @@ def run(
     target: Annotated[
         str, typer.Argument(help="A table of shapes (.csv), a zoo name or an .onnx file.")
     ] = "resnet18",
-    algorithm: Annotated[
-        str, typer.Option(help="auto, direct, gemm, depthwise, winograd2 or winograd4.")
-    ] = "auto",
+    algorithm: Annotated[str, typer.Option(help=ALGORITHM_HELP)] = "auto",
+    winograd: Annotated[bool, typer.Option(help="Whether auto may take a Winograd form.")] = True,
     dtype: Annotated[
         str | None, typer.Option(help="fp32, bf16 or int8; that of the shapes where left out.")
     ] = None,
-    threads: Threads = 1,
+    threads: Annotated[
+        str, typer.Option(help="A number, or several (1,2 or 1-4): each shape on each of them.")
+    ] = "1",
+    layout: Annotated[
+        str, typer.Option(help="nhwc; or nchw: reordered to NHWC and back, fp32 only.")
+    ] = "nhwc",
     isa: Isa = None,
     budget: Budget = 20.0,
     processes: Annotated[
@@ -93,43 +101,66 @@ def run(
 ) -> None:
     """Time convolutions, hot and cold, beside what the machine can do.
 
-    The same as `alphaflops bench TARGET`.
+    The same as `alphaflops bench TARGET`. With -o, samples are kept in OUTPUT.partial.sqlite while
+    it runs: after Ctrl-C the same command resumes. Without, what there is by then is printed.
     """
-    from alphaflops.measuring.bench import bench, to_csv  # noqa: PLC0415
+    from alphaflops.measuring.bench import bench  # noqa: PLC0415
+    from alphaflops.measuring.bench_file import to_csv  # noqa: PLC0415
     from alphaflops.measuring.cases import cases_of  # noqa: PLC0415
+    from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
+    from alphaflops.pictures import require_matplotlib  # noqa: PLC0415
     from alphaflops.render_bench import bench_table  # noqa: PLC0415
-    from alphaflops.roofline import draw_roofline, require_matplotlib  # noqa: PLC0415
+    from alphaflops.roofline import draw_roofline  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
 
     if plot is not None:
-        require_matplotlib()
+        require_matplotlib("a roofline plot")
     cases = cases_of(target, dtype)
     console = progress_console()
-    with warnings.catch_warnings(record=True) as caught, bar(console, "benching") as progress:
-        warnings.simplefilter("always", RuntimeWarning)
-        result = bench(
-            cases,
-            algorithm=algorithm,
-            isa=isa,
-            threads=threads,
-            budget_s=budget,
-            processes=processes,
-            seed=seed,
-            delay=delay,
-            tick=progress,
-        )
+
+    def show(result: dict[str, Any]) -> None:
+        if as_json or as_csv:
+            emit(to_csv(result) if as_csv else json.dumps(result, allow_nan=False), None)
+        else:
+            emit_table(bench_table(result), None)
+
+    cut_short: list[dict[str, Any]] = []
+    try:
+        with (
+            nullcontext() if output is None else journal_for(output, keep=False) as journal,
+            warnings.catch_warnings(record=True) as caught,
+        ):
+            warnings.simplefilter("always", RuntimeWarning)
+            with bar(console, "benching") as progress:
+                result = bench(
+                    cases,
+                    algorithm=algorithm,
+                    winograd=winograd,
+                    isa=isa,
+                    threads=threads,
+                    layout=layout,
+                    budget_s=budget,
+                    processes=processes,
+                    seed=seed,
+                    delay=delay,
+                    journal=journal,
+                    partial=cut_short.append,
+                    tick=progress,
+                )
+            if output is not None:
+                emit(to_csv(result) if as_csv else json.dumps(result, allow_nan=False), output)
+    except BaseException:
+        if output is None and cut_short:
+            show(cut_short[0])
+        raise
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
     if plot is not None:
         draw_roofline(result, plot)
-    text = to_csv(result) if as_csv else json.dumps(result, allow_nan=False)
     if output is not None:
-        emit(text, output)
         console.print(f"wrote {output}")
-    if as_json or (as_csv and output is None):
-        emit(text, None)
-    elif not as_csv:
-        emit_table(bench_table(result), None)
+    if as_json or output is None or not as_csv:
+        show(result)
 
 
 def compare(
@@ -141,7 +172,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say of each shape whether it became faster or slower from one bench to another."""
-    from alphaflops.measuring.bench import load_bench  # noqa: PLC0415
+    from alphaflops.measuring.bench_file import load_bench  # noqa: PLC0415
     from alphaflops.measuring.compare import compare_benches  # noqa: PLC0415
     from alphaflops.render_bench import comparison_table  # noqa: PLC0415
 

@@ -92,7 +92,7 @@ def measure(
 ) -> None:
     """Time the operators of a table; after Ctrl-C the same command resumes."""
     from alphaflops.measuring.campaign import measure as run  # noqa: PLC0415
-    from alphaflops.scenarios.calibrate import journal_for  # noqa: PLC0415
+    from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
     from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
 
@@ -132,12 +132,18 @@ def fit(
             "order: a drift of the times along it is taken out."
         ),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw predictions and what they leave (.png, .svg, .pdf).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit the cost model to a measurement table."""
     from alphaflops.fitting import fit as run  # noqa: PLC0415
+    from alphaflops.pictures import require_matplotlib  # noqa: PLC0415
     from alphaflops.table import check_table, read_table  # noqa: PLC0415
 
+    if plot is not None:
+        require_matplotlib("a plot of a fit")
     table = check_table(read_table(times, need_time=True))
     held_out = None if test is None else check_table(read_table(test, need_time=True))
     name = output.stem if output is not None else times.stem
@@ -151,6 +157,8 @@ def fit(
     )
     if output is not None:
         result.profile.save(output)
+    if plot is not None:
+        result.plot(plot)
     if as_json:
         document = result.to_json()
         document["profile"] = None if output is None else str(output)

@@ -5,36 +5,31 @@ docs/bench.md says what is measured and why so.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alphaflops import _core
-from alphaflops.errors import ShapeError, TableError, UnsupportedError
+from alphaflops.errors import Error, ShapeError, TableError, UnsupportedError
+from alphaflops.measuring.bench_file import document_of
 from alphaflops.measuring.cases import Case
 from alphaflops.measuring.device import describe_device, pinned
-from alphaflops.measuring.points import point_stats
-from alphaflops.measuring.probe import (
-    BENCH_DTYPES,
-    bandwidths,
-    cache_bytes,
-    check_threads,
-)
-from alphaflops.measuring.sampler import CACHES, Job, Samples, Tick, readings_of, take, take_apart
+from alphaflops.measuring.job import LAYOUTS, Job, check_algorithms, parse_threads
+from alphaflops.measuring.ledger import Ledger
+from alphaflops.measuring.probe import BENCH_DTYPES, bandwidths, cache_bytes
+from alphaflops.measuring.sampler import Batch, take, take_apart
 
-__all__ = ["ALGORITHMS", "bench", "load_bench", "to_csv"]
+__all__ = ["Tick", "bench"]
 
-ALGORITHMS = ("auto", "direct", "gemm", "depthwise", "winograd2", "winograd4")
-FORMAT, VERSION = "alphaflops bench", 1
+#: ``(settled points, points, seconds so far, seconds left)``
+Tick = Callable[[int, int, float, float], None]
+
 _ROOF_SHARE, _ROOF_MOST_S = 0.15, 1.5
 _SAMPLES_SHARE = 0.7  # of the budget, however long the roofs took
 
@@ -42,14 +37,18 @@ _SAMPLES_SHARE = 0.7  # of the budget, however long the roofs took
 def bench(
     cases: Sequence[Case],
     *,
-    algorithm: str = "auto",
+    algorithm: str | Sequence[str] = "auto",
+    winograd: bool = True,
     isa: str | None = None,
-    threads: int = 1,
+    threads: int | str | Sequence[int] = 1,
+    layout: str = "nhwc",
     budget_s: float = 20.0,
     processes: int = 1,
     seed: int | None = None,
     delay: float = 0.0,
     limit_bytes: int = 0,
+    journal: str | os.PathLike[str] | None = None,
+    partial: Callable[[dict[str, Any]], None] | None = None,
     tick: Tick | None = None,
 ) -> dict[str, Any]:
     """Time convolutions by themselves.
@@ -59,9 +58,17 @@ def bench(
     cases
         As `cases_of` gives them.
     algorithm
-        One of `ALGORITHMS`.
+        One of `job.ALGORITHMS`, or one a case. ``auto`` times all that do a shape, once, on each
+        number of threads, and all processes use the fastest; the planner's own choice stays where
+        no other is 3 % faster.
+    winograd
+        Whether ``auto`` may take a Winograd form, which rounds differently.
     isa
         scalar, avx2 or avx512; the best of this processor for each dtype by default.
+    threads
+        A number or several (also as text: ``1,2`` or ``1-4``): each shape is timed on each.
+    layout
+        ``nhwc``, or ``nchw``: reorder in, convolve in NHWC, reorder out, fp32 only.
     budget_s
         Seconds that roofs and samples of all processes take together. Points drop out once they
         are settled; those that are not are tried again until time is up.
@@ -73,65 +80,94 @@ def bench(
         Share by which every timed call is lengthened, to test comparisons.
     limit_bytes
         Memory that a case may need; 0 for three quarters of what is available.
+    journal
+        File for the samples as they are taken. The same call with the same file resumes, with a
+        budget for what remains.
+    partial
+        Called with the result so far where Ctrl-C or a fault cuts a bench short that has samples.
 
     Returns
     -------
     dict
-        What ``--json`` prints: ``device``, ``options``, ``roofs``, ``controls``, ``points`` (each
-        with ``hot`` and ``cold``, their raw samples included), ``left_out``. A ``RuntimeWarning``
-        names cases that the budget did not reach.
+        What ``--json`` prints: ``device``, ``options``, ``roofs`` (of each number of threads),
+        ``controls``, ``points`` (each with ``hot`` and ``cold``, their raw samples included),
+        ``left_out``, ``interrupted``. A ``RuntimeWarning`` names cases that the budget did not
+        reach.
 
     Raises
     ------
     UnsupportedError
-        An algorithm that does not do a shape, a dtype or instruction set that is not here, more
-        threads than processors.
+        An algorithm that does not do a shape, a dtype, layout or instruction set that is not here,
+        more threads than processors.
     Error
-        A case needs more memory than there is; the message says how much.
+        A case needs more memory than there is; the message says how much. Or a process failed.
     TableError
         The budget reached no case.
+    IoError, JournalError
+        The journal cannot be used; the message says why.
+    KeyboardInterrupt
+        Again, saying what there is.
     """
-    _check(
-        cases=cases,
-        algorithm=algorithm,
-        threads=threads,
-        budget_s=budget_s,
-        processes=processes,
-        delay=delay,
-    )
+    _check(cases=cases, budget_s=budget_s, processes=processes, delay=delay, layout=layout)
+    counts = parse_threads(threads)
+    chosen = check_algorithms(algorithm, cases)
     isas = {dtype: _isa_for(dtype, isa) for dtype in sorted({case.dtype for case in cases})}
-    if seed is None:
-        seed = int.from_bytes(os.urandom(4), "little")
-    job = Job(list(cases), algorithm, isas, threads, seed, budget_s, delay, limit_bytes)
-    job.benches(_core.ConvWorkbench(threads, 0, limit_bytes))  # raises before time is spent
+    given = {
+        "algorithm": algorithm if isinstance(algorithm, str) else chosen,
+        "winograd": winograd,
+        "isas": isas,
+        "threads": counts,
+        "layout": layout,
+        "delay": delay,
+        "limit_bytes": limit_bytes,
+        "processes": processes,
+    }
+    job = Job(
+        cases=list(cases),
+        algorithms=[each for each in chosen for _ in counts],
+        isas=isas,
+        threads=counts,
+        winograd=winograd,
+        layout=layout,
+        seed=int.from_bytes(os.urandom(4), "little") if seed is None else seed,
+        budget_s=budget_s,
+        delay=delay,
+        limit_bytes=limit_bytes,
+    )
+    job.benches(job.workbench())  # raises before time is spent
 
-    start = time.monotonic()
-    roofs = _roofs(isas, threads, min(_ROOF_MOST_S, _ROOF_SHARE * budget_s))
-    left_s = budget_s - (time.monotonic() - start)
-    each_s = max(left_s, _SAMPLES_SHARE * budget_s) / processes
-    parts = []
-    for process in range(processes):
-        part = replace(job, seed=seed + process, budget_s=each_s)
-        parts.append(take(part, 0, tick) if processes == 1 else take_apart(part, process))
-        if tick is not None and processes > 1:
-            tick(process + 1, processes, (process + 1) * each_s, (processes - process - 1) * each_s)
-    return _document(job, parts, roofs, processes)
+    about = {**_kernels(), **given, "seed": "random" if seed is None else seed}
+    with Ledger(job, processes, about, None if journal is None else Path(journal)) as ledger:
+        job = replace(job, seed=ledger.seed)
+        options = {**given, "seed": job.seed, "budget_s": budget_s}
+        start = time.monotonic()
+        roofs: list[dict[str, Any]] = []
+        try:
+            roofs += _roofs(isas, counts, min(_ROOF_MOST_S, _ROOF_SHARE * budget_s))
+            left_s = max(budget_s - (time.monotonic() - start), _SAMPLES_SHARE * budget_s)
+            _take_all(job, ledger, processes, left_s, tick)
+        except (KeyboardInterrupt, Error) as stop:
+            if partial is not None and roofs and ledger.samples:
+                document = document_of(job, ledger, roofs, options, interrupted=True)
+                if document["points"]:
+                    partial(document)
+            if isinstance(stop, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"interrupted; {ledger.kept()}") from None
+            if not ledger.samples:
+                raise
+            raise type(stop)(f"{stop}; {ledger.kept()}") from stop
+        document = document_of(job, ledger, roofs, options, interrupted=False)
+    _report_left_out(document, job)
+    return document
 
 
 def _check(
-    *,
-    cases: Sequence[Case],
-    algorithm: str,
-    threads: int,
-    budget_s: float,
-    processes: int,
-    delay: float,
+    *, cases: Sequence[Case], budget_s: float, processes: int, delay: float, layout: str
 ) -> None:
     if not cases:
         raise TableError("bench: no shape to time; give at least one")
-    if algorithm not in ALGORITHMS:
-        raise UnsupportedError(f"algorithm {algorithm!r} is none of {', '.join(ALGORITHMS)}")
-    check_threads(threads)
+    if layout not in LAYOUTS:
+        raise UnsupportedError(f"layout {layout!r} is neither {' nor '.join(LAYOUTS)}")
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     if processes < 1:
@@ -156,13 +192,27 @@ def _isa_for(dtype: str, isa: str | None) -> str:
     return isa
 
 
-def _roofs(isas: dict[str, str], threads: int, duration_s: float) -> dict[str, Any]:
+def _kernels() -> dict[str, str]:
+    """Return what samples of one bench must agree in beside its settings."""
+    device = describe_device(None)
+    return {
+        "device": device["name"],
+        "kernels": f"alphaflops {device['library']}, {device['compiler']}",
+    }
+
+
+def _roofs(isas: dict[str, str], counts: Sequence[int], duration_s: float) -> list[dict[str, Any]]:
+    return [_roofs_on(isas, threads, duration_s / len(counts)) for threads in counts]
+
+
+def _roofs_on(isas: dict[str, str], threads: int, duration_s: float) -> dict[str, Any]:
     with pinned() if threads == 1 else nullcontext():
         peaks = {
             dtype: _core.probe_rate(dtype, isa, threads, duration_s / 2 / len(isas))
             for dtype, isa in isas.items()
         }
         return {
+            "threads": threads,
             "peak_ops_per_s": peaks,
             "bandwidth_bytes_per_s": bandwidths(
                 _core.available_isas_for("fp32")[-1], threads, duration_s / 2
@@ -171,139 +221,44 @@ def _roofs(isas: dict[str, str], threads: int, duration_s: float) -> dict[str, A
         }
 
 
-def _document(
-    job: Job, parts: Sequence[Samples], roofs: dict[str, Any], processes: int
-) -> dict[str, Any]:
-    points, left_out = [], []
-    for i, case in enumerate(job.cases):
-        rows = {cache: [row for part in parts for row in part.rows[i][cache]] for cache in CACHES}
-        if all(rows[cache] for cache in CACHES):
-            points.append(_point(job, i, rows, parts[0], roofs))
+def _take_all(job: Job, ledger: Ledger, processes: int, left_s: float, tick: Tick | None) -> None:
+    """Run the processes that have not come to their end yet, one after the other."""
+    waiting = [process for process in range(processes) if process not in ledger.done]
+    start = time.monotonic()
+    for process in waiting:
+        part = replace(
+            job,
+            algorithms=list(ledger.algorithms),  # what an earlier process chose holds for all
+            seed=job.seed + process,
+            budget_s=left_s / len(waiting),
+        )
+
+        def record(batch: Batch, process: int = process) -> None:
+            ledger.record(process, batch)
+            if tick is not None:
+                taken_s = time.monotonic() - start
+                more = process != waiting[-1]  # then all is not done, whatever is settled here
+                done = min(batch.settled, batch.points - more)
+                tick(done, batch.points, taken_s, max(0.0, left_s - taken_s))
+
+        if processes == 1:
+            take(part, record, ledger.readings(process))
         else:
-            left_out.append(f"{case.name} ({case.label})")
-    if not points:
+            take_apart(part, process, record, ledger.readings(process))
+        ledger.end(process)
+
+
+def _report_left_out(document: dict[str, Any], job: Job) -> None:
+    left_out, tasks = document["left_out"], len(job.tasks)
+    if not document["points"]:
         raise TableError(
-            f"bench: the budget of {job.budget_s:g} s did not reach any of {len(job.cases)} "
-            "shapes; give more time"
+            f"bench: the budget of {job.budget_s:g} s did not reach any of {tasks} shapes; "
+            "give more time"
         )
     if left_out:
         warnings.warn(
-            f"the budget did not reach {len(left_out)} of {len(job.cases)} shapes, which are left "
+            f"the budget did not reach {len(left_out)} of {tasks} shapes, which are left "
             f"out: {', '.join(left_out)}; give more time",
             RuntimeWarning,
             stacklevel=3,
         )
-    options = {k: v for k, v in asdict(job).items() if k != "cases"}
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "at": time.time(),
-        "device": describe_device(None),
-        "options": {**options, "processes": processes},
-        "roofs": roofs,
-        "controls": {
-            "flops_per_s": max(p.control_flops for p in parts),
-            "clock_hz": max(p.control_hz for p in parts),
-        },
-        "points": points,
-        "left_out": left_out,
-    }
-
-
-def _point(
-    job: Job, i: int, rows: dict[str, list[list[Any]]], part: Samples, roofs: dict[str, Any]
-) -> dict[str, Any]:
-    case = job.cases[i]
-    macs, inner = _core.conv_macs(case.shape)
-    point: dict[str, Any] = {
-        **asdict(case),
-        "kind": case.kind,
-        "label": case.label,
-        "algorithm": part.algorithms[i],
-        "isa": job.isas[case.dtype],
-        "threads": job.threads,
-        "macs": macs,
-        "macs_without_padding": inner,
-        "compulsory_bytes": part.compulsory_bytes[i],
-        "memory_bytes": part.memory_bytes[i],
-        "operations_per_byte": 2 * macs / part.compulsory_bytes[i],
-    }
-    for cache in CACHES:
-        stats = point_stats(readings_of(rows[cache]))
-        peak = roofs["peak_ops_per_s"][case.dtype]
-        rate = 2 * macs / stats["time_s"]
-        bound, least_s = _bound(part.compulsory_bytes[i], 2 * macs / peak, cache, roofs)
-        point[cache] = {
-            **stats,
-            "ops_per_s": rate,
-            "ops_without_padding_per_s": 2 * inner / stats["time_s"],
-            "share_of_peak": rate / peak,
-            "bound": bound,
-            "share_of_bound": least_s / stats["time_s"],
-            "samples": rows[cache],
-        }
-    return point
-
-
-def _bound(size: int, compute_s: float, cache: str, roofs: dict[str, Any]) -> tuple[str, float]:
-    """Say what bounds a call from below, and by how many seconds.
-
-    Compulsory traffic goes through the smallest level that holds it; through memory when cold.
-    """
-    level = "dram"
-    if cache == "hot":
-        fitting = [name for name, bytes_ in roofs["cache_bytes"].items() if size <= bytes_]
-        level = fitting[0] if fitting else level
-    move_s = size / max(roofs["bandwidth_bytes_per_s"][level].values())
-    if compute_s >= move_s:
-        return "compute", compute_s
-    return ("memory" if level == "dram" else "cache"), move_s
-
-
-_CSV_POINT = (
-    *("name", "label", "kind", "op", "dtype", "isa", "algorithm", "threads", "count"),
-    *("macs", "macs_without_padding", "compulsory_bytes", "operations_per_byte"),
-)
-_CSV_STATS = (
-    *("time_s", "time_lo_s", "time_hi_s", "mad_s", "min_s", "q3_s", "floor_s", "used"),
-    *("ops_per_s", "ops_without_padding_per_s", "share_of_peak", "bound", "share_of_bound"),
-)
-
-
-def to_csv(document: dict[str, Any]) -> str:
-    """Return one line a shape; the columns of hot and cold are prefixed so."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    shape = list(document["points"][0]["shape"])
-    stats = [f"{cache}_{name}" for cache in CACHES for name in (*_CSV_STATS, "unstable")]
-    writer.writerow([*_CSV_POINT, *shape, *stats])
-    for point in document["points"]:
-        cells = [point[name] for name in _CSV_POINT] + [point["shape"][name] for name in shape]
-        for cache in CACHES:
-            cells += [point[cache][name] for name in _CSV_STATS]
-            cells.append(" ".join(point[cache]["unstable"]))
-        writer.writerow(cells)
-    return text.getvalue()
-
-
-def load_bench(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a saved bench.
-
-    Raises
-    ------
-    TableError
-        The file cannot be read, or is no bench of this version.
-    """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TableError(f"{path}: cannot read this bench: {error.strerror}") from error
-    except ValueError as error:
-        raise TableError(f"{path}: not a saved bench: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise TableError(f"{path}: not a saved bench; save one with alphaflops bench ... -o FILE")
-    if document.get("version") != VERSION:
-        raise TableError(
-            f"{path}: a bench of version {document.get('version')}; this release reads {VERSION}"
-        )
-    return document

@@ -56,14 +56,16 @@ def compare_benches(
     Raises
     ------
     TableError
-        The benches have no shape in common, with the same dtype and threads.
+        The benches have no shape in common, with the same dtype, threads and layout.
     """
     if not (math.isfinite(least_effect) and 0 < least_effect < 1):
         raise ShapeError(f"least_effect is {least_effect}; it must be a share between 0 and 1")
     ours, theirs = _by_key(a), _by_key(b)
     keys = [(key, cache) for key in ours if key in theirs for cache in CACHES]
     if not keys:
-        raise TableError("the two benches have no shape in common (same shape, dtype and threads)")
+        raise TableError(
+            "the two benches have no shape in common (same shape, dtype, threads and layout)"
+        )
     random = np.random.default_rng(0)
     logs, within = np.empty(len(keys)), np.empty(len(keys))
     for i, (key, cache) in enumerate(keys):
@@ -86,8 +88,9 @@ def compare_benches(
         points.append(
             {
                 "name": point["name"],
-                "label": point["label"],
+                "label": _described(point),
                 "dtype": point["dtype"],
+                "threads": point["threads"],
                 "algorithm": [point["algorithm"], theirs[key]["algorithm"]],
                 "cache": cache,
                 "verdict": _verdict(low, ratio, high, least_effect),
@@ -103,8 +106,8 @@ def compare_benches(
         "least_effect": least_effect,
         "common_ratio": math.exp(common),
         "control_ratio": control,
-        "only_a": [p["label"] for key, p in ours.items() if key not in theirs],
-        "only_b": [p["label"] for key, p in theirs.items() if key not in ours],
+        "only_a": [_described(p) for key, p in ours.items() if key not in theirs],
+        "only_b": [_described(p) for key, p in theirs.items() if key not in ours],
     }
 
 
@@ -116,9 +119,20 @@ def _scatter(logs: npt.NDArray[np.float64], within: npt.NDArray[np.float64]) -> 
     return math.sqrt(max(0.0, scatter**2 - float(np.median(within)) ** 2))
 
 
+def _described(point: dict[str, Any]) -> str:
+    parts = [point["label"]]
+    parts += [] if point["dtype"] == "fp32" else [point["dtype"]]
+    parts += [] if point["threads"] == 1 else [f"{point['threads']} threads"]
+    parts += [] if point.get("layout", "nhwc") == "nhwc" else [point["layout"]]
+    return ", ".join(parts)
+
+
 def _by_key(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
-        json.dumps([p["op"], p["shape"], p["dtype"], p["threads"]], sort_keys=True): p
+        json.dumps(
+            [p["op"], p["shape"], p["dtype"], p["threads"], p.get("layout", "nhwc")],
+            sort_keys=True,
+        ): p
         for p in document["points"]
     }
 

@@ -10,17 +10,18 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from alphaflops.errors import Error, IoError
 from alphaflops.measuring.readings import Reading
 
-__all__ = ["Journal", "JournalError"]
+__all__ = ["Journal", "JournalError", "journal_for"]
 
 _APPLICATION = 0x616C7068  # "alph": tells our files from other SQLite databases
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE campaign (key TEXT NOT NULL, about TEXT NOT NULL);
 CREATE TABLE shapes (id INTEGER PRIMARY KEY, about TEXT NOT NULL);
@@ -31,9 +32,34 @@ CREATE TABLE samples (
     steal_s REAL NOT NULL,
     switches INTEGER NOT NULL,
     clock_hz REAL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    reorder_s REAL NOT NULL
 );
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+
+
+@contextmanager
+def journal_for(output: Path, *, keep: bool = True) -> Iterator[Path]:
+    """Give the journal of a campaign whose result goes to `output`.
+
+    It is OUTPUT.partial.sqlite until the block ends well, so that the same command resumes after
+    Ctrl-C or a crash; then it becomes OUTPUT.samples.sqlite, or is removed without `keep`, and the
+    next campaign starts anew.
+
+    Raises
+    ------
+    IoError
+        The output is a folder.
+    """
+    if output.is_dir():
+        raise IoError(f"{output}: it is a folder; name a file")
+    partial = output.with_name(output.name + ".partial.sqlite")
+    yield partial
+    if keep:
+        partial.replace(output.with_name(output.name + ".samples.sqlite"))
+    else:
+        partial.unlink(missing_ok=True)
 
 
 class JournalError(Error, ValueError):
@@ -73,6 +99,7 @@ class Journal:
     ) -> None:
         self.path = Path(path)
         self._pending: list[tuple[int, Reading]] = []
+        self._notes: dict[str, str] = {}
         if self.path.is_dir():
             raise IoError(f"{self.path}: it is a folder; name a file for the journal")
         if not self.path.parent.is_dir():
@@ -147,12 +174,12 @@ class Journal:
         readings: dict[int, list[Reading]] = {}
         try:
             rows = self._db.execute(
-                "SELECT shape, time_s, iterations, steal_s, switches, clock_hz, at FROM samples "
-                "ORDER BY rowid"
+                "SELECT shape, time_s, iterations, steal_s, switches, clock_hz, at, reorder_s "
+                "FROM samples ORDER BY rowid"
             )
-            for shape, time_s, iterations, steal_s, switches, clock_hz, at in rows:
+            for shape, time_s, iterations, steal_s, switches, clock_hz, at, reorder_s in rows:
                 clock = math.nan if clock_hz is None else clock_hz  # SQLite has no NaN
-                reading = Reading(time_s, iterations, steal_s, switches, clock, at)
+                reading = Reading(time_s, iterations, steal_s, switches, clock, at, reorder_s)
                 readings.setdefault(shape, []).append(reading)
         except (sqlite3.DatabaseError, TypeError) as error:
             raise JournalError(
@@ -160,33 +187,61 @@ class Journal:
             ) from error
         return readings
 
+    def notes(self) -> dict[str, str]:
+        """Return what `note` committed."""
+        try:
+            return dict(self._db.execute("SELECT name, value FROM notes"))
+        except sqlite3.DatabaseError as error:
+            raise JournalError(
+                f"{self.path}: damaged ({error}); delete it to start anew"
+            ) from error
+
     def add(self, shape: int, reading: Reading) -> None:
         """Keep a sample for the next `commit`."""
         self._pending.append((shape, reading))
 
+    def note(self, name: str, value: str) -> None:
+        """Keep a word on the campaign for the next `commit`, in place of an earlier one."""
+        self._notes[name] = value
+
     def commit(self) -> None:
-        """Write what `add` kept; on failure everything committed before stands.
+        """Write what `add` and `note` kept; on failure everything committed before stands.
 
         Raises
         ------
         IoError
             The disk is full, or the file cannot be written.
         """
-        if not self._pending:
+        if not self._pending and not self._notes:
             return
         rows = [
-            (s, r.time_s, r.iterations, r.steal_s, r.switches, r.clock_hz, r.at)
+            (s, r.time_s, r.iterations, r.steal_s, r.switches, r.clock_hz, r.at, r.reorder_s)
             for s, r in self._pending
         ]
+        before = self._db.total_changes
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO notes VALUES (?, ?)", list(self._notes.items())
+            )
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise self._cannot("write", error) from error
+        except KeyboardInterrupt:
+            # It may come after COMMIT: written twice, a sample would count twice.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            elif self._db.total_changes > before:
+                self._forget()
+            raise
+        self._forget()
+
+    def _forget(self) -> None:
         self._pending.clear()
+        self._notes.clear()
 
     def close(self) -> None:
         """Let go of the file; what was not committed is dropped."""

@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from alphaflops.measuring.readings import MIN_SAMPLES, UNSTABLE, Reading, summarise
 
-__all__ = ["PointStats", "causes", "floor_of", "is_settled", "point_stats"]
+__all__ = [
+    "PointStats",
+    "as_row",
+    "causes",
+    "floor_of",
+    "is_settled",
+    "point_stats",
+    "readings_of",
+]
 
 #: Share of the samples that must be disturbed for the cause to be named.
 _DISTURBED = 0.25
@@ -40,15 +48,20 @@ class PointStats(TypedDict):
     q3_s: float
     floor_s: float
     floor_settled: bool
+    reorder_s: float  # median of what of a call changed the layout
     clock_hz: float
     steal_s: float
     used: int  # samples behind these numbers
     unstable: list[str]
 
 
+def _used(readings: Sequence[Reading]) -> list[Reading]:
+    clean = [r for r in readings if r.is_clean]
+    return clean if len(clean) >= MIN_SAMPLES else list(readings)
+
+
 def _clean(readings: Sequence[Reading]) -> npt.NDArray[np.float64]:
-    clean = [r.time_s for r in readings if r.is_clean]
-    return np.sort(clean if len(clean) >= MIN_SAMPLES else [r.time_s for r in readings])
+    return np.sort([r.time_s for r in _used(readings)])
 
 
 def floor_of(times: npt.NDArray[np.float64]) -> float:
@@ -123,6 +136,7 @@ def point_stats(readings: Sequence[Reading]) -> PointStats:
         q3_s=float(np.quantile(times, 0.75)),
         floor_s=floor_of(times),
         floor_settled=_floor_settled(times),
+        reorder_s=float(np.median([r.reorder_s for r in _used(readings)])),
         clock_hz=summary.clock_hz,
         steal_s=summary.steal_s,
         used=summary.samples,
@@ -131,11 +145,11 @@ def point_stats(readings: Sequence[Reading]) -> PointStats:
 
 
 def as_row(reading: Reading, process: int) -> list[Any]:
-    """Return a sample as JSON keeps it; `reading_of` takes it back."""
+    """Return a sample as JSON keeps it; `readings_of` takes it back."""
     r = reading
-    return [r.time_s, r.iterations, r.steal_s, r.switches, r.clock_hz, r.at, process]
+    return [r.time_s, r.iterations, r.steal_s, r.switches, r.clock_hz, r.at, process, r.reorder_s]
 
 
-def reading_of(row: Sequence[Any]) -> Reading:
-    """Take back a row of `as_row`, without its process."""
-    return Reading(*row[:6])
+def readings_of(rows: Sequence[Sequence[Any]]) -> list[Reading]:
+    """Take back rows of `as_row`, without their processes."""
+    return [Reading(*row[:6], *row[7:]) for row in rows]

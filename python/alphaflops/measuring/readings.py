@@ -50,6 +50,10 @@ class Sample(Protocol):
     def clock_hz(self) -> float:
         """Of the processor, right after."""
 
+    @property
+    def reorder_s(self) -> float:
+        """The part of time_s that changed the layout."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -61,12 +65,14 @@ class Reading:
     switches: int = 0
     clock_hz: float = math.nan
     at: float = 0.0  # seconds since the epoch
+    reorder_s: float = 0.0  # the part of time_s that changed the layout
 
     @classmethod
     def of(cls, sample: Sample, at: float) -> Reading:
         """Take over what a sample says."""
+        s = sample
         return cls(
-            sample.time_s, sample.iterations, sample.steal_s, sample.switches, sample.clock_hz, at
+            s.time_s, s.iterations, s.steal_s, s.switches, s.clock_hz, at, reorder_s=s.reorder_s
         )
 
     @property

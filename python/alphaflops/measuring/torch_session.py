@@ -100,6 +100,7 @@ class _TorchSample:
     steal_s: float
     switches: int
     clock_hz: float
+    reorder_s: float = 0.0  # not told apart
 
 
 class Watch:

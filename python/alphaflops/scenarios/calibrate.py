@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from alphaflops.fitting import Fit, fit
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.campaign import measure
+from alphaflops.measuring.journal import journal_for
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.scenarios.progress import Callback
 
 #: Eager networks launch more kinds of operators, each of which needs rows of its own.
 POINTS = {"fused": 300, "eager": 600}
-
-
-@contextmanager
-def journal_for(output: Path) -> Iterator[Path]:
-    """Give the journal of a campaign whose result goes to `output`.
-
-    It is OUTPUT.partial.sqlite until the block ends well, so that the same command resumes after
-    Ctrl-C or a crash; then it becomes OUTPUT.samples.sqlite, and the next campaign starts anew.
-    """
-    partial = output.with_name(output.name + ".partial.sqlite")
-    yield partial
-    partial.replace(output.with_name(output.name + ".samples.sqlite"))
 
 
 def calibrate(
