@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -197,3 +201,39 @@ def test_rows_mixed_and_alone_cost_the_same():
             alone = predict(work.take(own), form, parameters)
             np.testing.assert_allclose(together.time_s[own], alone.time_s, rtol=1e-13)
             np.testing.assert_allclose(together.alpha[own], alone.alpha, rtol=1e-13)
+
+
+PRINT_TIMES = """
+import json
+from costs import ROOFLINE, predict, tiled
+from measurements import shapes
+from alphaflops.table import work_table
+
+work = work_table(shapes(500, 4, kernels=(1, 3, 5)))
+forms = {"alpha": {"seconds_per_mac": 1e-12, "beta": 0.01, "gamma": 0.6, "floor_s": 1e-6}}
+forms["alpha"]["sharpness"] = 3
+forms |= {"roofline-alpha": ROOFLINE, "tiled": tiled({}, {"algorithm": "winograd4"})}
+print(json.dumps({form: predict(work, form, p).time_s.tolist() for form, p in forms.items()}))
+"""
+
+
+def test_instruction_sets_agree():
+    found = {}
+    for isa in _core.available_isas():
+        environment = os.environ | {"ALPHAFLOPS_ISA": isa}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT_TIMES],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        found[isa] = json.loads(done.stdout)
+    for form, scalar in found["scalar"].items():
+        for isa in found:
+            np.testing.assert_allclose(found[isa][form], scalar, rtol=1e-12, err_msg=isa)
+
+
+def test_launches_are_of_one_dtype():
+    columns = {name: [8, 8] for name in ("c_in", "h_in", "w_in", "c_out")} | {"batch": [1, 1]}
+    work = _core.work_from_specs(["conv2d"] * 2, ["fp32", "fp16"], columns)
+    with pytest.raises(Error, match="several dtypes"):
+        _core.Launches(work)

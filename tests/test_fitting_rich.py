@@ -49,8 +49,8 @@ def test_tiled_comes_back():
 
 def test_hybrid_learns_what_no_equation_has():
     table = made("roofline-alpha", ROOFLINE, 600)
-    slow = np.where(table["c_out"] % 32 == 0, 1.0, 1.4)  # channels that do not fill a vector
-    fitted = fit(with_column(table, "time_s", table["time_s"] * slow), device_facts={"threads": 1})
+    slow = np.where(table["w_in"] % 4 == 0, 1.0, 1.4)  # rows that do not fill a vector
+    fitted = fit(with_column(table, "time_s", table["time_s"] * slow), device_facts={"sms": 40})
     assert fitted.selected == "hybrid"
     simpler = min(fitted.forms[f].cv.mape for f in ("roofline-alpha", "tiled"))
     assert fitted.forms["hybrid"].cv.mape < 0.8 * simpler
