@@ -51,28 +51,29 @@ READ, WRITTEN, WEIGHTS = 4 * 2 * 120 * 8, 4 * 2 * 120 * 48, 4 * 9 * 8 * 48
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "tiles", "depth", "read", "written", "weights"),
+    ("algorithm", "tiles", "depth", "moved"),
     [
         # 240 rows in 15 tiles of 16, 48 columns in 2 of 32
-        ("implicit_gemm", 30, 72, READ, WRITTEN, WEIGHTS),
+        ("implicit_gemm", 30, 72, (READ, WRITTEN, WEIGHTS)),
         # 12 rows in one tile, 2 of columns, 20 times
-        ("row_gemm", 40, 72, READ, WRITTEN, WEIGHTS),
-        ("channelwise", 30, 72, READ, WRITTEN, WEIGHTS),
+        ("row_gemm", 40, 72, (READ, WRITTEN, WEIGHTS)),
+        ("channelwise", 30, 72, (READ, WRITTEN, WEIGHTS)),
         # 2 x 3 x 3 blocks of 4 x 4 in 2 tiles, 2 of columns, 36 products
         (
-            *("winograd4", 144, 8, READ + 4 * 36 * 18 * 8),
-            *(WRITTEN + 4 * 36 * 18 * 48, 4 * 36 * 8 * 48),
+            *("winograd4", 144, 8),
+            (READ + 4 * 36 * 18 * 8, WRITTEN + 4 * 36 * 18 * 48, 4 * 36 * 8 * 48),
         ),
         # 2 x 2 x 1 blocks of 8 x 16, 2 tiles of columns
-        ("winograd2_fused", 8, 8, READ, WRITTEN, 64 * 8 * 48),
+        ("winograd2_fused", 8, 8, (READ, WRITTEN, 64 * 8 * 48)),
         # 2 blocks of 30 x 30 in one tile, 2 of columns, 544 complex products
         (
-            *("fft", 1088, 32, READ + 8 * 544 * 2 * 8),
-            *(WRITTEN + 8 * 544 * 2 * 48, 8 * 544 * 8 * 48),
+            *("fft", 1088, 32),
+            (READ + 8 * 544 * 2 * 8, WRITTEN + 8 * 544 * 2 * 48, 8 * 544 * 8 * 48),
         ),
     ],
 )
-def test_tiles_and_waves_by_hand(algorithm, tiles, depth, read, written, weights):
+def test_tiles_and_waves_by_hand(algorithm, tiles, depth, moved):
+    read, written, weights = moved
     u = tiles / 5
     waves = 0.75 * (u + 0.4) + 0.25 * math.ceil(u)
     by_hand = 3e-6 + 1e-9 * 16 * 32 * waves * (depth + 20)

@@ -82,7 +82,8 @@ def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     per_cost = spread / np.sqrt(seconds_to_measure(candidate_s))
     at_known, at_candidates = _places(known), _places(candidates)
     nearest = np.array([((place - at_known) ** 2).sum(axis=1).min() for place in at_candidates])
-    left_s, chosen = budget_s, []
+    left_s = budget_s
+    chosen: list[int] = []
     while len(chosen) < len(pool):
         best = int(np.argmax(per_cost * np.sqrt(1 - np.exp(-nearest / _REACH**2))))
         left_s -= float(seconds_to_measure(candidate_s[best : best + 1])[0])
