@@ -45,7 +45,7 @@ def next_shapes(
     Parameters
     ----------
     table
-        Measurement table with ``time_s``, of one device.
+        Measurement table with ``time_s``, of one device; candidates are of its ``mode``.
     budget_s
         Seconds that measuring them may take, about.
     like
@@ -67,7 +67,9 @@ def next_shapes(
     """
     if not budget_s > 0:
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
-    pool = sample_shapes(_CANDIDATES, seed=seed, like=like)
+    names = table.dtype.names or ()
+    mode = str(table["mode"][0]) if "mode" in names and len(table) else "fused"
+    pool = sample_shapes(_CANDIDATES, seed=seed, like=like, mode=mode)
     return shapes_of(pool)[choose(table, pool, budget_s)]
 
 
