@@ -2,10 +2,11 @@
 
     python benchmarks/predict.py [--rows 100000] [--rounds 15]
 
-Nanoseconds a row of `_core.predict`, its interval, alpha and totals included; the median of the
-rounds with [minimum, maximum], of processor time. "one kind": 3 x 3 convolutions; "mixed": four kinds in random order.
-Parameters are made up: what they are does not change the work. `hybrid` has as many trees as a fit
-grows on a thousand rows. Every form but the first two carries the domain that was measured.
+Nanoseconds of processor time a row of `_core.predict`, its interval, alpha and totals included; the
+median of the rounds with [minimum, maximum]. "one kind": 3 x 3 convolutions; "mixed": four kinds in
+random order. Parameters are made up: what they are does not change the work. `hybrid` has as many
+trees as a fit grows on a thousand rows. Every form but the first two carries a domain that holds
+most rows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,28 +55,29 @@ READ, WRITTEN, WEIGHTS = 4 * 2 * 120 * 8, 4 * 2 * 120 * 48, 4 * 9 * 8 * 48
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "tiles", "depth", "read", "written", "weights"),
+    ("algorithm", "tiles", "depth", "moved"),
     [
         # 240 rows in 15 tiles of 16, 48 columns in 2 of 32
-        ("implicit_gemm", 30, 72, READ, WRITTEN, WEIGHTS),
+        ("implicit_gemm", 30, 72, (READ, WRITTEN, WEIGHTS)),
         # 12 rows in one tile, 2 of columns, 20 times
-        ("row_gemm", 40, 72, READ, WRITTEN, WEIGHTS),
-        ("channelwise", 30, 72, READ, WRITTEN, WEIGHTS),
+        ("row_gemm", 40, 72, (READ, WRITTEN, WEIGHTS)),
+        ("channelwise", 30, 72, (READ, WRITTEN, WEIGHTS)),
         # 2 x 3 x 3 blocks of 4 x 4 in 2 tiles, 2 of columns, 36 products
         (
-            *("winograd4", 144, 8, READ + 4 * 36 * 18 * 8),
-            *(WRITTEN + 4 * 36 * 18 * 48, 4 * 36 * 8 * 48),
+            *("winograd4", 144, 8),
+            (READ + 4 * 36 * 18 * 8, WRITTEN + 4 * 36 * 18 * 48, 4 * 36 * 8 * 48),
         ),
         # 2 x 2 x 1 blocks of 8 x 16, 2 tiles of columns
-        ("winograd2_fused", 8, 8, READ, WRITTEN, 64 * 8 * 48),
+        ("winograd2_fused", 8, 8, (READ, WRITTEN, 64 * 8 * 48)),
         # 2 blocks of 30 x 30 in one tile, 2 of columns, 544 complex products
         (
-            *("fft", 1088, 32, READ + 8 * 544 * 2 * 8),
-            *(WRITTEN + 8 * 544 * 2 * 48, 8 * 544 * 8 * 48),
+            *("fft", 1088, 32),
+            (READ + 8 * 544 * 2 * 8, WRITTEN + 8 * 544 * 2 * 48, 8 * 544 * 8 * 48),
         ),
     ],
 )
-def test_tiles_and_waves_by_hand(algorithm, tiles, depth, read, written, weights):
+def test_tiles_and_waves_by_hand(algorithm, tiles, depth, moved):
+    read, written, weights = moved
     u = tiles / 5
     waves = 0.75 * (u + 0.4) + 0.25 * math.ceil(u)
     by_hand = 3e-6 + 1e-9 * 16 * 32 * waves * (depth + 20)
@@ -196,3 +201,39 @@ def test_rows_mixed_and_alone_cost_the_same():
             alone = predict(work.take(own), form, parameters)
             np.testing.assert_allclose(together.time_s[own], alone.time_s, rtol=1e-13)
             np.testing.assert_allclose(together.alpha[own], alone.alpha, rtol=1e-13)
+
+
+PRINT_TIMES = """
+import json
+from costs import ROOFLINE, predict, tiled
+from measurements import shapes
+from alphaflops.table import work_table
+
+work = work_table(shapes(500, 4, kernels=(1, 3, 5)))
+forms = {"alpha": {"seconds_per_mac": 1e-12, "beta": 0.01, "gamma": 0.6, "floor_s": 1e-6}}
+forms["alpha"]["sharpness"] = 3
+forms |= {"roofline-alpha": ROOFLINE, "tiled": tiled({}, {"algorithm": "winograd4"})}
+print(json.dumps({form: predict(work, form, p).time_s.tolist() for form, p in forms.items()}))
+"""
+
+
+def test_instruction_sets_agree():
+    found = {}
+    for isa in _core.available_isas():
+        environment = os.environ | {"ALPHAFLOPS_ISA": isa}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT_TIMES],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        found[isa] = json.loads(done.stdout)
+    for form, scalar in found["scalar"].items():
+        for isa in found:
+            np.testing.assert_allclose(found[isa][form], scalar, rtol=1e-12, err_msg=isa)
+
+
+def test_launches_are_of_one_dtype():
+    columns = {name: [8, 8] for name in ("c_in", "h_in", "w_in", "c_out")} | {"batch": [1, 1]}
+    work = _core.work_from_specs(["conv2d"] * 2, ["fp32", "fp16"], columns)
+    with pytest.raises(Error, match="several dtypes"):
+        _core.Launches(work)

@@ -56,14 +56,12 @@ def test_roofline_alpha_grows_with_every_size(parameters, sizes, kernel, more):
 @given(
     st.sampled_from(["implicit_gemm", "row_gemm", "winograd4", "winograd2_fused", "fft"]),
     st.sampled_from([(1, 32), (16, 8), (128, 64), (128, 128)]),
-    st.sampled_from([1.0, 16.0, 80.0]),
-    st.floats(0, 1),
+    st.tuples(st.sampled_from([1.0, 16.0, 80.0]), st.floats(0, 1)),
     SIZES,
     KERNELS,
 )
-def test_tiled_with_all_sizes_doubled_is_not_cheaper(
-    algorithm, tile, processors, whole, sizes, kernel
-):
+def test_tiled_with_all_sizes_doubled_is_not_cheaper(algorithm, tile, waves, sizes, kernel):
+    processors, whole = waves
     candidate = {"algorithm": algorithm, "tile_rows": tile[0], "tile_columns": tile[1]}
     parameters = tiled({}, candidate | {"whole_waves": whole}, processors=processors)
     time_s = predict(grown(sizes, kernel, lambda n: 2 * n), "tiled", parameters).time_s

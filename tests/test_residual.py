@@ -164,5 +164,5 @@ def test_what_is_malformed_is_named(path, value, words):
 
 
 def test_a_gamma_that_rewards_size_is_refused():
-    with pytest.raises(ProfileError, match='"gamma" is 1.5; it must be from 0 to 1'):
+    with pytest.raises(ProfileError, match=r'"gamma" is 1\.5; it must be from 0 to 1'):
         Profile.from_dict(document("roofline-alpha", ROOFLINE | {"gamma": 1.5}))

@@ -17,6 +17,7 @@ AF_REAL double smaller(double a, double b) { return a < b ? a : b; }
 constexpr double kLn2High = 0x1.62e42fee00000p-1;  // its product with an exponent is exact
 constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
 constexpr double kTwo52 = 0x1p52;
+constexpr double kLeast = 1e-300;  // in place of zero, where a logarithm or quotient is taken
 
 /// x >= 0 as a double. AVX2 has no conversion of 64-bit integers: two halves, each in the low bits
 /// of a power of two.

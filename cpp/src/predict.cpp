@@ -37,10 +37,12 @@ constexpr std::size_t kWindow = 512;  // rows that are sorted by model at once
 /// Copies of a work table's rows, where rows of one model do not stand side by side.
 class Gathered {
  public:
-  const LaunchColumns& gather(const WorkTable& work, std::size_t first, const std::uint16_t* rows,
-                              int n) {
+  const LaunchColumns& gather(const WorkTable& work, const CostModel& model, std::size_t first,
+                              const std::uint16_t* rows, int n) {
     const LaunchColumns from = columns_of(work, first);
-    for (std::size_t k = 0; k < columns.size(); ++k) {
+    const bool few = std::holds_alternative<AlphaCost>(model.cost) && !model.domain.known();
+    const std::size_t used = few ? alpha_columns : columns.size();
+    for (std::size_t k = 0; k < used; ++k) {
       const std::int64_t* source = from.*columns[k];
       for (int i = 0; i < n; ++i) values_[k][static_cast<std::size_t>(i)] = source[rows[i]];
       view_.*columns[k] = values_[k].data();
@@ -60,9 +62,10 @@ class Gathered {
       &LaunchColumns::c_in,          &LaunchColumns::c_out,
       &LaunchColumns::groups,        &LaunchColumns::kernel_width,
       &LaunchColumns::stride,        &LaunchColumns::padded_elements};
+  static constexpr std::size_t alpha_columns = 4;  // of these, the ones that alpha reads
   std::array<std::array<std::int64_t, launch_block>, columns.size()> values_;
   std::array<std::uint8_t, launch_block> biased_;
-  LaunchColumns view_;
+  LaunchColumns view_{};
 };
 
 /// What a model says of up to `launch_block` launches.
@@ -137,7 +140,7 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
       if (models[i] == &model) chosen[n++] = static_cast<std::uint16_t>(i);
       if (n == launch_block || (i + 1 == rows && n > 0)) {
         const int count = static_cast<int>(n);
-        block.evaluate(model, gathered.gather(work, first, chosen.data(), count), count);
+        block.evaluate(model, gathered.gather(work, model, first, chosen.data(), count), count);
         for (std::size_t k = 0; k < n; ++k) block.write(model, k, first + chosen[k], out);
         n = 0;
       }

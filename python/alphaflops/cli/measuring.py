@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from alphaflops.cli.options import (
     Output,
     emit,
     emit_table,
+    facts_of,
     interruptible,
     progress_console,
 )
@@ -135,6 +137,13 @@ def fit(
     plot: Annotated[
         Path | None, typer.Option(help="Draw predictions and what they leave (.png, .svg, .pdf).")
     ] = None,
+    device_facts: Annotated[
+        str | None,
+        typer.Option(
+            help="What is known of the device, such as sms=40,clock_ghz=1.59,bandwidth_gbs=320, "
+            "or threads=8."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit the cost model to a measurement table."""
@@ -147,14 +156,21 @@ def fit(
     table = check_table(read_table(times, need_time=True))
     held_out = None if test is None else check_table(read_table(test, need_time=True))
     name = output.stem if output is not None else times.stem
-    result = run(
-        table,
-        form=form,
-        groups=groups.split(",") if groups else None,
-        order=order,
-        name=name,
-        test=held_out,
-    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        result = run(
+            table,
+            form=form,
+            groups=groups.split(",") if groups else None,
+            order=order,
+            name=name,
+            device_facts=None if device_facts is None else facts_of(device_facts),
+            test=held_out,
+        )
+    for warning in said:
+        progress_console().print(
+            f"warning: {warning.message}", highlight=False, markup=False, soft_wrap=True
+        )
     if output is not None:
         result.profile.save(output)
     if plot is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphaflops.errors import TableError, UnsupportedError
+from alphaflops.fitting.checks import check_times
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
 from alphaflops.fitting.drift import find_drift, suspicion
 from alphaflops.fitting.folds import Ids, fold_ids
@@ -209,9 +210,16 @@ def fit(
     Raises
     ------
     TableError
-        The table is malformed, or mixes dtypes, devices, backends or passes.
+        The table is malformed, mixes dtypes, devices, backends or passes, or its times are in
+        another unit than seconds.
     UnsupportedError
         No such form.
+
+    Warns
+    -----
+    UserWarning
+        Times of one shape contradict each other, or all are slower than any device. The profile's
+        assumptions say so too, and which sizes are the same in every row.
 
     Notes
     -----
@@ -226,6 +234,7 @@ def fit(
     table = check_table(table)
     _require_one_of_each(table)
     rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
+    said = check_times(table, rows)
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
     facts = _facts_of(table, device_facts)
@@ -239,13 +248,14 @@ def fit(
     fits["hybrid"] = with_trees(fits, rows, time_s, cores, seed)
     selected = form or _select(predicted, time_s)
     note = note or suspicion(time_s, predicted[selected])
-    head = head_of(table, name, device, provenance, validation)
+    notes = [*said, note] if note else said
+    head = head_of(table, name, device, provenance, validation) | {"said": notes}
     if device_facts:
         head["device"] = {**head["device"], **device_facts}
     forms = {}
     for key in FORMS:
         scored = _Scored(rows, time_s, predicted[key], folds)
-        forms[key] = _form_fit(fits[key], scored, {**head, "form": key, "note": note}, test)
+        forms[key] = _form_fit(fits[key], scored, {**head, "form": key}, test)
     counts = {k: f.rows for k, f in fits[selected].items()}
     baseline, held_out = errors_of(constant_s, time_s), HeldOut(rows, time_s, predicted)
     return Fit(selected, forms, baseline, validation, counts, held_out)

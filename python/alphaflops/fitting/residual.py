@@ -15,7 +15,7 @@ from alphaflops.fitting.metrics import Floats
 
 _LEAST_ROWS = 40
 _TREES, _RATE = 150, 0.08
-_MOST_DEVIATIONS = 3.0  # beyond which a residual counts as no larger
+_REACH = 2.0  # of nine residuals in ten, beyond which one counts as no larger
 
 
 def domain_of(traits: NDArray[np.float32]) -> dict[str, list[float]]:
@@ -41,7 +41,7 @@ def fit_residual(traits: NDArray[np.float32], residual: Floats, seed: int) -> di
     if n < _LEAST_ROWS:
         return None
     middle = np.median(residual)
-    reach = _MOST_DEVIATIONS * 1.4826 * np.median(np.abs(residual - middle))  # if they are normal
+    reach = _REACH * np.quantile(np.abs(residual - middle), 0.9)
     model = GradientBoostingRegressor(
         loss="squared_error",
         n_estimators=_TREES,
