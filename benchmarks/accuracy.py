@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from noise_floor import print_floor
+from noise_floor import Limits, print_floor
 from numpy.lib import recfunctions
 
 import alphaflops as af
@@ -41,14 +41,15 @@ class Device(NamedTuple):
     file: str
     called: str
     sms: int
+    limits: Limits  # 64 or 128 MACs a cycle and multiprocessor at the highest clock; memory
     drifts: bool = False
 
 
 RANDOM = (
-    Device("conv_tesla_t4.csv", "Tesla T4", 40, drifts=True),
-    Device("conv_gtx_1080ti.csv", "GTX 1080 Ti", 28),
+    Device("conv_tesla_t4.csv", "Tesla T4", 40, Limits(4.07e12, 320e9), drifts=True),
+    Device("conv_gtx_1080ti.csv", "GTX 1080 Ti", 28, Limits(5.67e12, 484e9)),
 )
-PAPER = Device("conv_quadro_t2000.csv", "Quadro T2000", 16)
+PAPER = Device("conv_quadro_t2000.csv", "Quadro T2000", 16, Limits(1.83e12, 128e9))
 LEFT_OUT = {"each line": ("experiment", "line"), "each experiment": ("experiment",)}
 
 
@@ -192,7 +193,10 @@ def main() -> None:
 
     print("\n## Noise floors")
     for device, table, fitted in fits:
-        print_floor(device.called, table, fitted)
+        print_floor(device.called, table, fitted, device.limits)
+        if device.drifts:
+            known = af.fit(table, device_facts=facts_of(device, True), order="row")
+            print_floor(f"{device.called}, order known", table, known, device.limits)
     if options.plots:
         draw(options.plots, fits)
 

@@ -1,13 +1,15 @@
 """How far off a perfect model of a table of times would be: repetitions, neighbours, drift.
 
-Three estimates, none of which knows the cost model's parameters:
+Four estimates:
 
 - repeated shapes: how far apart times of one shape lie;
 - neighbours: how far apart what a model leaves is between the closest pairs of shapes. For two
   independent errors of one size, the mean of |r1 - r2| is sqrt(2) times that of |r|;
 - drift: a line along the order of the rows. With a = the time at the first position and b at the
   last, a model that cannot know the position errs least by predicting sqrt(a b), and then by
-  (sqrt b - sqrt a) / (sqrt b + sqrt a) in the mean over positions.
+  (sqrt b - sqrt a) / (sqrt b + sqrt a) in the mean over positions;
+- impossible rows: 1x1 convolutions faster than the device's arithmetic, and anything that moves its
+  bytes faster than the device's memory. Larger kernels may do with fewer MACs (Winograd, FFT).
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 from alphaflops.fitting import Fit
 from alphaflops.fitting.drift import drift_s
-from alphaflops.fitting.metrics import Floats
+from alphaflops.fitting.forms import Rows
+from alphaflops.fitting.metrics import Floats, relative_errors
 from alphaflops.table import Table
 
 SIZES = ("batch", "c_in", "h_in", "w_in", "c_out")  # what neighbours may differ in
@@ -44,6 +48,13 @@ class Neighbours(NamedTuple):
     octaves: float  # the farthest apart
     measured: float  # noise, from times over MACs: holds what the shapes' difference makes
     residual: float  # noise, from what the model leaves
+
+
+class Limits(NamedTuple):
+    """What a device cannot pass, by its data sheet."""
+
+    macs_per_s: float
+    bytes_per_s: float
 
 
 class Drift(NamedTuple):
@@ -70,7 +81,7 @@ def repeats(table: Table) -> Repeats | None:
     return Repeats(int(again.sum()), float(np.mean(off)), float(np.max(ratios)))
 
 
-def neighbours(table: Table, predicted_s: Floats, macs: Floats) -> Neighbours:
+def neighbours(table: Table, time_s: Floats, predicted_s: Floats, macs: Floats) -> Neighbours:
     """Return the noise that the closest pairs of shapes show, as a mean of |error|."""
     columns = [np.log2(table[c].astype(float)) for c in SIZES]
     kept = [c for c in SAME[:4] if c in (table.dtype.names or ())]
@@ -82,7 +93,7 @@ def neighbours(table: Table, predicted_s: Floats, macs: Floats) -> Neighbours:
     limit = np.quantile(gap, CLOSEST)
     a = np.flatnonzero(gap <= limit)
     pairs = np.unique(np.sort(np.stack([a, other[a]], axis=1), axis=1), axis=0)
-    rate, left = np.log(table["time_s"] / macs), np.log(table["time_s"] / predicted_s)
+    rate, left = np.log(time_s / macs), np.log(time_s / predicted_s)
 
     def noise(values: Floats) -> float:
         return float(np.abs(values[pairs[:, 0]] - values[pairs[:, 1]]).mean() / np.sqrt(2))
@@ -103,7 +114,14 @@ def drift(table: Table, predicted_s: Floats) -> Drift:
     return Drift(seconds, float(correlation), float(rank), floor)
 
 
-def print_floor(name: str, table: Table, fitted: Fit) -> None:
+def impossible(rows: Rows, time_s: Floats, limits: Limits) -> NDArray[np.bool_]:
+    """Return which rows are faster than the device can be."""
+    moved = (rows.bytes_read + rows.bytes_written) / time_s
+    multiplied = np.where(rows.kind == "conv_1x1", rows.macs, 0.0) / time_s
+    return (moved > limits.bytes_per_s) | (multiplied > limits.macs_per_s)
+
+
+def print_floor(name: str, table: Table, fitted: Fit, limits: Limits) -> None:
     """Print every estimate for one table; `fitted` is a fit to all of it."""
     held_out = fitted.held_out
     predicted_s = held_out.predicted_s[fitted.selected]
@@ -116,11 +134,19 @@ def print_floor(name: str, table: Table, fitted: Fit) -> None:
             f"  repeated shapes: {again.rows} rows, mean distance from their median "
             f"{again.mean:.1%}, largest ratio {1 + again.largest:.3f}"
         )
-    near = neighbours(table, predicted_s, held_out.rows.macs)
+    near = neighbours(table, held_out.time_s, predicted_s, held_out.rows.macs)
+    off = relative_errors(predicted_s, held_out.time_s)
+    fast = impossible(held_out.rows, table["time_s"], limits)
+    print(
+        f"  rows faster than the device can be: {fast.sum()}; held-out MAPE {off.mean():.1%}, "
+        f"{off[~fast].mean():.1%} without them"
+    )
     print(
         f"  neighbours: {near.pairs} pairs within {near.octaves:.2f} octaves; noise at most "
         f"{near.measured:.1%} from times over MACs, {near.residual:.1%} from residuals"
     )
+    if not np.array_equal(held_out.time_s, table["time_s"]):
+        return
     line = drift(table, predicted_s)
     print(
         f"  along the rows: {line.seconds * 1e6:+.0f} us from first to last; correlation "

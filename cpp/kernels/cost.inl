@@ -150,6 +150,12 @@ AF_REAL float rest_of(double value, double divisor) {
   return static_cast<float>(value - divisor * __builtin_floor(value / divisor));
 }
 
+/// How often 2 divides a whole number, up to 8: a remainder would set 5 apart from 1 and 7.
+AF_REAL float alignment_of(double value) {
+  return (rest_of(value, 2) == 0 ? 1.0f : 0.0f) + (rest_of(value, 4) == 0 ? 1.0f : 0.0f) +
+         (rest_of(value, 8) == 0 ? 1.0f : 0.0f);
+}
+
 void traits(const LaunchColumns* columns, const double* core_s, int n, float* traits) {
   const LaunchColumns x = *columns;
   log2_sizes<0>(x, core_s, n, traits);
@@ -159,8 +165,8 @@ void traits(const LaunchColumns* columns, const double* core_s, int n, float* tr
     const double groups = real(x.groups[i]);
     to[i] = static_cast<float>(padded / larger(x.element_bytes * real(x.activations_read[i]), 1));
     to[kCostRows + i] = x.biased[i] != 0 ? 1.0f : 0.0f;
-    to[2 * kCostRows + i] = rest_of(real(x.c_in[i]) / groups, 8);
-    to[3 * kCostRows + i] = rest_of(real(x.c_out[i]) / groups, 8);
+    to[2 * kCostRows + i] = alignment_of(real(x.c_in[i]) / groups);
+    to[3 * kCostRows + i] = alignment_of(real(x.c_out[i]) / groups);
     to[4 * kCostRows + i] = rest_of(real(x.width[i]), 4);
   }
 }
