@@ -7,8 +7,6 @@ seeds; on the paper's data each line, and each experiment, is left out in turn. 
 with the device's multiprocessors known and guessed, and where times drift along the rows, with the
 order known. After that come the noise floors of the files. The tables are Markdown.
 
-Rows that take long and tell little use fewer seeds: the column `seeds` says how many.
-
 The files are not part of this repository: they lie in ../shared/data beside it, or in the folder
 that --data or ALPHAFLOPS_DATA names. One that is absent is skipped. Whole networks from few
 timings are in benchmarks/few_shot.py; measured networks of this processor in networks.py.
@@ -135,16 +133,12 @@ def print_random(device: Device, table: Table, seeds: int) -> None:
         table, ORDER, np.arange(len(table), dtype=float), usemask=False
     )
     for training, called in ((300, "300 rows fitted"), (most, f"80 % fitted ({most} rows)")):
-        cheap = training == 300
         for facts in (True, False):
             about = f"{device.sms} multiprocessors known" if facts else "device not known"
-            used = seeds if facts or cheap else 1
-            scores = random_rows(device, table, training, used, facts=facts)
+            scores = random_rows(device, table, training, seeds, facts=facts)
             print_scores(f"{device.called}, {called}, {about}", scores)
         if device.drifts:
-            scores = random_rows(
-                device, numbered, training, seeds if cheap else 1, facts=True, order=True
-            )
+            scores = random_rows(device, numbered, training, seeds, facts=True, order=True)
             print_scores(f"{device.called}, {called}, order of the rows known", scores)
 
 

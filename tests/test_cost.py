@@ -141,6 +141,13 @@ def test_bias_and_uneven_padding_are_added():
     cost = predict(uneven, "tiled", tiled({}, **more)).time_s[0]
     bare = predict(uneven, "tiled", tiled({})).time_s[0]
     assert cost == pytest.approx(bare + 3e-9 * 4 * 2 * 8 * 225 * 225, rel=1e-13)
+    padded = ROOFLINE | {"seconds_per_padded_byte": 3e-9}
+    bare = predict(uneven, "roofline-alpha", ROOFLINE).time_s[0]
+    cost = predict(uneven, "roofline-alpha", padded).time_s[0]
+    assert cost == pytest.approx(bare + 3e-9 * 4 * 2 * 8 * 225 * 225, rel=1e-13)
+    for even in (layer(), layer(bias=1)):
+        bare = predict(even, "roofline-alpha", ROOFLINE).time_s[0]
+        assert predict(even, "roofline-alpha", padded).time_s[0] == bare
 
 
 def test_padding_alike_on_both_sides_needs_no_copy():
@@ -162,15 +169,16 @@ def test_take():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 99), st.lists(st.floats(-3, 3), min_size=11, max_size=11))
+@given(st.integers(0, 99), st.lists(st.floats(-3, 3), min_size=12, max_size=12))
 def test_the_search_evaluates_what_is_predicted(seed, shifts):
     work = work_table(shapes(130, seed, kernels=(1, 3, 5)))
     scale = np.exp(np.array(shifts))
-    roofline = np.array([ROOFLINE[name] for name in NAMES]) * scale
-    roofline[1:3] = 1 / (1 + scale[1:3])  # beta, gamma
-    roofline[-1] = 1 + scale[-1] / 3
+    named = (ROOFLINE | {"seconds_per_padded_byte": 4e-11}).items()
+    named = {name: value * by for (name, value), by in zip(named, scale, strict=True)}
+    named |= {name: 1 / (1 + named[name]) for name in ("beta", "gamma")}
+    named["sharpness"] = 1 + named["sharpness"] / 3
+    roofline = np.array([named[name] for name in NAMES])
     searched = _core.Launches(work).roofline_s(roofline[None])[0]
-    named = dict(zip(NAMES, roofline.tolist(), strict=True))
     got = predict(work, "roofline-alpha", named).time_s
     np.testing.assert_allclose(searched, got, rtol=1e-12)
 

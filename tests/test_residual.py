@@ -33,7 +33,7 @@ def grown():
     work = work_table(shapes(400, 1, kernels=(1, 3)))
     core_s = predict(work, *FORM).time_s
     traits = _core.Launches(work).traits(core_s)
-    target = 0.2 * np.sin(traits[:, 4]) + 0.1 * (traits[:, 15] > 3) + 0.02 * traits[:, 1]
+    target = 0.2 * np.sin(traits[:, 4]) + 0.1 * (traits[:, 17] > 1) + 0.02 * traits[:, 1]
     kept = []
 
     class Kept(GradientBoostingRegressor):

@@ -68,7 +68,7 @@ inline constexpr int most_candidates = 16;
 
 /// What a residual and a domain see of a launch; sizes as log2.
 inline constexpr int trait_count = 18;
-/// How many of them, from the front, a domain bounds; the others are remainders of divisions.
+/// How many of them, from the front, a domain bounds; the others are shares and remainders.
 inline constexpr int bounded_trait_count = 13;
 
 /// A node of a regression tree, and the leaves that remain where its trait is above the threshold:
