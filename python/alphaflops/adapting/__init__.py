@@ -176,7 +176,7 @@ def adapt(
         about, solution = _best(profiles, networks, kept)
 
     prior_of = ignorant if not about.sources else partial(_given, about)
-    predicted, folds, validation = held_out(networks, kept, prior_of, seed)
+    predicted, folds, validation = held_out(networks, kept, prior_of, solution, seed)
     errors, whole = score(predicted, kept, folds)
     notes += _notes(networks, about, profiles)
     head = {

@@ -30,7 +30,8 @@ from alphaflops.adapting.prior import (
     sharpness_of,
 )
 
-_ROUNDS = 6  # of weights and sigma
+_ROUNDS = 8  # of weights and sigma, at most
+_SETTLED = 0.02  # change of sigma, as a share, that ends them
 _FREEDOM = 4.0  # of Student's t
 _PSEUDO, _PSEUDO_SIGMA = 4.0, 0.03
 _FIRST_SIGMA = 0.1  # wide: a narrow one goes to the nearest optimum
@@ -44,12 +45,13 @@ LARGEST = np.log(1e6)  # what a profile may hold
 
 @dataclass(frozen=True)
 class Solution:
-    """The most probable phi [SIZE] and sigma.
+    """The most probable theta [latents] and sigma, and phi [SIZE].
 
     `residuals` [n] are ln(measured / predicted); `evidence` is the logarithm of how probable the
     times are under the prior, phi and its uncertainty integrated out (Laplace's approximation).
     """
 
+    theta: Floats
     phi: Floats
     sigma: float
     residuals: Floats
@@ -91,24 +93,30 @@ class Pricing:
         return slopes
 
 
-def solve(networks: Networks, time_s: Floats, prior: Prior) -> Solution:
+def solve(
+    networks: Networks, time_s: Floats, prior: Prior, near: Solution | None = None
+) -> Solution:
     """Return the most probable parameters of measured networks.
 
     Floor and work may add or the larger may hide the other: either can be a local optimum, so the
-    search starts once from below the prior's sharpness and once from above it.
+    search starts once from below the prior's sharpness and once from above it. `near` is a solution
+    for nearly the same networks, to start from instead.
     """
     pricing = Pricing(networks, prior)
-    starts = (-_START, _START)
-    found = [_solve_from(start * _sharper(prior), pricing, time_s, prior) for start in starts]
+    if near is not None:
+        return _solve_from(near.theta, near.sigma, pricing, time_s, prior)
+    thetas = (-_START * _sharper(prior), _START * _sharper(prior))
+    found = [_solve_from(theta, _FIRST_SIGMA, pricing, time_s, prior) for theta in thetas]
     return max(found, key=lambda solution: solution.evidence)
 
 
-def _solve_from(theta: Floats, pricing: Pricing, time_s: Floats, prior: Prior) -> Solution:
+def _solve_from(
+    theta: Floats, sigma: float, pricing: Pricing, time_s: Floats, prior: Prior
+) -> Solution:
     log_time = np.log(time_s)
     first = log_time - np.log(pricing.seconds(prior.mean))
     off = first - np.median(first)
     weights = _weights(off, max(_FIRST_SPREAD, 1.5 * float(np.median(np.abs(off)))))
-    sigma = _FIRST_SIGMA
     for _ in range(_ROUNDS):
         fit = _Objective(pricing, prior, log_time, np.sqrt(weights) / sigma)
         theta = least_squares(fit.residuals, theta, fit.jacobian, **_STOP).x
@@ -117,12 +125,14 @@ def _solve_from(theta: Floats, pricing: Pricing, time_s: Floats, prior: Prior) -
         used = len(theta) - float(np.trace(np.linalg.inv(hessian)))
         left = max(float(weights.sum()) - used, 0.0)
         squares = float((weights * misfit**2).sum()) + _PSEUDO * _PSEUDO_SIGMA**2
-        sigma = float(np.sqrt(squares / (left + _PSEUDO)))
+        before, sigma = sigma, float(np.sqrt(squares / (left + _PSEUDO)))
         weights = _weights(misfit, sigma)
+        if abs(sigma - before) < _SETTLED * sigma:
+            break
     likely = -(_FREEDOM + 1) / 2 * np.log1p((misfit / sigma) ** 2 / _FREEDOM).sum()
     likely -= (len(misfit) + _PSEUDO) * np.log(sigma) + _PSEUDO / 2 * (_PSEUDO_SIGMA / sigma) ** 2
     evidence = float(likely - theta @ theta / 2 - np.linalg.slogdet(hessian)[1] / 2)
-    return Solution(prior.mean + prior.spread @ theta, sigma, -misfit, evidence)
+    return Solution(theta, prior.mean + prior.spread @ theta, sigma, -misfit, evidence)
 
 
 def _sharper(prior: Prior) -> Floats:

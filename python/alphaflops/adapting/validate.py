@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from alphaflops import _core
 from alphaflops.adapting.networks import Floats, Networks
 from alphaflops.adapting.prior import KINDS, Prior
-from alphaflops.adapting.solver import Pricing, solve
+from alphaflops.adapting.solver import Pricing, Solution, solve
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
 from alphaflops.fitting.metrics import Errors, errors_of
 from alphaflops.profiles import Profile
@@ -21,9 +21,16 @@ _UNKNOWN = Interval(0.5, 2.0)  # where nothing could be held out
 
 
 def held_out(
-    networks: Networks, time_s: Floats, prior_of: Callable[[Networks, Floats], Prior], seed: int
+    networks: Networks,
+    time_s: Floats,
+    prior_of: Callable[[Networks, Floats], Prior],
+    whole: Solution,
+    seed: int,
 ) -> tuple[Floats, NDArray[np.int64], str]:
-    """Return predictions [n] of networks left out (NaN: none could be), folds and a description."""
+    """Return predictions [n] of networks left out (NaN: none could be), folds and a description.
+
+    `whole` is the solution of all of them, from which the search for the others' starts.
+    """
     _, same = np.unique(networks.counts, axis=0, return_inverse=True)
     groups = int(same.max()) + 1
     folds = np.arange(groups)
@@ -36,7 +43,7 @@ def held_out(
             inside, rest = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
             seen = networks[rest]
             prior = prior_of(seen, time_s[rest])
-            phi = solve(seen, time_s[rest], prior).phi
+            phi = solve(seen, time_s[rest], prior, whole).phi
             predicted[inside] = Pricing(networks[inside], prior).seconds(phi)
     each = "each network" if groups <= _ONE_BY_ONE else f"{_FOLDS} folds of networks"
     return predicted, fold, f"{each} left out"

@@ -1,0 +1,150 @@
+"""The FBNet space: counts by arithmetic, codes and their texts, and what is no code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import alphaflops as af
+from alphaflops.errors import ModelError
+
+SPACE = af.spaces.fbnet()
+SKIPS = np.full(22, 8)
+
+# Channels in, channels out, image side before, stride of each position.
+SIDES = [32] * 5 + [32] + [16] * 3 + [16] + [8] * 3 + [8] + [8] * 3 + [8] + [4] * 3 + [4]
+CHANNELS = [16, 16] + [24] * 4 + [32] * 4 + [64] * 4 + [112] * 4 + [184] * 4 + [352]
+STRIDES = [1] * 5 + [2] + [1] * 3 + [2] + [1] * 3 + [1] + [1] * 3 + [2] + [1] * 3 + [1]
+OPERATORS = {
+    "k3_e1": (3, 1, 1), "k3_e1_g2": (3, 1, 2), "k3_e3": (3, 3, 1), "k3_e6": (3, 6, 1),
+    "k5_e1": (5, 1, 1), "k5_e1_g2": (5, 1, 2), "k5_e3": (5, 3, 1), "k5_e6": (5, 6, 1),
+}  # fmt: skip
+
+
+def macs_of(code):
+    """MACs of a network from the table of the space alone."""
+    total = 32 * 32 * 3 * 16 * 9
+    for position, number in enumerate(code):
+        c_in, c_out = CHANNELS[position : position + 2]
+        side, stride = SIDES[position], STRIDES[position]
+        before, after = side**2, (side // stride) ** 2
+        name = SPACE.choices[number]
+        if name == "skip":
+            total += after * c_in * c_out if c_in != c_out or stride > 1 else 0
+            continue
+        kernel, expansion, groups = OPERATORS[name]
+        hidden = expansion * c_in
+        total += before * c_in * hidden // groups
+        total += after * hidden * kernel**2
+        total += after * hidden * c_out // groups
+    return total + 4 * 4 * 352 * 1504 + 1504 * 100
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_macs_are_those_of_the_table(seed):
+    code = SPACE.sample(1, seed)[0]
+    assert af.lower(SPACE.graph(code)).macs.sum() == macs_of(code)
+
+
+def test_each_operator_at_each_position_is_counted_alone():
+    for position in range(22):
+        for number in range(8):
+            code = SKIPS.copy()
+            code[position] = number
+            assert af.lower(SPACE.graph(code)).macs.sum() == macs_of(code), (position, number)
+
+
+def test_all_skips_is_stem_changes_of_shape_and_head():
+    graph = SPACE.graph(SKIPS)
+    work = af.lower(graph)
+    kinds = np.array(af._core.KINDS)[work.kind]
+    # positions 1, 5, 9, 13, 17 and 21 change channels or stride; the head is one more
+    assert (kinds == "conv_1x1").sum() == 7
+    assert (kinds == "conv_spatial").sum() == 1
+    assert not np.isin(kinds, ["conv_grouped", "elementwise", "copy"]).any()
+    assert graph.shape(len(graph) - 1) == (1, 100)
+
+
+def test_a_residual_sum_wherever_the_shape_stays():
+    work = af.lower(SPACE.graph(np.zeros(22, int)))
+    sums = (np.array(af._core.KINDS)[work.kind] == "elementwise").sum()
+    assert sums == 22 - 6
+
+
+def test_grouped_blocks_shuffle_and_halve_the_pointwise_macs():
+    plain, grouped = (af.lower(SPACE.graph(np.full(22, number))) for number in (0, 1))
+    kinds = np.array(af._core.KINDS)
+    assert (kinds[grouped.kind] == "copy").sum() == 22
+    assert (kinds[plain.kind] == "copy").sum() == 0
+    pointwise = plain.macs[(kinds[plain.kind] == "conv_1x1")].sum() - 4 * 4 * 352 * 1504
+    assert plain.macs.sum() - grouped.macs.sum() == pointwise // 2
+
+
+def test_batch_and_dtype_reach_the_graph():
+    graph = SPACE.graph(SKIPS, batch=4, dtype="fp16")
+    assert (graph.batch, graph.dtype) == (4, "fp16")
+    assert af.lower(graph).macs.sum() == 4 * macs_of(SKIPS)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 8), min_size=22, max_size=22))
+def test_texts_and_codes_are_the_same(numbers):
+    text = "-".join(map(str, numbers))
+    code = SPACE.decode(text)
+    assert code.dtype == np.uint8
+    assert code.tolist() == numbers
+    assert SPACE.encode(code) == text
+
+
+def test_size_and_names():
+    assert (SPACE.name, SPACE.positions, SPACE.size) == ("fbnet", 22, 9**22)
+    assert SPACE.choices == (*OPERATORS, "skip")
+
+
+def test_samples_are_seeded_and_use_every_choice():
+    codes = SPACE.sample(500, 3)
+    np.testing.assert_array_equal(codes, SPACE.sample(500, np.random.default_rng(3)))
+    assert codes.shape == (500, 22)
+    assert codes.dtype == np.uint8
+    counts = np.bincount(codes.ravel(), minlength=9)
+    assert counts.min() > 0.85 * counts.mean()
+    assert SPACE.sample(0).shape == (0, 22)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is no code"),
+        ("7-8", "2 positions; it must have 22"),
+        ("-".join(["9"] * 22), "has 9 at position 0"),
+        ("-".join(["1"] * 21 + ["-1"]), "is no code"),
+        ("a" * 22, "is no code"),
+        ("1 " * 22, "is no code"),
+        ("-".join(["1"] * 21 + ["١"]), "is no code"),
+    ],
+)
+def test_what_is_no_code(text, words):
+    with pytest.raises(ModelError, match=words):
+        SPACE.graph(text)
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (np.zeros(22, int), r"shape \[22\]"),
+        (np.zeros((3, 21), int), r"shape \[3, 21\]"),
+        (np.zeros((3, 22)), "float64; they must be integers"),
+        (np.full((2, 22), -1), "has -1 at position 0"),
+        (np.full((2, 22), 256), "has 256 at position 0"),
+    ],
+)
+def test_codes_are_checked_before_they_are_narrowed(codes, words):
+    with pytest.raises(ModelError, match=words):
+        SPACE.check(codes)
+
+
+def test_no_negative_number_of_samples():
+    with pytest.raises(ModelError, match="-1 codes"):
+        SPACE.sample(-1)
