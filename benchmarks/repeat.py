@@ -16,7 +16,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy loads; one processor
 
 import argparse
 import itertools
+import json
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=40)
     parser.add_argument("--delay", type=float, default=0.05)
     parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--keep", type=Path, help="a folder for every bench, raw samples included")
     options = parser.parse_args()
     cases = shapes(options.shapes)
     device = describe_device(None)
@@ -79,6 +82,10 @@ def main() -> None:
                     delay=delay,
                 )
             )
+            if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                name = f"{'delayed' if delay else 'plain'}_{len(runs)}.json"
+                (options.keep / name).write_text(json.dumps(runs[-1]))
         print(f"  {len(plain)} of {options.pairs + 1}; load {os.getloadavg()[0]:.1f}", flush=True)
     if options.busy:
         busy.terminate()

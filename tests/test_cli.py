@@ -181,6 +181,44 @@ def test_bad_tables_are_clear_errors(tmp_path, text, words):
     assert not out.exists()
 
 
+def test_fit_takes_what_is_known_of_the_device(tmp_path):
+    (tmp_path / "times.csv").write_text(TIMES + "".join(rows(60)))
+    out = tmp_path / "mine.json"
+    facts = "sms=40, clock_ghz=1.59,bandwidth_gbs=320"
+    done = run("fit", tmp_path / "times.csv", "--device-facts", facts, "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    device = json.loads(out.read_text())["device"]
+    assert (device["sms"], device["clock_ghz"], device["bandwidth_gbs"]) == (40, 1.59, 320)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ("sms", ["'sms'", "NAME=NUMBER"]),
+        ("sms=many", ["'sms=many'"]),
+        ("sms=40,clock_ghz=-1", ["'clock_ghz=-1'", "positive"]),
+        ("sms=40,sms=80", ["sms stands twice"]),
+        ("", ["NAME=NUMBER"]),
+    ],
+)
+def test_device_facts_that_are_none(tmp_path, facts, words):
+    (tmp_path / "times.csv").write_text(TIMES + "".join(rows(9)))
+    done = run("fit", tmp_path / "times.csv", "--device-facts", facts)
+    assert_one_clear_error(done, *words)
+
+
+def test_fit_warns_of_contradictory_times_in_a_line(tmp_path):
+    lines = rows(9)
+    again = lines[0].rsplit(",", 1)[0] + ",9.5\n"
+    (tmp_path / "times.csv").write_text(TIMES + "".join(lines) + again)
+    done = run("fit", tmp_path / "times.csv", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["selected"]
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert "rows 1 and 10" in warnings[0]
+
+
 def test_fit_of_a_missing_file():
     assert_one_clear_error(run("fit", "nowhere.csv"), "nowhere.csv")
 

@@ -15,10 +15,7 @@ import alphaflops as af
 from alphaflops import _core
 from alphaflops.errors import Error, TableError, UnsupportedError
 from alphaflops.fitting import evaluate, fit
-from alphaflops.fitting.conformal import Interval, covered_out_of_fold, interval, intervals_by_kind
-from alphaflops.fitting.folds import fold_ids
 from alphaflops.fitting.forms import MOVING, PUBLISHED, rows_of
-from alphaflops.fitting.metrics import errors_of, spearman
 from alphaflops.fitting.solve import FORMS, fit_forms
 from alphaflops.table import work_table, write_table
 
@@ -59,7 +56,8 @@ def test_standard_errors_have_the_right_size():
     found, stated = [], []
     for seed in range(40):
         noisy_s = timed(table, ALPHA_FLOOR, noise=0.05, seed=seed)["time_s"]
-        fitted = fit_forms(rows_of(work_table(table)), noisy_s)["alpha-floor"]["conv_1x1"]
+        forms, _ = fit_forms(rows_of(work_table(table)), noisy_s, rich=False)
+        fitted = forms["alpha-floor"]["conv_1x1"]
         found.append(list(fitted.parameters.values()))
         stated.append(list(fitted.standard_errors.values()))
     np.testing.assert_allclose(np.mean(stated, axis=0) / np.std(found, axis=0), 1, atol=0.35)
@@ -171,56 +169,6 @@ def test_intervals_cover_rows_never_seen(noisy):
     assert evaluate(fitted, fresh) == evaluate(fitted.profile, fresh)
 
 
-def test_conformal_ranks_by_hand():
-    residuals = np.log(np.arange(1, 20))  # 19 rows: the whole range
-    assert interval(residuals) == Interval(1.0, pytest.approx(19))
-    assert interval(np.linspace(-1, 1, 39)) == pytest.approx((np.exp(-18 / 19), np.exp(18 / 19)))
-    nine = np.array([0.1, -0.2, 0.0, 0.05, 0.3, -0.1, 0.2, 0.1, 0.0])
-    assert interval(nine) == pytest.approx((np.exp(-0.3), np.exp(0.3)))
-    assert interval(nine[:8]) is None
-    assert Interval(0.5, 2).widened() == pytest.approx((0.25, 4))
-    assert Interval(1e-5, 1e5).widened() == pytest.approx((1e-6, 1e6), rel=1e-4)
-
-
-def test_conformal_coverage_is_at_least_its_level():
-    rng = np.random.default_rng(0)
-    for n in (9, 19, 30, 100):
-        held = []
-        for _ in range(400):
-            low, high = np.log(interval(rng.normal(size=n)))
-            fresh = rng.normal(size=100)
-            held.append(((low <= fresh) & (fresh <= high)).mean())
-        assert 0.89 <= np.mean(held) <= 0.95, n
-
-
-def test_a_kind_of_few_rows_has_the_wider_interval():
-    residuals = np.r_[np.linspace(-1, 1, 50), 0.1, 0.1]
-    kinds = np.array(["many"] * 50 + ["few"] * 2)
-    found = intervals_by_kind(residuals, kinds)
-    assert found["few"].upper_factor >= found["many"].upper_factor * 0.9
-    covered = covered_out_of_fold(residuals, kinds, np.arange(52) % 5)
-    assert covered[-2:].all()
-
-
-def test_groups_are_never_apart():
-    table = with_column(timed(shapes(100, 1), ALPHA_FLOOR), "line", np.arange(100) % 7)
-    kinds = np.full(100, "any")
-    ids, said = fold_ids(table, kinds, ["line"], 0)
-    assert said == "leaving out each of 7 groups of line"
-    assert all(len(np.unique(ids[table["line"] == i])) == 1 for i in range(7))
-    ids, said = fold_ids(table, kinds, ["h_in", "c_in"], 0)
-    assert "20 folds of" in said
-    assert len(np.unique(ids)) == 20
-
-
-def test_rows_of_one_shape_are_never_apart():
-    table = shapes(40, 1)
-    ids, said = fold_ids(np.concatenate([table, table]), np.full(80, "any"), None, 0)
-    assert said == "5-fold over shapes"
-    assert (ids[:40] == ids[40:]).all()
-    assert np.bincount(ids).min() >= 6
-
-
 def test_seed_and_order():
     table = timed(shapes(120, 1), ALPHA_FLOOR, noise=0.1)
     first, second = fit(table, seed=3), fit(table, seed=3)
@@ -228,19 +176,6 @@ def test_seed_and_order():
     other = fit(table[::-1], seed=4)
     for kind, parameters in first.parameters.items():
         assert other.parameters[kind]["gamma"] == pytest.approx(parameters["gamma"], rel=1e-3)
-
-
-def test_metrics_by_hand():
-    errors = errors_of(np.array([1.0, 2.2, 3.0, np.nan]), np.array([1.0, 2.0, 4.0, 1.0]))
-    assert errors.n == 3
-    assert errors.mape == pytest.approx((0 + 0.1 + 0.25) / 3)
-    assert errors.mdape == pytest.approx(0.1)
-    assert errors.within_10pct == pytest.approx(1 / 3)  # 0.1 in binary lies just above
-    assert errors.spearman == pytest.approx(1)
-    assert errors.to_json()["coverage_90"] is None
-    assert spearman(np.array([1.0, 2, 3, 4]), np.array([4.0, 3, 2, 1])) == pytest.approx(-1)
-    assert spearman(np.array([1.0, 2, 2, 3]), np.array([1.0, 3, 2, 4])) == pytest.approx(0.9486833)
-    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
 
 
 @pytest.mark.parametrize("column", ["device", "backend", "dtype"])
@@ -310,6 +245,7 @@ def test_energy_gives_power():
     assert profile.core.power_w == pytest.approx(40)
 
 
+@pytest.mark.filterwarnings("ignore:table. :UserWarning")
 @settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 12),
@@ -336,10 +272,11 @@ def test_fitting_is_fast(noisy):
 
 def test_the_papers_data_leaving_each_line_out():
     fitted = fit(published("conv_quadro_t2000.csv"), groups=("experiment", "line"))
-    assert fitted.selected == "alpha-floor"
+    assert fitted.selected in {"roofline-alpha", "tiled", "hybrid"}
     assert fitted.errors.n == 721
-    assert fitted.errors.mape <= 0.144
-    assert fitted.errors.mdape <= 0.092
+    assert fitted.errors.mape <= 0.08
+    assert fitted.forms["alpha-floor"].cv.mape <= 0.144
+    assert fitted.forms["alpha-floor"].cv.mdape <= 0.092
     assert fitted.forms["alpha"].cv.mape <= 0.217
     assert fitted.baseline.mape > 1
     assert 0.85 <= fitted.errors.coverage_90 <= 0.95
@@ -350,10 +287,12 @@ def test_other_devices_cover_on_held_out_rows(name):
     table = published(name)
     order = np.random.default_rng(0).permutation(len(table))
     fitted = fit(table[order[:300]], test=table[order[300:]])
-    assert fitted.selected == "alpha-floor"
-    tested = fitted.forms["alpha-floor"].test
-    assert tested.coverage_90 == pytest.approx(0.9, abs=0.04)
-    assert tested.mape < fitted.forms["macs"].test.mape
+    assert fitted.selected in ("tiled", "hybrid")
+    tested = fitted.forms[fitted.selected].test
+    assert tested.mape < 0.14
+    for form in ("alpha-floor", fitted.selected):
+        assert fitted.forms[form].test.coverage_90 == pytest.approx(0.9, abs=0.04)
+    assert fitted.forms["alpha-floor"].test.mape < fitted.forms["macs"].test.mape
 
 
 def test_the_command_reads_what_fit_takes(tmp_path):

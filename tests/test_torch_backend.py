@@ -159,8 +159,9 @@ def test_a_table_of_times_says_how_it_came_about() -> None:
 
 
 @pytest.mark.skipif(_core.processor_count() < 2, reason="needs two processors")
-def test_two_threads() -> None:
-    table = af.measure(small_shapes([4]), backend="torch", on="cpu", threads=2, budget_s=1.0)
+def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alphaflops.measuring.readings.SETTLED", 1.0)  # five samples will do
+    table = af.measure(small_shapes([4]), backend="torch", on="cpu", threads=2, budget_s=60.0)
     assert table["threads"].tolist() == [2]
     assert torch.get_num_threads() == 1
 
@@ -176,8 +177,8 @@ def test_every_sampled_family_is_measured(layout: str) -> None:
 
 def test_an_eager_design_has_more_of_what_eager_networks_launch() -> None:
     fused, eager = (sample_shapes(300, mode=mode)["op"].tolist() for mode in ("fused", "eager"))
-    for op in ("batch_norm", "relu", "max_pool"):
-        assert eager.count(op) > fused.count(op)
+    for ops in (["batch_norm"], ["relu", "relu6", "add", "mul"], ["max_pool"]):
+        assert sum(map(eager.count, ops)) > sum(map(fused.count, ops))
     like = sample_shapes(200, like=[af.zoo.build("resnet18")], mode="eager")
     assert {"conv2d", "batch_norm", "relu", "add"} <= set(like["op"])
     with pytest.raises(UnsupportedError, match="'lazy'"):

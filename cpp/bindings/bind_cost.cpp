@@ -1,6 +1,9 @@
 // What a fit evaluates again and again: one form on the same launches with many sets of parameters.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
+
 #include "alphaflops/cost.hpp"
 #include "alphaflops/error.hpp"
 #include "bindings.hpp"
@@ -12,12 +15,21 @@ using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 class Launches {
  public:
-  explicit Launches(const WorkTable& work) {
-    launches_.reserve(work.size());
-    for (std::size_t i = 0; i < work.size(); ++i) launches_.push_back(launch_of(work, i));
+  explicit Launches(WorkTable work) : work_(std::move(work)) {
+    for (const DType dtype : work_.dtype) {
+      if (dtype != work_.dtype[0]) throw ShapeError("launches of several dtypes; take one");
+    }
   }
-  std::size_t size() const { return launches_.size(); }
-  const std::vector<Launch>& all() const { return launches_; }
+  std::size_t size() const { return work_.size(); }
+
+  /// Calls `visit` with columns, their first row and how many rows.
+  template <typename Visit>
+  void each_block(Visit&& visit) const {
+    for (std::size_t first = 0; first < size(); first += launch_block) {
+      const std::size_t n = std::min<std::size_t>(launch_block, size() - first);
+      visit(columns_of(work_, first), first, static_cast<int>(n));
+    }
+  }
 
   /// Seconds [sets, rows]; `cost_of` makes a cost from the numbers of a set.
   template <typename CostOf>
@@ -30,20 +42,23 @@ class Launches {
     double* to = out.mutable_data();
     const double* from = parameters.data();
     const py::gil_scoped_release release;
-    for (std::size_t b = 0; b < sets; ++b) {
-      const auto cost = cost_of(from + b * width);
-      for (const Launch& launch : launches_) *to++ = seconds(cost, launch);
+    for (std::size_t b = 0; b < sets; ++b, to += size()) {
+      const Cost cost = cost_of(from + b * width);
+      each_block([&cost, to](const LaunchColumns& x, std::size_t first, int n) {
+        std::array<double, launch_block> alpha;
+        seconds(cost, x, n, to + first, alpha.data());
+      });
     }
     return out;
   }
 
  private:
-  std::vector<Launch> launches_;
+  WorkTable work_;
 };
 
-constexpr std::size_t roofline_width = 11;
+constexpr std::size_t roofline_width = 12;
 RooflineCost roofline_of(const double* p) {
-  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10]};
+  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11]};
 }
 
 constexpr std::size_t candidate_width = 8;
@@ -53,6 +68,9 @@ Reals tiled_s(const Launches& launches, const std::vector<std::string>& algorith
   const std::size_t n = algorithms.size();
   if (tiles.ndim() != 2 || static_cast<std::size_t>(tiles.shape(0)) != n || tiles.shape(1) != 2) {
     throw ShapeError("tiles must be [" + std::to_string(n) + ", 2]");
+  }
+  if (n > std::size_t{most_candidates}) {
+    throw ShapeError("at most " + std::to_string(most_candidates) + " candidates");
   }
   TiledCost cost;
   cost.processors = processors;
@@ -89,10 +107,15 @@ py::array_t<float> traits(const Launches& launches, const Reals& core_s) {
   }
   py::array_t<float> out({launches.size(), std::size_t{trait_count}});
   float* to = out.mutable_data();
-  for (std::size_t i = 0; i < launches.size(); ++i) {
-    const Traits t = traits_of(launches.all()[i], core_s.data()[i]);
-    to = std::copy(t.begin(), t.end(), to);
-  }
+  launches.each_block([to, &core_s](const LaunchColumns& x, std::size_t first, int n) {
+    Traits traits;
+    traits_of(x, core_s.data() + first, n, traits);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      for (std::size_t k = 0; k < traits.size(); ++k) {
+        to[(first + i) * traits.size() + k] = traits[k][i];
+      }
+    }
+  });
   return out;
 }
 
@@ -105,7 +128,7 @@ void bind_cost(py::module_& m) {
   m.attr("TRAITS") = names;
   m.attr("BOUNDED_TRAITS") = bounded_trait_count;
   py::class_<Launches>(m, "Launches")
-      .def(py::init<const WorkTable&>(), arg("work"))
+      .def(py::init<WorkTable>(), arg("work"))
       .def("__len__", &Launches::size)
       .def(
           "roofline_s",

@@ -36,6 +36,7 @@ void bind_total(py::class_<Prediction>& prediction, const char* name) {
 
 void bind_predict(py::module_& m) {
   using py::arg;
+  m.attr("EXTRAPOLATED_BEYOND") = extrapolated_beyond;
   py::class_<Prediction> prediction(m, "Prediction");
   bind_column<&Prediction::time_s>(prediction, "time_s");
   bind_column<&Prediction::time_lo_s>(prediction, "time_lo_s");

@@ -26,6 +26,14 @@ const KernelTable kTables[] = {
 #endif
 };
 
+const CostTable* const kCostTables[] = {
+    &cost_scalar,
+#if ALPHAFLOPS_X86
+    &cost_avx2,
+    &cost_avx512,
+#endif
+};
+
 void check_available(Isa isa, const std::vector<Isa>& available, DType dtype) {
   if (std::find(available.begin(), available.end(), isa) != available.end()) return;
   std::string names;
@@ -41,6 +49,11 @@ const KernelTable& table(Isa isa) {
   static const std::vector<Isa> available = available_isas();
   check_available(isa, available, DType::fp32);
   return kTables[static_cast<std::size_t>(isa)];
+}
+
+const CostTable& cost_table(Isa isa) {
+  check_available(isa, available_isas(), DType::fp32);
+  return *kCostTables[static_cast<std::size_t>(isa)];
 }
 
 const NarrowTable<Bf16Word, float>& bf16_table(Isa isa) {

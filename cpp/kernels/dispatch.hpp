@@ -2,12 +2,14 @@
 #pragma once
 
 #include "alphaflops/isa.hpp"
+#include "cost_table.hpp"
 #include "tables.hpp"
 
 namespace alphaflops::kernels {
 
 /// Raises UnsupportedError where this machine cannot run `isa`.
 const KernelTable& table(Isa isa);
+const CostTable& cost_table(Isa isa);
 
 /// The same of a narrow type, for which an instruction set may be missing or need an extension.
 const NarrowTable<Bf16Word, float>& bf16_table(Isa isa);

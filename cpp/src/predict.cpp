@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "alphaflops/error.hpp"
@@ -31,13 +32,127 @@ void require_size(const char* name, std::size_t size, std::size_t rows) {
                      ". Calibrate with this operator and dtype, or use another profile");
 }
 
-template <typename C>
-double alpha_of(const C& cost, const Launch& launch) {
-  if constexpr (requires { cost.gamma; }) {
-    return alpha(launch.rows(), launch.kernel_volume, cost.beta, cost.gamma);
-  } else {
-    return nan;
+constexpr std::size_t kWindow = 512;  // rows that are sorted by model at once
+
+/// Copies of a work table's rows, where rows of one model do not stand side by side.
+class Gathered {
+ public:
+  const LaunchColumns& gather(const WorkTable& work, const CostModel& model, std::size_t first,
+                              const std::uint16_t* rows, int n) {
+    const LaunchColumns from = columns_of(work, first);
+    const bool few = std::holds_alternative<AlphaCost>(model.cost) && !model.domain.known();
+    const std::size_t used = few ? alpha_columns : columns.size();
+    for (std::size_t k = 0; k < used; ++k) {
+      const std::int64_t* source = from.*columns[k];
+      for (int i = 0; i < n; ++i) values_[k][static_cast<std::size_t>(i)] = source[rows[i]];
+      view_.*columns[k] = values_[k].data();
+    }
+    for (int i = 0; i < n; ++i) biased_[static_cast<std::size_t>(i)] = from.biased[rows[i]];
+    view_.biased = biased_.data();
+    view_.element_bytes = static_cast<double>(size_of(work.dtype[first + rows[0]]));
+    return view_;
   }
+
+ private:
+  static constexpr std::array<const std::int64_t * LaunchColumns::*, 14> columns{
+      &LaunchColumns::batch,         &LaunchColumns::spatial,
+      &LaunchColumns::kernel_volume, &LaunchColumns::macs,
+      &LaunchColumns::width,         &LaunchColumns::activations_read,
+      &LaunchColumns::weights_read,  &LaunchColumns::elements_written,
+      &LaunchColumns::c_in,          &LaunchColumns::c_out,
+      &LaunchColumns::groups,        &LaunchColumns::kernel_width,
+      &LaunchColumns::stride,        &LaunchColumns::padded_elements};
+  static constexpr std::size_t alpha_columns = 4;  // of these, the ones that alpha reads
+  std::array<std::array<std::int64_t, launch_block>, columns.size()> values_;
+  std::array<std::uint8_t, launch_block> biased_;
+  LaunchColumns view_{};
+};
+
+/// What a model says of up to `launch_block` launches.
+struct Block {
+  std::array<double, launch_block> time_s, alpha, distance;
+
+  void evaluate(const CostModel& model, const LaunchColumns& x, int n) {
+    seconds(model.cost, x, n, time_s.data(), alpha.data());
+    const bool corrected = !model.residual.empty();
+    const auto rows = static_cast<std::size_t>(n);
+    if (!model.domain.known() || (!corrected && model.domain.surely_holds(x, time_s.data(), n))) {
+      std::fill_n(distance.begin(), rows, 0.0);
+      return;
+    }
+    Traits traits{};
+    traits_of(x, time_s.data(), n, traits);
+    model.domain.squared_distances(traits, n, distance.data());
+    if (corrected) {
+      std::array<double, launch_block> sums;
+      model.residual.sums(traits, n, sums.data());
+      for (std::size_t i = 0; i < rows; ++i) {
+        time_s[i] *= std::exp(sums[i] * (distance[i] > 0.0 ? std::exp(-distance[i]) : 1.0));
+      }
+    }
+    for (std::size_t i = 0; i < rows; ++i) distance[i] = std::sqrt(distance[i]);
+  }
+
+  void write(const CostModel& model, std::size_t i, std::size_t row, PredictionView out) const {
+    out.time_s[row] = time_s[i];
+    out.time_lo_s[row] = time_s[i] * model.lower_factor;
+    out.time_hi_s[row] = time_s[i] * model.upper_factor;
+    out.alpha[row] = alpha[i];
+    out.distance[row] = distance[i];
+  }
+};
+
+/// Rows of one model, side by side.
+void predict_run(const WorkTable& work, const CostModel& model, std::size_t first, std::size_t rows,
+                 PredictionView out) {
+  Block block;
+  for (const std::size_t end = first + rows; first < end; first += launch_block) {
+    const std::size_t n = std::min<std::size_t>(launch_block, end - first);
+    block.evaluate(model, columns_of(work, first), static_cast<int>(n));
+    for (std::size_t i = 0; i < n; ++i) block.write(model, i, first + i, out);
+  }
+}
+
+void predict_unpriced(const WorkTable& work, const Profile& profile, std::size_t row,
+                      PredictionView out) {
+  if (work.kind[row] != Kind::unknown && !profile.out_of_scope(work.kind[row])) {
+    fail_unpriced(work, row, profile);
+  }
+  out.time_s[row] = out.time_lo_s[row] = out.time_hi_s[row] = out.alpha[row] = nan;
+  out.distance[row] = 0.0;
+}
+
+/// Rows of any models: rows of each are brought together, a block at a time.
+void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t first,
+                   std::size_t rows, PredictionView out) {
+  std::array<const CostModel*, kWindow> models;
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::size_t row = first + i;
+    models[i] = profile.find(work.kind[row], work.pass[row], work.dtype[row]);
+    if (models[i] == nullptr) predict_unpriced(work, profile, row, out);
+  }
+  Gathered gathered;
+  Block block;
+  std::array<std::uint16_t, launch_block> chosen;
+  for (const CostModel& model : profile.models()) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (models[i] == &model) chosen[n++] = static_cast<std::uint16_t>(i);
+      if (n == launch_block || (i + 1 == rows && n > 0)) {
+        const int count = static_cast<int>(n);
+        block.evaluate(model, gathered.gather(work, model, first, chosen.data(), count), count);
+        for (std::size_t k = 0; k < n; ++k) block.write(model, k, first + chosen[k], out);
+        n = 0;
+      }
+    }
+  }
+}
+
+/// Whether all n elements from there are alike.
+template <typename T>
+bool alike(const T* values, std::size_t n) {
+  static_assert(sizeof(T) == 1);
+  return std::memcmp(values, values + 1, n - 1) == 0;
 }
 
 }  // namespace
@@ -49,33 +164,14 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
   require_size("time_hi_s", out.time_hi_s.size(), rows);
   require_size("alpha", out.alpha.size(), rows);
   require_size("distance", out.distance.size(), rows);
-  for (std::size_t i = 0; i < rows; ++i) {
-    out.alpha[i] = nan;
-    out.distance[i] = 0.0;
-    const CostModel* model = profile.find(work.kind[i], work.pass[i], work.dtype[i]);
-    if (model == nullptr) {
-      if (work.kind[i] != Kind::unknown && !profile.out_of_scope(work.kind[i])) {
-        fail_unpriced(work, i, profile);
-      }
-      out.time_s[i] = out.time_lo_s[i] = out.time_hi_s[i] = nan;
-      continue;
+  for (std::size_t first = 0; first < rows; first += kWindow) {
+    const std::size_t n = std::min(kWindow, rows - first);
+    const CostModel* model = profile.find(work.kind[first], work.pass[first], work.dtype[first]);
+    if (model != nullptr && alike(&work.kind[first], n) && alike(&work.dtype[first], n)) {
+      predict_run(work, *model, first, n, out);
+    } else {
+      predict_mixed(work, profile, first, n, out);
     }
-    const Launch launch = launch_of(work, i);
-    double time =
-        std::visit([&launch](const auto& cost) { return seconds(cost, launch); }, model->cost);
-    out.alpha[i] =
-        std::visit([&launch](const auto& cost) { return alpha_of(cost, launch); }, model->cost);
-    if (model->domain.known) {
-      const Traits traits = traits_of(launch, time);
-      const double outside = model->domain.squared_distance(traits);
-      out.distance[i] = std::sqrt(outside);
-      if (!model->residual.roots.empty()) {
-        time *= std::exp(model->residual.sum(traits) * std::exp(-outside));
-      }
-    }
-    out.time_s[i] = time;
-    out.time_lo_s[i] = time * model->lower_factor;
-    out.time_hi_s[i] = time * model->upper_factor;
   }
 }
 
@@ -84,20 +180,29 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
   sum.time_s = work.size() > 0 ? profile.overhead_s() : 0.0;
   std::array<double, kind_count> below{};
   std::array<double, kind_count> above{};
-  for (std::size_t i = 0; i < work.size(); ++i) {
-    const double time = prediction.time_s[i];
-    if (std::isnan(time)) {
-      ++sum.unpriced_rows;
-      continue;
+  for (std::size_t first = 0; first < work.size();) {
+    // Sums of a run of one kind stay in registers.
+    const Kind kind = work.kind[first];
+    double time_s = 0.0, below_s = 0.0, above_s = 0.0;
+    std::size_t i = first;
+    for (; i < work.size() && work.kind[i] == kind; ++i) {
+      const double time = prediction.time_s[i];
+      if (std::isnan(time)) {
+        ++sum.unpriced_rows;
+        continue;
+      }
+      time_s += time;
+      below_s += time - prediction.time_lo_s[i];
+      above_s += prediction.time_hi_s[i] - time;
+      if (prediction.distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
+      if (const double factor = prediction.alpha[i]; !std::isnan(factor)) {
+        sum.alpha_flops += factor * static_cast<double>(work.macs[i]);
+      }
     }
-    const auto kind = static_cast<std::size_t>(work.kind[i]);
-    sum.time_s += time;
-    below[kind] += time - prediction.time_lo_s[i];
-    if (prediction.distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
-    above[kind] += prediction.time_hi_s[i] - time;
-    if (!std::isnan(prediction.alpha[i])) {
-      sum.alpha_flops += prediction.alpha[i] * static_cast<double>(work.macs[i]);
-    }
+    sum.time_s += time_s;
+    below[static_cast<std::size_t>(kind)] += below_s;
+    above[static_cast<std::size_t>(kind)] += above_s;
+    first = i;
   }
   double below_squared = 0.0;
   double above_squared = 0.0;

@@ -74,9 +74,4 @@ Profile Profile::load(const std::string& path) {
   return parse(text, path);
 }
 
-const CostModel* Profile::find(Kind kind, Pass, DType dtype) const {
-  const int slot = index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(dtype)];
-  return slot < 0 ? nullptr : &models_[static_cast<std::size_t>(slot)];
-}
-
 }  // namespace alphaflops

@@ -8,7 +8,7 @@ namespace alphaflops {
 namespace {
 
 constexpr double kLargest = 1e6;
-constexpr std::size_t kMostCandidates = 16;
+constexpr std::size_t kMostCandidates = most_candidates;
 constexpr std::size_t kMostNodes = 100000;
 
 double rate(const Fields& p, const char* key) { return p.number(key, 0.0, kLargest); }
@@ -24,10 +24,10 @@ void read_floor(C& cost, const Fields& p) {
 }
 
 template <typename C>
-void read_alpha(C& cost, const Fields& p) {
+void read_alpha(C& cost, const Fields& p, double most_gamma) {
   cost.seconds_per_mac = rate(p, "seconds_per_mac");
   cost.beta = p.number("beta", 0.0, 1.0);
-  cost.gamma = p.number("gamma", 0.0, 100.0);
+  cost.gamma = p.number("gamma", 0.0, most_gamma);
 }
 
 TileCandidate read_candidate(const json::Value& value, const std::string& place) {
@@ -78,7 +78,7 @@ TiledCost read_tiled(const Fields& p) {
 Cost read_cost(const std::string& form, const Fields& p, const std::string& place) {
   if (form == "alpha") {
     AlphaCost cost;
-    read_alpha(cost, p);
+    read_alpha(cost, p, 100.0);
     read_floor(cost, p);
     return cost;
   }
@@ -91,13 +91,14 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
   }
   if (form == "roofline-alpha") {
     RooflineCost cost;
-    read_alpha(cost, p);
+    read_alpha(cost, p, 1.0);
     cost.half_rows = rate_or_zero(p, "half_rows");
     cost.half_c_out = rate_or_zero(p, "half_c_out");
     cost.half_depth = rate_or_zero(p, "half_depth");
     cost.seconds_per_weight_byte = rate_or_zero(p, "seconds_per_weight_byte");
     cost.seconds_per_byte_read = rate_or_zero(p, "seconds_per_byte_read");
     cost.seconds_per_byte_written = rate_or_zero(p, "seconds_per_byte_written");
+    cost.seconds_per_padded_byte = rate_or_zero(p, "seconds_per_padded_byte");
     read_floor(cost, p);
     return cost;
   }
@@ -120,19 +121,18 @@ std::vector<double> read_numbers(const Fields& fields, const char* key) {
 }
 
 Domain read_domain(const Fields& fields) {
-  Domain domain;
+  Domain::Bounds bounds_low{}, bounds_high{};
   const std::vector<double> low = read_numbers(fields, "low");
   const std::vector<double> high = read_numbers(fields, "high");
-  if (low.size() != domain.low.size() || high.size() != domain.high.size()) {
+  if (low.size() != bounds_low.size() || high.size() != bounds_high.size()) {
     throw ProfileError(fields.place() + ": \"low\" and \"high\" must have " +
-                       std::to_string(domain.low.size()) + " numbers each");
+                       std::to_string(bounds_low.size()) + " numbers each");
   }
   for (std::size_t k = 0; k < low.size(); ++k) {
-    domain.low[k] = static_cast<float>(low[k]);
-    domain.high[k] = static_cast<float>(high[k]);
+    bounds_low[k] = static_cast<float>(low[k]);
+    bounds_high[k] = static_cast<float>(high[k]);
   }
-  domain.known = true;
-  return domain;
+  return {bounds_low, bounds_high};
 }
 
 Forest read_forest(const Fields& fields) {
@@ -150,23 +150,23 @@ Forest read_forest(const Fields& fields) {
   const auto is_index = [](double x, double least, std::size_t end) {
     return x >= least && x < static_cast<double>(end) && x == std::floor(x);
   };
-  Forest forest;
+  std::vector<Forest::Node> nodes;
   for (std::size_t i = 0; i < n; ++i) {
     const bool leaf = trait[i] == -1.0;
-    // Children come after their parent, so that every walk ends.
     if (!leaf && (!is_index(trait[i], 0.0, trait_count) || i + 1 >= n ||
                   !is_index(right[i], static_cast<double>(i) + 1, n))) {
       fail("node " + std::to_string(i) + " names a trait or a child that is not there");
     }
-    forest.nodes.push_back({static_cast<std::int16_t>(trait[i]),
-                            static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
-                            static_cast<float>(value[i])});
+    nodes.push_back({static_cast<std::int16_t>(trait[i]),
+                     static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
+                     static_cast<float>(value[i])});
   }
+  std::vector<std::int32_t> tree_roots;
   for (const double root : roots) {
     if (!is_index(root, 0.0, n)) fail("a root is not there");
-    forest.roots.push_back(static_cast<std::int32_t>(root));
+    tree_roots.push_back(static_cast<std::int32_t>(root));
   }
-  return forest;
+  return {nodes, tree_roots, fields.place()};
 }
 
 }  // namespace
@@ -194,7 +194,7 @@ CostModel read_model(const json::Value& value, const std::string& place) {
     model.domain = read_domain(Fields(*domain, place + ".domain"));
   }
   if (const json::Value* residual = given("residual")) {
-    if (!model.domain.known) throw ProfileError(place + ": \"residual\" needs a \"domain\"");
+    if (!model.domain.known()) throw ProfileError(place + ": \"residual\" needs a \"domain\"");
     model.residual = read_forest(Fields(*residual, place + ".residual"));
   }
   if (const json::Value* interval = given("interval")) {

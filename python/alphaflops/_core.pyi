@@ -11,6 +11,7 @@ KINDS: tuple[str, ...]
 DTYPES: tuple[str, ...]
 PROFILE_VERSION: int
 TRAITS: tuple[str, ...]
+EXTRAPOLATED_BEYOND: float
 BOUNDED_TRAITS: int
 
 _Pair = int | tuple[int, int] | Sequence[int]

@@ -31,7 +31,7 @@ PRINTED = (
     Column("MB", 3, lambda r: f"{(r['bytes_read'] + r['bytes_written']) / 1e6:,.2f}"),
     Column("α", 1, lambda r: _number(r["alpha"], ".3f")),
     Column("α-MMACs", 5, lambda r: _number(r["alpha_flops"] / 1e6, ",.2f")),
-    Column("ms", 0, lambda r: _number(r["time_s"] * 1e3, ",.3f")),
+    Column("ms", 0, lambda r: _number(r["time_s"] * 1e3, ",.3f") + " *" * int(r["extrapolated"])),
     Column("interval", 2, lambda r: _interval_ms(r["time_lo_s"], r["time_hi_s"])),
     Column("share", 0, lambda r: _number(r["share"], ".1%")),
 )

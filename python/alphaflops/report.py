@@ -37,6 +37,8 @@ class Report:
         At the profile's `interval_level`; None where the profile has no intervals.
     energy_j : float or None
         None where the profile has no power.
+    extrapolated_share : float
+        Share of `time_s` in launches half an octave or more outside of what was measured.
     layers : structured array
         One row a launch, in order; see `Report.COLUMNS`.
     """
@@ -57,6 +59,7 @@ class Report:
         "time_lo_s",
         "time_hi_s",
         "share",
+        "extrapolated",
     )
 
     def __init__(self, graph: _core.Graph, profile: Profile, mode: str | None = None) -> None:
@@ -88,6 +91,11 @@ class Report:
         """Power times time; None where the profile has no power."""
         power_w = self.profile.core.power_w
         return None if power_w is None else power_w * self.time_s
+
+    @property
+    def extrapolated_share(self) -> float:
+        """Share of `time_s` in launches unlike all that was measured."""
+        return self.prediction.extrapolated_time_s / self.time_s if self.time_s > 0 else 0.0
 
     @cached_property
     def head(self) -> dict[str, Any]:
@@ -128,6 +136,7 @@ class Report:
             "time_lo_s": self.prediction.time_lo_s,
             "time_hi_s": self.prediction.time_hi_s,
             "share": time_s / self.time_s if self.time_s > 0 else np.full(len(time_s), np.nan),
+            "extrapolated": self.prediction.distance > _core.EXTRAPOLATED_BEYOND,
         }
         table = np.empty(len(names), dtype=[(c, columns[c].dtype) for c in self.COLUMNS])
         for column in self.COLUMNS:
@@ -153,6 +162,12 @@ class Report:
             rows = np.isnan(self.prediction.time_s)
             share = touched[rows].sum() / max(1, touched.sum())
             notes.append(f"not priced: {listed} ({share:.0%} of the bytes moved)")
+        outside = int((self.prediction.distance > _core.EXTRAPOLATED_BEYOND).sum())
+        if outside:
+            notes.append(
+                f"* extrapolated: {outside} of {len(self.work)} launches, "
+                f"{self.extrapolated_share:.0%} of the time, are unlike all that was measured"
+            )
         unknown = {
             self.graph.node_op(int(self.work.node[row]))
             for row in np.flatnonzero(self.work.kind == _core.KINDS.index("unknown"))
@@ -176,6 +191,7 @@ class Report:
             "time_s": self.time_s,
             "time_interval_s": None if interval is None else list(interval),
             "energy_j": self.energy_j,
+            "extrapolated_share": self.extrapolated_share,
             "unpriced": self.unpriced,
             "notes": self.notes,
             "layers": layers,

@@ -6,29 +6,16 @@ Williams, Waterman, Patterson: Roofline, CACM 52(4), 2009.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alphaflops.errors import IoError, MissingExtraError, TableError
+from alphaflops.errors import TableError
+from alphaflops.pictures import COLOURS, GREY, bare, blank, require_matplotlib, save
 
-__all__ = ["draw_roofline", "require_matplotlib"]
+__all__ = ["draw_roofline"]
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_ROOF = "#555555"
 _LABELLED = 6
-
-
-def require_matplotlib() -> None:
-    """Raise MissingExtraError where matplotlib is not installed."""
-    try:
-        import matplotlib  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise MissingExtraError(
-            "a roofline plot needs matplotlib: pip install 'alphaflops[plot]'"
-        ) from error
 
 
 def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -45,12 +32,8 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
     TableError
         There is no such point.
     """
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=(9.5, 6.2), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    require_matplotlib("a roofline plot")
+    figure = blank(9.5, 6.2)
     axes = figure.add_subplot()
     roofs = max(document["roofs"], key=lambda each: int(each["threads"]))
     points = [p for p in document["points"] if p["threads"] == roofs["threads"]]
@@ -63,7 +46,7 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
     axes.set(xscale="log", yscale="log", xlim=span, ylim=(slowest / 2, top * 2))
 
     kinds = sorted({p["kind"] for p in points})
-    for kind, colour in zip(kinds, _COLOURS * len(kinds), strict=False):
+    for kind, colour in zip(kinds, COLOURS * len(kinds), strict=False):
         own = [p for p in points if p["kind"] == kind]
         x = [p["operations_per_byte"] for p in own]
         hot = [p["hot"]["ops_per_s"] / 1e9 for p in own]
@@ -72,15 +55,12 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
         axes.scatter(x, hot, s=34, color=colour, label=kind, zorder=3)
         axes.scatter(x, cold, s=34, facecolor="white", edgecolor=colour, zorder=3)
     _label_slowest(axes, points)
-    axes.scatter([], [], s=34, color=_ROOF, label="hot")
-    axes.scatter([], [], s=34, facecolor="white", edgecolor=_ROOF, label="cold")
+    axes.scatter([], [], s=34, color=GREY, label="hot")
+    axes.scatter([], [], s=34, facecolor="white", edgecolor=GREY, label="cold")
     axes.legend(loc="lower right", frameon=False, ncols=2, fontsize=9)
     axes.set_xlabel("operations a byte (nominal; weights, input and output moved once)")
     axes.set_ylabel("G operations/s")
-    axes.grid(which="major", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    bare(axes)
     options = document["options"]
     isas = ", ".join(f"{d} {i}" for d, i in options["isas"].items())
     axes.set_title(
@@ -89,10 +69,7 @@ def draw_roofline(document: dict[str, Any], path: str | os.PathLike[str]) -> Non
         loc="left",
         fontsize=11,
     )
-    try:
-        figure.savefig(Path(path), dpi=150)
-    except (OSError, ValueError) as error:
-        raise IoError(f"{path}: cannot write this picture: {error}") from error
+    save(figure, path)
 
 
 def _draw_roofs(axes: Any, roofs: dict[str, Any], span: Any) -> float:
@@ -102,7 +79,7 @@ def _draw_roofs(axes: Any, roofs: dict[str, Any], span: Any) -> float:
     rates = {k: max(v.values()) / 1e9 for k, v in roofs["bandwidth_bytes_per_s"].items()}
     slowest = min(rates.values())
     for dtype, peak in peaks.items():
-        axes.plot([peak / max(rates.values()), span[1]], [peak, peak], color=_ROOF, linewidth=1.5)
+        axes.plot([peak / max(rates.values()), span[1]], [peak, peak], color=GREY, linewidth=1.5)
         axes.annotate(
             f"peak {dtype}: {peak:,.0f} G/s",
             (span[1], peak),
@@ -110,11 +87,11 @@ def _draw_roofs(axes: Any, roofs: dict[str, Any], span: Any) -> float:
             textcoords="offset points",
             ha="right",
             fontsize=9,
-            color=_ROOF,
+            color=GREY,
         )
     for level, rate in rates.items():
         style = "-" if rate == slowest else (0, (4, 2))
-        axes.plot([span[0], top / rate], [span[0] * rate, top], color=_ROOF, lw=1, ls=style)
+        axes.plot([span[0], top / rate], [span[0] * rate, top], color=GREY, lw=1, ls=style)
         x = span[0] * (1.15 if level != "l3" else 1.9)  # L2 and L3 may be close
         axes.annotate(
             f"{level.upper()} {rate:,.0f} GB/s",
@@ -125,7 +102,7 @@ def _draw_roofs(axes: Any, roofs: dict[str, Any], span: Any) -> float:
             rotation_mode="anchor",
             transform_rotates_text=True,
             fontsize=9,
-            color=_ROOF,
+            color=GREY,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
         )
     return top

@@ -47,7 +47,10 @@ class Profile {
   const std::vector<CostModel>& models() const { return models_; }
 
   /// nullptr where the profile does not price such work.
-  const CostModel* find(Kind kind, Pass pass, DType dtype) const;
+  const CostModel* find(Kind kind, Pass, DType dtype) const {
+    const int slot = index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(dtype)];
+    return slot < 0 ? nullptr : &models_[static_cast<std::size_t>(slot)];
+  }
   /// Kinds that the profile declares outside its scope; they are reported as not priced.
   bool out_of_scope(Kind kind) const { return out_of_scope_[static_cast<std::size_t>(kind)]; }
 

@@ -108,12 +108,13 @@ def run(
     from alphaflops.measuring.bench_file import to_csv  # noqa: PLC0415
     from alphaflops.measuring.cases import cases_of  # noqa: PLC0415
     from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
+    from alphaflops.pictures import require_matplotlib  # noqa: PLC0415
     from alphaflops.render_bench import bench_table  # noqa: PLC0415
-    from alphaflops.roofline import draw_roofline, require_matplotlib  # noqa: PLC0415
+    from alphaflops.roofline import draw_roofline  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
 
     if plot is not None:
-        require_matplotlib()
+        require_matplotlib("a roofline plot")
     cases = cases_of(target, dtype)
     console = progress_console()
 

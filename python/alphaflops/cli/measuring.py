@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from alphaflops.cli.options import (
     Output,
     emit,
     emit_table,
+    facts_of,
     interruptible,
     progress_console,
 )
@@ -132,25 +134,47 @@ def fit(
             "order: a drift of the times along it is taken out."
         ),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw predictions and what they leave (.png, .svg, .pdf).")
+    ] = None,
+    device_facts: Annotated[
+        str | None,
+        typer.Option(
+            help="What is known of the device, such as sms=40,clock_ghz=1.59,bandwidth_gbs=320, "
+            "or threads=8."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit the cost model to a measurement table."""
     from alphaflops.fitting import fit as run  # noqa: PLC0415
+    from alphaflops.pictures import require_matplotlib  # noqa: PLC0415
     from alphaflops.table import check_table, read_table  # noqa: PLC0415
 
+    if plot is not None:
+        require_matplotlib("a plot of a fit")
     table = check_table(read_table(times, need_time=True))
     held_out = None if test is None else check_table(read_table(test, need_time=True))
     name = output.stem if output is not None else times.stem
-    result = run(
-        table,
-        form=form,
-        groups=groups.split(",") if groups else None,
-        order=order,
-        name=name,
-        test=held_out,
-    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        result = run(
+            table,
+            form=form,
+            groups=groups.split(",") if groups else None,
+            order=order,
+            name=name,
+            device_facts=None if device_facts is None else facts_of(device_facts),
+            test=held_out,
+        )
+    for warning in said:
+        progress_console().print(
+            f"warning: {warning.message}", highlight=False, markup=False, soft_wrap=True
+        )
     if output is not None:
         result.profile.save(output)
+    if plot is not None:
+        result.plot(plot)
     if as_json:
         document = result.to_json()
         document["profile"] = None if output is None else str(output)

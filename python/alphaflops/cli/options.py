@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Annotated, ParamSpec
 import typer
 from rich.console import Console, RenderableType
 
+from alphaflops.errors import TableError
 from alphaflops.files import write_text
 
 P = ParamSpec("P")
@@ -79,6 +81,32 @@ def interruptible(command: Callable[P, None]) -> Callable[P, None]:
             raise Interrupted(str(interrupt) or "interrupted") from None
 
     return run
+
+
+def facts_of(text: str) -> dict[str, float]:
+    """Parse name=number pairs, separated by commas.
+
+    Raises
+    ------
+    TableError
+        Naming the pair.
+    """
+    facts: dict[str, float] = {}
+    for pair in text.split(","):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (name.isidentifier() and equals and 0 < number < math.inf):
+            raise TableError(
+                f"--device-facts: {pair.strip()!r} is not NAME=NUMBER with a positive number; "
+                "write for example sms=40,clock_ghz=1.59,bandwidth_gbs=320"
+            )
+        if name in facts:
+            raise TableError(f"--device-facts: {name} stands twice; keep one")
+        facts[name] = number
+    return facts
 
 
 def progress_console() -> Console:

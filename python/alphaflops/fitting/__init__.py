@@ -7,6 +7,7 @@ docs/model.md has the equations.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphaflops.errors import TableError, UnsupportedError
+from alphaflops.fitting.checks import check_times
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
 from alphaflops.fitting.drift import find_drift, suspicion
 from alphaflops.fitting.folds import Ids, fold_ids
@@ -22,12 +24,12 @@ from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
 from alphaflops.fitting.kinds import KindFit, Parameters, predict_rows
 from alphaflops.fitting.metrics import Errors, Floats, errors_of, evaluate, relative_errors
 from alphaflops.fitting.profile import head_of, profile_of
-from alphaflops.fitting.rich import Facts, RichFit
-from alphaflops.fitting.solve import FORMS, best_constant, fit_forms
+from alphaflops.fitting.rich import CORES, Facts, RichFit
+from alphaflops.fitting.solve import FORMS, best_constant, fit_forms, with_trees
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table, check_table, work_table
 
-__all__ = ["FORMS", "Errors", "Fit", "FormFit", "evaluate", "fit"]
+__all__ = ["FORMS", "Errors", "Fit", "FormFit", "HeldOut", "evaluate", "fit"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,25 @@ class FormFit:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Rows beside their held-out predictions.
+
+    Attributes
+    ----------
+    rows : Rows
+        What the equations read of the table, one element a row.
+    time_s : array [n]
+        Seconds measured; where a drift was taken out, without it.
+    predicted_s : dict of array [n]
+        Seconds by form; NaN where a row could not be held out.
+    """
+
+    rows: Rows
+    time_s: Floats
+    predicted_s: dict[str, Floats]
+
+
+@dataclass(frozen=True)
 class Fit:
     """What ``fit`` returns.
 
@@ -71,6 +92,8 @@ class Fit:
         are not counted.
     validation : str
         What was held out.
+    held_out : HeldOut
+        Every row with its measured time and what each form predicted without having seen it.
     """
 
     selected: str
@@ -78,6 +101,7 @@ class Fit:
     baseline: Errors
     validation: str
     _rows: dict[str, int] = field(repr=False)
+    held_out: HeldOut = field(repr=False)
 
     @property
     def profile(self) -> Profile:
@@ -108,6 +132,35 @@ class Fit:
             },
             "profile": self.profile.data,
         }
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, form: str | None = None) -> Any:
+        """Draw the selected form, or `form`: predicted against measured, residuals, alpha.
+
+        Every point is a held-out prediction.
+
+        Parameters
+        ----------
+        path
+            Where the picture goes; its ending names the format. Without, none is written.
+        form
+            One of ``FORMS``.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingExtraError
+            Without matplotlib.
+        UnsupportedError
+            No such form.
+        IoError
+            The picture cannot be written, or its ending names no format.
+        """
+        from alphaflops.fitting.plot import draw_fit  # noqa: PLC0415
+
+        return draw_fit(self, path, form or self.selected)
 
     def __str__(self) -> str:
         from alphaflops.fitting.text import describe  # noqa: PLC0415
@@ -157,9 +210,16 @@ def fit(
     Raises
     ------
     TableError
-        The table is malformed, or mixes dtypes, devices, backends or passes.
+        The table is malformed, mixes dtypes, devices, backends or passes, or its times are in
+        another unit than seconds.
     UnsupportedError
         No such form.
+
+    Warns
+    -----
+    UserWarning
+        Times of one shape contradict each other, or all are slower than any device. The profile's
+        assumptions say so too, and which sizes are the same in every row.
 
     Notes
     -----
@@ -174,6 +234,7 @@ def fit(
     table = check_table(table)
     _require_one_of_each(table)
     rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
+    said = check_times(table, rows)
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
     facts = _facts_of(table, device_facts)
@@ -182,24 +243,27 @@ def fit(
         drift = find_drift(table, order, lambda corrected: _best_s(rows, corrected, facts, seed))
         time_s, note = drift.corrected(time_s, drift.position(table)), str(drift)
         test = None if test is None else drift.taken_out_of(check_table(test))
-    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed)
-    predicted, constant_s = _cross_predict(rows, time_s, folds, start, seed)
+    fits, start = fit_forms(rows, time_s, facts=facts, trees=False, seed=seed)
+    predicted, constant_s, cores = _cross_predict(rows, time_s, folds, start, seed)
+    fits["hybrid"] = with_trees(fits, rows, time_s, cores, seed)
     selected = form or _select(predicted, time_s)
     note = note or suspicion(time_s, predicted[selected])
-    head = head_of(table, name, device, provenance, validation)
+    notes = [*said, note] if note else said
+    head = head_of(table, name, device, provenance, validation) | {"said": notes}
     if device_facts:
         head["device"] = {**head["device"], **device_facts}
     forms = {}
     for key in FORMS:
-        held_out = _HeldOut(rows, time_s, predicted[key], folds)
-        forms[key] = _form_fit(fits[key], held_out, {**head, "form": key, "note": note}, test)
+        scored = _Scored(rows, time_s, predicted[key], folds)
+        forms[key] = _form_fit(fits[key], scored, {**head, "form": key}, test)
     counts = {k: f.rows for k, f in fits[selected].items()}
-    return Fit(selected, forms, errors_of(constant_s, time_s), validation, counts)
+    baseline, held_out = errors_of(constant_s, time_s), HeldOut(rows, time_s, predicted)
+    return Fit(selected, forms, baseline, validation, counts, held_out)
 
 
 def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
     """Return what the richest form without trees predicts of the rows that it is fitted to."""
-    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed)
+    fits, _ = fit_forms(rows, time_s, facts=facts, trees=False, seed=seed)
     return predict_rows(rows, fits["tiled"])
 
 
@@ -217,7 +281,7 @@ def _facts_of(table: Table, known: Mapping[str, float] | None) -> Facts | None:
     return None
 
 
-class _HeldOut(NamedTuple):
+class _Scored(NamedTuple):
     """Rows with their measured and held-out predicted seconds (NaN: none), and their folds."""
 
     rows: Rows
@@ -240,22 +304,42 @@ def _require_one_of_each(table: Table) -> None:
 
 def _cross_predict(
     rows: Rows, time_s: Floats, folds: Ids, start: RichFit | None, seed: int
-) -> tuple[dict[str, Floats], Floats]:
-    """Return held-out seconds of every form, and of MACs times a constant; NaN where none."""
+) -> tuple[dict[str, Floats], Floats, dict[str, str]]:
+    """Return held-out seconds of every form, and of MACs times a constant; NaN where none.
+
+    And by kind the form whose held-out predictions were better, which hybrid's trees stand on.
+    """
     predicted = {form: np.full(len(rows), np.nan) for form in FORMS}
     constant_s = np.full(len(rows), np.nan)
+    fits_without = []
     for fold in np.unique(folds):
         inside = folds == fold
         if inside.all():
             break
-        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, seed=seed)
+        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, trees=False, seed=seed)
+        fits_without.append((inside, fits))
         for form, kinds in fits.items():
             predicted[form][inside] = predict_rows(rows[inside], kinds)
         multiplies = np.isin(rows.kind, MULTIPLYING)
         if (multiplies & ~inside).any():
             index = np.flatnonzero(inside & multiplies)
             constant_s[index] = best_constant(rows[~inside], time_s[~inside]) * rows.macs[index]
-    return predicted, constant_s
+    cores = (start.cores if start is not None else {}) | _better(predicted, rows, time_s)
+    for inside, fits in fits_without:
+        hybrid = with_trees(fits, rows[~inside], time_s[~inside], cores, seed)
+        predicted["hybrid"][inside] = predict_rows(rows[inside], hybrid)
+    return predicted, constant_s, cores
+
+
+def _better(predicted: dict[str, Floats], rows: Rows, time_s: Floats) -> dict[str, str]:
+    """Return by kind the form of ``CORES`` that errs less on held-out rows, where there are any."""
+    found = {}
+    for kind in np.unique(rows.kind):
+        errors = {c: relative_errors(predicted[c], time_s)[rows.kind == kind] for c in CORES}
+        known = ~np.isnan(errors["tiled"])
+        if known.any():
+            found[str(kind)] = min(CORES, key=lambda c: float(errors[c][known].mean()))
+    return found
 
 
 def _select(held_out: dict[str, Floats], time_s: Floats) -> str:
@@ -272,7 +356,7 @@ def _select(held_out: dict[str, Floats], time_s: Floats) -> str:
 
 
 def _form_fit(
-    fits: dict[str, KindFit], held_out: _HeldOut, head: dict[str, Any], test: Table | None
+    fits: dict[str, KindFit], held_out: _Scored, head: dict[str, Any], test: Table | None
 ) -> FormFit:
     time_s, predicted_s, all_kinds = held_out.time_s, held_out.predicted_s, held_out.rows.kind
     scored = ~np.isnan(predicted_s)

@@ -42,7 +42,7 @@ def fold_ids(
     """
     rng = np.random.default_rng(seed)
     if groups is None:
-        ids = _deal(_numbered(table, ["op", *INTEGERS]), kinds, FOLDS, rng)
+        ids = _deal(numbered(table, ["op", *INTEGERS]), kinds, FOLDS, rng)
         return ids, f"{ids.max() + 1}-fold over shapes"
     missing = [name for name in groups if name not in (table.dtype.names or ())]
     if missing or not groups:
@@ -51,7 +51,7 @@ def fold_ids(
             f"{', '.join(map(repr, missing)) or '(none named)'} not found; the table has "
             f"{', '.join(table.dtype.names or ())}"
         )
-    group = _numbered(table, groups)
+    group = numbered(table, groups)
     count = int(group.max()) + 1
     named = ", ".join(groups)
     if count == 1:
@@ -62,7 +62,7 @@ def fold_ids(
     return ids, f"leaving out {DEALT_FOLDS} folds of {count} groups of {named}"
 
 
-def _numbered(table: Table, names: Sequence[str]) -> Ids:
+def numbered(table: Table, names: Sequence[str]) -> Ids:
     """Return one number for each distinct combination of the columns' values."""
     number = np.zeros(len(table), np.int64)
     for name in names:

@@ -66,7 +66,8 @@ def profile_of(
     Parameters
     ----------
     head
-        As ``head_of`` returns it, with the form's name as ``form``, and a ``note`` or none.
+        As ``head_of`` returns it, with the form's name as ``form`` and what there is to say of its
+        table as ``said``.
     fits, intervals, errors
         By kind.
     not_scored
@@ -78,8 +79,7 @@ def profile_of(
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
-    assumptions = [found.note for found in fits.values() if found.note]
-    assumptions += [head["note"]] if head["note"] else []
+    assumptions = head["said"] + [found.note for found in fits.values() if found.note]
     if not_scored:
         assumptions.append(
             f"{not_scored} rows could not be cross-validated: no other row of their kind"
@@ -87,7 +87,7 @@ def profile_of(
     data = {
         "format": "alphaflops-profile",
         "version": _core.PROFILE_VERSION,
-        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "note")},
+        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "said")},
         "provenance": {**head["provenance"], "form": head["form"]},
         "models": models,
         "out_of_scope": [kind for kind in MOVING if kind not in fits],

@@ -15,6 +15,7 @@ from alphaflops.fitting.metrics import Floats
 
 _LEAST_ROWS = 40
 _TREES, _RATE = 150, 0.08
+_REACH = 2.0  # of nine residuals in ten, beyond which one counts as no larger
 
 
 def domain_of(traits: NDArray[np.float32]) -> dict[str, list[float]]:
@@ -39,8 +40,10 @@ def fit_residual(traits: NDArray[np.float32], residual: Floats, seed: int) -> di
     n = len(residual)
     if n < _LEAST_ROWS:
         return None
+    middle = np.median(residual)
+    reach = _REACH * np.quantile(np.abs(residual - middle), 0.9)
     model = GradientBoostingRegressor(
-        loss="huber",
+        loss="squared_error",
         n_estimators=_TREES,
         learning_rate=_RATE,
         max_leaf_nodes=int(np.clip(n // 40, 4, 24)),
@@ -49,7 +52,7 @@ def fit_residual(traits: NDArray[np.float32], residual: Floats, seed: int) -> di
         max_features=0.5,
         random_state=seed,
     )
-    model.fit(traits, residual)
+    model.fit(traits, np.clip(residual, middle - reach, middle + reach))
     trait: list[int] = []
     right: list[int] = []
     value: list[float] = []

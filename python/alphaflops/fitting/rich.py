@@ -1,7 +1,8 @@
 """The forms beyond the paper's, kind by kind: roofline-alpha, tiled, and hybrid.
 
 hybrid is the better of the other two with trees on what it leaves. Which of the two is better is
-judged on the rows that are fitted, with a penalty of two for each parameter (Akaike's).
+best told by rows held out. Where there are none, it is judged on the rows that are fitted, with a
+penalty of two for each parameter (Akaike's).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from alphaflops.fitting.forms import Rows
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.residual import domain_of, fit_residual
-from alphaflops.fitting.roofline import NAMES, fit_roofline
+from alphaflops.fitting.roofline import NAMES, RooflineFit, fit_roofline
 from alphaflops.fitting.tiled import CANDIDATES, TiledFit, fit_tiled
 
-RICH_FORMS = ("roofline-alpha", "tiled", "hybrid")
+CORES = ("roofline-alpha", "tiled")
 #: Rows of a kind below which a simpler form stands in.
-LEAST_ROWS = {"roofline-alpha": 16, "tiled": 30, "hybrid": 40}
+LEAST_ROWS = {"roofline-alpha": 16, "tiled": 30}
 
 _MOST_ROWS = 1000  # that a search looks at; the trees see all
 _FEW_ROWS = 300  # that tell what kind of processor it is
@@ -44,7 +45,9 @@ class RichFit:
     """What the fit of one set of rows found, and what a fit of most of them may begin from."""
 
     forms: dict[str, dict[str, KindFit]]
+    cores: dict[str, str] = field(default_factory=dict)  # form by kind, for trees to stand on
     facts: Facts | None = None
+    roofline: dict[str, RooflineFit] = field(default_factory=dict)
     tiled: dict[str, TiledFit] = field(default_factory=dict)
 
 
@@ -69,12 +72,14 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
     order = sorted(by_kind, key=lambda kind: -len(by_kind[kind][0]))
     order = [kind for kind in order if len(by_kind[kind][0]) >= LEAST_ROWS["roofline-alpha"]]
     if not order:
-        return RichFit({form: {} for form in RICH_FORMS})
+        return RichFit({form: {} for form in CORES})
     if start is not None:
         facts = start.facts
     if facts is None:
         facts = _guess(order[0], *by_kind[order[0]], rng)
-    forms: dict[str, dict[str, KindFit]] = {form: {} for form in RICH_FORMS}
+    forms: dict[str, dict[str, KindFit]] = {form: {} for form in CORES}
+    cores: dict[str, str] = {}
+    rooflines: dict[str, RooflineFit] = {}
     tiled: dict[str, TiledFit] = {}
     for kind in order:
         rows, log_time = by_kind[kind]
@@ -82,14 +87,16 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
         launches = Launches(few.work)
         roofline = fit_roofline(
             launches, few_log_time, few.macs, few.bytes_read + few.bytes_written,
-            **({} if start is None else {"starts": ((0.02, 0.99),)}),
+            padded=bool(few.work.padded_elements.any()),
+            start=None if start is None else start.roofline.get(kind),
         )  # fmt: skip
+        rooflines[kind] = roofline
         n = len(rows)
         domain = domain_of(Launches(rows.work).traits(np.exp(log_time)))
         fit = KindFit(
             "roofline-alpha", roofline.parameters, roofline.standard_errors, n, domain=domain
         )
-        forms["roofline-alpha"][kind] = core = fit
+        forms["roofline-alpha"][kind], cores[kind] = fit, "roofline-alpha"
         if n >= LEAST_ROWS["tiled"]:
             near = next(iter(tiled.values()), None)
             found = fit_tiled(
@@ -102,10 +109,8 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
             forms["tiled"][kind] = fit
             better = _penalised(found.cost, len(found.theta), len(few))
             if better < _penalised(roofline.cost, len(NAMES), len(few)):
-                core = fit
-        if n >= LEAST_ROWS["hybrid"]:
-            forms["hybrid"][kind] = with_residual(core, rows, log_time, seed)
-    return RichFit(forms, facts, tiled)
+                cores[kind] = "tiled"
+    return RichFit(forms, cores, facts, rooflines, tiled)
 
 
 def _penalised(cost: float, parameters: int, n: int) -> float:

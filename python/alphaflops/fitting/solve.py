@@ -8,7 +8,7 @@ to move what the rows determine keeps finite what they do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +27,12 @@ from alphaflops.fitting.forms import (
 )
 from alphaflops.fitting.kinds import KindFit, Parameters
 from alphaflops.fitting.metrics import Floats
-from alphaflops.fitting.rich import RICH_FORMS, Facts, RichFit, fit_rich, with_residual
+from alphaflops.fitting.rich import CORES, Facts, RichFit, fit_rich, with_residual
 from alphaflops.fitting.search import LOSS_SCALE, covariance
 
 #: From the simplest to the richest.
 SIMPLE_FORMS = ("macs", "published", "alpha", "alpha-floor")
-FORMS = (*SIMPLE_FORMS, *RICH_FORMS)
+FORMS = (*SIMPLE_FORMS, *CORES, "hybrid")
 
 #: Whose parameters a kind without rows takes.
 DONORS = {"linear": "conv_1x1", "conv_grouped": "conv_spatial"}
@@ -54,6 +54,7 @@ def fit_forms(
     time_s: Floats,
     *,
     rich: bool = True,
+    trees: bool = True,
     facts: Facts | None = None,
     start: RichFit | None = None,
     seed: int = 0,
@@ -68,6 +69,8 @@ def fit_forms(
         Seconds [n].
     rich
         Whether to fit the forms beyond the paper's; `facts`, `start` and `seed` are theirs.
+    trees
+        Whether hybrid is among them.
 
     Returns
     -------
@@ -91,13 +94,31 @@ def fit_forms(
     found = fit_rich(multiplying, facts, start, seed) if rich else None
     if found is not None:
         simpler = fits["alpha-floor"]
-        for form in RICH_FORMS:
+        for form in CORES:
             fits[form] = simpler = simpler | found.forms[form]
-    moved = dict.fromkeys(fits, moving)
-    if found is not None:
-        # A kind that moves data holds unlike operators: maximum and average, with taps or without.
-        moved["hybrid"] = {k: with_residual(f, *by_kind[k], seed) for k, f in moving.items()}
-    return {form: _lend(kinds) | moved[form] for form, kinds in fits.items()}, found
+    fits = {form: _lend(kinds) | moving for form, kinds in fits.items()}
+    if found is not None and trees:
+        fits["hybrid"] = with_trees(fits, rows, time_s, found.cores, seed)
+    return fits, found
+
+
+def with_trees(
+    fits: Mapping[str, Mapping[str, KindFit]],
+    rows: Rows,
+    time_s: Floats,
+    cores: Mapping[str, str],
+    seed: int,
+) -> dict[str, KindFit]:
+    """Return the form hybrid, by kind: trees on the form that `cores` names, by default tiled.
+
+    A kind that moves data has them too: it holds unlike operators, such as maximum and average.
+    """
+    hybrid = {}
+    for name in np.unique(rows.kind):
+        kind, own = str(name), rows.kind == name
+        core = fits[cores.get(kind, "tiled")][kind]
+        hybrid[kind] = with_residual(core, rows[own], np.log(time_s[own]), seed)
+    return _lend(hybrid)
 
 
 def best_constant(rows: Rows, time_s: Floats) -> float:

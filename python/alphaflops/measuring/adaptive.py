@@ -45,7 +45,7 @@ def next_shapes(
     Parameters
     ----------
     table
-        Measurement table with ``time_s``, of one device.
+        Measurement table with ``time_s``, of one device; candidates are of its ``mode``.
     budget_s
         Seconds that measuring them may take, about.
     like
@@ -67,7 +67,9 @@ def next_shapes(
     """
     if not budget_s > 0:
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
-    pool = sample_shapes(_CANDIDATES, seed=seed, like=like)
+    names = table.dtype.names or ()
+    mode = str(table["mode"][0]) if "mode" in names and len(table) else "fused"
+    pool = sample_shapes(_CANDIDATES, seed=seed, like=like, mode=mode)
     return shapes_of(pool)[choose(table, pool, budget_s)]
 
 
@@ -82,7 +84,8 @@ def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     per_cost = spread / np.sqrt(seconds_to_measure(candidate_s))
     at_known, at_candidates = _places(known), _places(candidates)
     nearest = np.array([((place - at_known) ** 2).sum(axis=1).min() for place in at_candidates])
-    left_s, chosen = budget_s, []
+    left_s = budget_s
+    chosen: list[int] = []
     while len(chosen) < len(pool):
         best = int(np.argmax(per_cost * np.sqrt(1 - np.exp(-nearest / _REACH**2))))
         left_s -= float(seconds_to_measure(candidate_s[best : best + 1])[0])

@@ -124,6 +124,18 @@ def _large(random: np.random.Generator) -> Shape:
     return shape
 
 
+def _late(random: np.random.Generator) -> Shape:
+    """Draw what stands at the end of a network: a small image, and more weights than cache."""
+    size = int(random.choice([7, 7, 14, int(random.integers(4, 17))]))
+    kernel = 3 if random.random() < 0.6 else 1  # noqa: PLR2004
+    stride = 2 if random.random() < 0.35 and size > 7 else 1  # noqa: PLR2004
+    weights = _log_uniform(random, 1e6, 5e6) / kernel**2
+    c_in = _log_uniform(random, math.sqrt(weights) / 2, math.sqrt(weights) * 2)
+    step = int(random.choice([8, 32, 128]))
+    c_in, c_out = (max(step, round(c / step) * step) for c in (c_in, weights / c_in))
+    return Shape("conv2d", c_in, size, c_out, kernel, stride, kernel // 2)
+
+
 def _depthwise(random: np.random.Generator) -> Shape:
     size = _size(random, most=112)
     kernel = 3 if random.random() < 0.75 else 5  # noqa: PLR2004
@@ -208,9 +220,10 @@ _SHARES: dict[str, dict[_Family, float]] = {
         _softmax: 0.02,
     },
     "eager": {
-        _pointwise: 0.23,
-        _spatial: 0.19,
+        _pointwise: 0.21,
+        _spatial: 0.15,
         _large: 0.05,
+        _late: 0.06,
         _depthwise: 0.11,
         _norm: 0.09,
         _elementwise: 0.10,

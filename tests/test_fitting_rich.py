@@ -1,0 +1,82 @@
+"""The forms beyond the paper's: what made the times is found again, and chosen."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from costs import ROOFLINE, predict, tiled
+from measurements import shapes, with_column
+
+from alphaflops.errors import TableError
+from alphaflops.fitting import fit
+from alphaflops.fitting.solve import FORMS
+from alphaflops.table import work_table
+
+RICH = FORMS[-3:]
+TILES = tiled(
+    {"tile_rows": 128, "tile_columns": 64, "seconds_per_mac": 2e-12, "whole_waves": 0.8},
+    {"algorithm": "winograd4", "tile_rows": 128, "tile_columns": 64, "seconds_per_mac": 1.2e-12},
+    processors=40.0,
+)
+
+
+def made(form, parameters, n, *, noise=0.02, seed=1):
+    table = shapes(n, seed, kernels=(1, 3))
+    time_s = predict(work_table(table), form, parameters).time_s
+    noise = np.random.default_rng(seed).normal(0, noise, n)
+    return with_column(table, "time_s", time_s * np.exp(noise))
+
+
+def test_roofline_alpha_comes_back():
+    fitted = fit(made("roofline-alpha", ROOFLINE, 300), test=made("roofline-alpha", ROOFLINE, 200))
+    assert fitted.selected == "roofline-alpha"
+    assert fitted.forms["roofline-alpha"].cv.mape < 0.025
+    assert fitted.forms["roofline-alpha"].test.mape < 0.022
+    for parameters in fitted.parameters.values():
+        assert parameters["floor_s"] == pytest.approx(2e-6, rel=0.5)
+
+
+def test_tiled_comes_back():
+    fitted = fit(made("tiled", TILES, 300), device_facts={"sms": 40})
+    assert fitted.selected in ("tiled", "hybrid")
+    assert fitted.forms["tiled"].cv.mape < 0.03
+    assert fitted.forms["tiled"].cv.mape < 0.5 * fitted.forms["roofline-alpha"].cv.mape
+    assert fitted.parameters["conv_spatial"]["processors"] == 40
+    assert fitted.profile.data["device"]["sms"] == 40
+
+
+def test_hybrid_learns_what_no_equation_has():
+    table = made("roofline-alpha", ROOFLINE, 600)
+    slow = np.where(table["w_in"] % 4 == 0, 1.0, 1.4)  # rows that do not fill a vector
+    fitted = fit(with_column(table, "time_s", table["time_s"] * slow), device_facts={"sms": 40})
+    assert fitted.selected == "hybrid"
+    simpler = min(fitted.forms[f].cv.mape for f in ("roofline-alpha", "tiled"))
+    assert fitted.forms["hybrid"].cv.mape < 0.8 * simpler
+    models = fitted.profile.data["models"]
+    assert {"domain", "residual"} <= set(models[0])
+    assert len(json.dumps(fitted.profile.data)) < 300_000
+
+
+def test_few_rows_have_a_simpler_form_in_place_of_a_rich_one():
+    fitted = fit(made("roofline-alpha", ROOFLINE, 24))
+    for form in RICH:
+        for kind, rows in (("conv_1x1", 10), ("conv_spatial", 10)):
+            assert kind in fitted.forms[form].parameters, rows
+    small = fit(made("roofline-alpha", ROOFLINE, 12))
+    for form in RICH:
+        assert small.forms[form].parameters == small.forms["alpha-floor"].parameters
+
+
+def test_device_facts_must_be_positive():
+    with pytest.raises(TableError, match="device fact sms is -1"):
+        fit(made("tiled", TILES, 20), device_facts={"sms": -1})
+
+
+def test_the_same_rows_and_seed_give_the_same_trees():
+    table = made("tiled", TILES, 120)
+    first, second = (fit(table, device_facts={"sms": 40}, seed=5) for _ in range(2))
+    assert first.to_json()["forms"] == second.to_json()["forms"]
+    models = [f.forms["hybrid"].profile.data["models"] for f in (first, second)]
+    assert models[0] == models[1]
