@@ -9,8 +9,8 @@ ALPHAFLOPS_DATA names, or ../shared/data beside the checkout.
 For each device and draw, n networks are drawn at random, `adapt` sees them, and all others are
 predicted. Beside it stand a non-negative fit of six summed quantities, weighted by 1/time, and the
 noise floor: a free price for each of nine operators at each of 22 positions, fitted to 4,000
-networks. What that does not explain, no sum over launches can. ``--family`` adds what other
-devices' profiles, or the same device's, are worth as priors.
+networks. What that does not explain, no sum over launches can. ``--family`` prints instead
+what other devices' profiles, or the same device's, are worth as priors.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     folder = Path(os.environ.get("ALPHAFLOPS_DATA", beside))
     parser.add_argument("--data", type=Path, default=folder, help="folder of fbnet_latency.csv")
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--family", action="store_true", help="also with profiles as priors")
+    parser.add_argument("--family", action="store_true", help="with profiles as priors")
     options = parser.parse_args()
     path = options.data / FILE
     if not path.is_file():
@@ -58,6 +58,9 @@ def main() -> None:
     }
     networks = networks_of((SPACE, codes), "fused")
     print("device       n  method      rank, mean  worst draw   MAPE  covers")
+    if options.family:
+        family(codes, devices, networks, options.draws)
+        return
     for device, time_s in devices.items():
         line(device, 4000, "noise floor", [per_operator(codes, time_s)])
         for n, share in ((10, 1), (100, 4)):
@@ -65,8 +68,6 @@ def main() -> None:
             draws = [drawn(n, len(codes), seed) for seed in seeds]
             line(device, n, "six sums", [six_sums(networks, time_s, *d) for d in draws])
             line(device, n, "adapt", [few_shot(codes, time_s, networks, d) for d in draws])
-    if options.family:
-        family(codes, devices, networks, options.draws)
 
 
 def drawn(n: int, of: int, seed: int) -> tuple[Floats, Floats]:

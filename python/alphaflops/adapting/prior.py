@@ -57,13 +57,13 @@ _HALVES = {_ROWS: 5.0, _C_OUT: 2.0, _DEPTH: 6.0}
 class Spreads:
     """Standard deviations in the logarithm: 1 is a factor of e."""
 
-    shared: float = 3.0  # floors, MACs and bytes, each of all kinds together
+    shared: float = 4.0  # floors, MACs and bytes, each of all kinds together
     weights: float = 1.0  # bytes of weights against others
-    kind: float = 1.0  # one kind's floor, MAC or byte against the other kinds'
-    direction: float = 0.5  # bytes read against bytes written
-    halves: float = 2.0
-    sharpness: float = 2.0  # in the logit
-    overhead: float = 2.0
+    kind: float = 1.5  # one kind's floor, MAC or byte against the other kinds'
+    direction: float = 1.0  # bytes read against bytes written
+    halves: float = 3.0
+    sharpness: float = 3.0  # in the logit
+    overhead: float = 3.0
 
 
 @dataclass(frozen=True)
