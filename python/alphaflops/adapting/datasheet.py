@@ -3,8 +3,8 @@
     compute = macs / (efficiency * peak_flops / 2) * (1 + half_rows / S) * ...
     moved   = bytes / (efficiency * bandwidth)
 
-The efficiencies are means of what published convolution times on three GPUs reach, from 21 to 59 % of
-the arithmetic and from 13 to 73 % of the bandwidth (docs/adapt.md).
+The efficiencies are means of what published convolution times on three GPUs reach, from 21 to 59 %
+of the arithmetic and from 13 to 73 % of the bandwidth (docs/adapt.md).
 """
 
 from __future__ import annotations
