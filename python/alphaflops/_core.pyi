@@ -222,7 +222,7 @@ class Launches:
     def __init__(self, work: WorkTable) -> None: ...
     def __len__(self) -> int: ...
     def roofline_s(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Seconds [sets, n] of parameters [sets, 11], in the order of RooflineCost."""
+        """Seconds [sets, n] of parameters [sets, 12], in the order of RooflineCost."""
 
     def tiled_s(
         self,

@@ -179,8 +179,12 @@ def _indices(kind: int) -> list[int]:
 
 
 def _roofline(sets: Floats, shape: tuple[float, float]) -> Floats:
-    """Return parameters [sets, 11] as the core takes them from phi [sets, 9] of one kind."""
+    """Return parameters [sets, 12] as the core takes them from phi [sets, 9] of one kind.
+
+    Copies for uneven padding, the last, are not told apart by networks and cost nothing here.
+    """
     values = np.exp(np.clip(sets, -80.0, LARGEST))
     mac, *middle = values[:, :-1].T
     beta, gamma = (np.full(len(sets), value) for value in shape)
-    return np.stack([mac, beta, gamma, *middle, sharpness_of(sets[:, -1])], axis=1)
+    padded = np.zeros(len(sets))
+    return np.stack([mac, beta, gamma, *middle, sharpness_of(sets[:, -1]), padded], axis=1)
