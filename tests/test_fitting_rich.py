@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from costs import ROOFLINE, predict, tiled
-from measurements import shapes, with_column
+from measurements import ALPHA_FLOOR, shapes, timed, with_column
 
 from alphaflops.errors import TableError
 from alphaflops.fitting import fit
@@ -80,3 +80,10 @@ def test_the_same_rows_and_seed_give_the_same_trees():
     assert first.to_json()["forms"] == second.to_json()["forms"]
     models = [f.forms["hybrid"].profile.data["models"] for f in (first, second)]
     assert models[0] == models[1]
+
+
+def test_what_no_row_had_costs_nothing():
+    table = timed(shapes(60, seed=8, kernels=(3,)), ALPHA_FLOOR)
+    parameters = fit(table, device_facts={"threads": 1}).forms["tiled"].parameters
+    assert parameters["conv_spatial"]["seconds_per_biased_byte"] == 0
+    assert parameters["conv_spatial"]["seconds_per_padded_byte"] == 0

@@ -87,7 +87,7 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
         launches = Launches(few.work)
         roofline = fit_roofline(
             launches, few_log_time, few.macs, few.bytes_read + few.bytes_written,
-            padded=bool(few.work.padded_elements.any()),
+            padded=_is_padded(few),
             start=None if start is None else start.roofline.get(kind),
         )  # fmt: skip
         rooflines[kind] = roofline
@@ -105,12 +105,27 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
                 near=near, start=None if start is None else start.tiled.get(kind),
             )  # fmt: skip
             tiled[kind] = found
-            fit = KindFit("tiled", found.parameters(), {}, n, domain=domain)
+            fit = KindFit(
+                "tiled",
+                found.parameters(biased=_is_biased(rows), padded=_is_padded(rows)),
+                {},
+                n,
+                domain=domain,
+            )
             forms["tiled"][kind] = fit
             better = _penalised(found.cost, len(found.theta), len(few))
             if better < _penalised(roofline.cost, len(NAMES), len(few)):
                 cores[kind] = "tiled"
     return RichFit(forms, cores, facts, rooflines, tiled)
+
+
+def _is_padded(rows: Rows) -> bool:
+    return bool(rows.work.padded_elements.any())
+
+
+def _is_biased(rows: Rows) -> bool:
+    w = rows.work
+    return bool((w.weights_read > w.c_out * (w.c_in // w.groups) * w.kernel_volume).any())
 
 
 def _penalised(cost: float, parameters: int, n: int) -> float:

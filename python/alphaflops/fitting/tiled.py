@@ -78,14 +78,17 @@ class TiledFit:
     theta: Floats
     cost: float
 
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters as a profile has them."""
+    def parameters(self, *, biased: bool, padded: bool) -> dict[str, Any]:
+        """Return the parameters as a profile has them.
+
+        What bias and uneven padding cost is nothing where no row had them: nobody can tell.
+        """
         values = _Layout(self.candidates).values(self.theta[None])[0]
         own = values[:-2].reshape(len(self.candidates), -1)
         return {
             "processors": self.processors,
-            "seconds_per_biased_byte": float(values[-2]),
-            "seconds_per_padded_byte": float(values[-1]),
+            "seconds_per_biased_byte": float(values[-2]) if biased else 0.0,
+            "seconds_per_padded_byte": float(values[-1]) if padded else 0.0,
             "candidates": [
                 candidate._asdict()
                 | dict(zip((*_OWN, *_SHARED), (float(v) for v in row), strict=True))
