@@ -19,7 +19,7 @@ import alphaflops as af
 from alphaflops.fitting.forms import Rows, rows_of
 from alphaflops.fitting.kinds import predict_rows
 from alphaflops.fitting.rich import Facts
-from alphaflops.fitting.solve import fit_forms
+from alphaflops.fitting.solve import fit_forms, with_trees
 from alphaflops.measuring.adaptive import choose, seconds_to_measure
 from alphaflops.measuring.device import describe_device
 from alphaflops.table import Table, work_table
@@ -30,7 +30,7 @@ CPU = Facts("cpu", 1.0)
 
 def error(rows: Rows, time_s: np.ndarray, fitted: np.ndarray, test: np.ndarray) -> float:
     fits, _ = fit_forms(rows[fitted], time_s[fitted], facts=CPU)
-    predicted_s = predict_rows(rows[test], fits["hybrid"])
+    predicted_s = predict_rows(rows[test], with_trees(fits, rows[fitted], time_s[fitted], {}, 0))
     return float(np.nanmean(np.abs(predicted_s / time_s[test] - 1)))
 
 

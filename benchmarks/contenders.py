@@ -134,6 +134,10 @@ class Data:
         )
 
 
+class NoAlgorithmError(Exception):
+    """A contender does not do a shape; the comparison goes on without it."""
+
+
 class FromC:
     """A contender behind contender.hpp."""
 
@@ -152,7 +156,7 @@ class FromC:
         create = getattr(library, f"{name}_create")
         handle = create(ctypes.byref(c_shape), data.dtype.encode(), *options, *data.arguments())
         if not handle:
-            raise NotImplementedError(name)
+            raise NoAlgorithmError(f"{name} has none for {data.shape}")
         self.handle = ctypes.c_void_p(handle)
         self.call = getattr(library, f"{name}_{clock}")
 

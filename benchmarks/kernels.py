@@ -33,7 +33,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contenders import ONEDNN, REPOSITORY, Bench, Data, FromC, FromTorch, Shape, check
+from contenders import (
+    ONEDNN,
+    REPOSITORY,
+    Bench,
+    Data,
+    FromC,
+    FromTorch,
+    NoAlgorithmError,
+    Shape,
+    check,
+)
 
 TWO_AT_ONCE = 1.9
 
@@ -112,7 +122,7 @@ def race(bench: Bench, shapes: list[Shape], algorithms: Callable[[Shape], list[s
         for name, make in bench.peers(data).items():
             try:
                 contenders[name] = make()
-            except (NotImplementedError, RuntimeError) as error:
+            except (NoAlgorithmError, RuntimeError) as error:
                 print(f"{name}, {shape}: {error}", file=sys.stderr)
         check(contenders, own[0])
         times, _ = bench.measure(contenders)

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import assert_one_clear_error, run
+from adapting_devices import (
+    CODES,
+    FEW,
+    GPU,
+    ONE_THREAD,
+    PHONE,
+    REST,
+    SPACE,
+    device,
+    times,
+)
 
 import alphaflops as af
 from alphaflops.adapting.networks import networks_of
@@ -17,59 +27,6 @@ from alphaflops.adapting.prior import ignorant
 from alphaflops.adapting.profiles import profile_of
 from alphaflops.adapting.solver import Pricing, solve
 from alphaflops.errors import ModelError, ProfileError, TableError, UnsupportedError
-
-SPACE = af.spaces.fbnet()
-CODES = SPACE.sample(160, 1)
-FEW, REST = np.arange(12), np.arange(12, 160)
-
-
-def device(name, *, mac_s, byte_s, launch_s, sharpness=2.0, overhead_s=1e-4, dtype="fp32"):
-    """A made-up device whose depthwise convolutions are slow."""
-    joined = {"floor_s": launch_s, "sharpness": sharpness}
-    moving = {"seconds_per_byte_read": byte_s, "seconds_per_byte_written": 2 * byte_s, **joined}
-    models = [
-        {"kind": kind, "pass": "forward", "dtype": dtype, "form": "traffic", "parameters": moving}
-        for kind in ("elementwise", "norm", "pool", "softmax", "copy")
-    ]
-    for kind, factor in (
-        ("conv_1x1", 1),
-        ("conv_spatial", 1.3),
-        ("conv_grouped", 4),
-        ("linear", 1),
-    ):
-        parameters = {
-            "seconds_per_mac": factor * mac_s, "beta": 0.0, "gamma": 0.0,
-            "half_rows": 8.0, "half_c_out": 3.0, "half_depth": 4.0,
-            "seconds_per_weight_byte": byte_s, **moving,
-        }  # fmt: skip
-        models.append(
-            {"kind": kind, "pass": "forward", "dtype": dtype, "form": "roofline-alpha",
-             "parameters": parameters}
-        )  # fmt: skip
-    return af.Profile.from_dict(
-        {
-            "format": "alphaflops-profile",
-            "version": 1,
-            "name": name,
-            "overhead_s": overhead_s,
-            "provenance": {"backend": "made up"},
-            "models": models,
-        }
-    )
-
-
-PHONE = device("phone", mac_s=1e-10, byte_s=2e-10, launch_s=2e-6, overhead_s=5e-4)
-GPU = device("gpu", mac_s=4e-13, byte_s=4e-12, launch_s=6e-5, sharpness=6.0)
-ONE_THREAD = device("one-thread", mac_s=4e-11, byte_s=4e-11, launch_s=3e-5, sharpness=1.0)
-
-
-WORK = {code.tobytes(): af.lower(SPACE.graph(code)) for code in CODES}
-
-
-def times(profile, codes=CODES, noise=0.0, seed=0):
-    exact = [af._core.predict(WORK[c.tobytes()], profile.core).total_time_s for c in codes]
-    rng = np.random.default_rng(seed)
-    return np.array(exact) * np.exp(noise * rng.standard_normal(len(codes)))
 
 
 @pytest.fixture(scope="module")
@@ -352,145 +309,6 @@ def test_two_runs_agree(phone):
     measured, found = phone
     again = af.adapt(SPACE, CODES[FEW], measured[FEW], name="mine")
     assert again.profile.data["models"] == found.profile.data["models"]
-
-
-# From a data sheet.
-
-
-def test_a_data_sheet_prices_everything():
-    profile = af.from_datasheet("x", peak_flops=10e12, bandwidth=400e9, tdp=70)
-    for name in af.zoo.names():
-        report = af.estimate(name, profile, strict=True)
-        low, high = report.time_interval_s
-        assert high / low > 5
-        assert report.energy_j == pytest.approx(70 * report.time_s)
-        assert report.time_s > 2 * report.macs / 10e12
-    assert any("nothing was measured" in text for text in profile.assumptions)
-
-
-def test_a_faster_data_sheet_is_faster():
-    slow = af.from_datasheet("slow", peak_flops=1e12, bandwidth=100e9)
-    fast = af.from_datasheet("fast", peak_flops=10e12, bandwidth=1000e9)
-    more_cores = af.from_datasheet("wide", peak_flops=1e12, bandwidth=100e9, cores=10_000)
-    slow_s, fast_s, wide_s = (af.estimate("resnet50", p).time_s for p in (slow, fast, more_cores))
-    assert slow_s > 3 * fast_s
-    assert wide_s > slow_s  # the same peak spread over more cores is harder to reach
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"peak_flops": 11.3}, "floating-point operations a second"),
-        ({"bandwidth": 484}, "bytes a second"),
-        ({"peak_flops": np.nan}, "peak_flops is nan"),
-        ({"bandwidth": -1}, "bandwidth is -1"),
-        ({"tdp": 0}, "tdp is 0"),
-        ({"cores": -3}, "cores is -3"),
-        ({"dtype": "fp7"}, "fp7"),
-    ],
-)
-def test_what_no_data_sheet_says(given, words):
-    with pytest.raises(ProfileError, match=words):
-        af.from_datasheet("x", **{"peak_flops": 1e12, "bandwidth": 1e11, **given})
-
-
-# The command line.
-
-
-def write(path, rows, header=("arch", "time_s")):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-@pytest.fixture
-def samples(tmp_path, phone):
-    measured, _ = phone
-    rows = [(SPACE.encode(code), time) for code, time in zip(CODES, measured, strict=True)]
-    return (
-        write(tmp_path / "few.csv", rows[:12]),
-        write(tmp_path / "rest.csv", rows[12:]),
-        tmp_path / "phone.json",
-    )
-
-
-def test_command_line_and_library_agree(samples, phone):
-    few, rest, out = samples
-    done = run("adapt", "--space", "fbnet", "--samples", few, "--test", rest, "--json", "-o", out)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document["profile"] == str(out)
-    for errors in (document["fit"], document["test"]):
-        assert set(errors) == {
-            "mape", "mdape", "within_10pct", "spearman", "coverage_90", "n",
-        }  # fmt: skip
-    assert document["test"]["n"] == 148
-    assert document["test"]["mape"] < 0.05
-    _, found = phone
-    assert af.load_profile(out).data["models"] == found.profile.data["models"]
-
-
-def test_command_line_without_test_or_output(samples):
-    few, _, _ = samples
-    document = json.loads(run("adapt", "--space", "fbnet", "--samples", few, "--json").stdout)
-    assert document["test"] is None
-    assert document["profile"] is None
-    text = run("adapt", "--space", "fbnet", "--samples", few).stdout
-    assert "12 networks" in text
-    assert "held out" in text
-
-
-def test_command_line_names_outliers_and_another_time_column(tmp_path, phone):
-    measured, _ = phone
-    spoiled = measured[:12].copy()
-    spoiled[2] = 1e-7
-    rows = [(SPACE.encode(c), "x", t) for c, t in zip(CODES, spoiled, strict=False)]
-    few = write(tmp_path / "few.csv", rows, ("arch", "note", "phone_s"))
-    done = run("adapt", "--space", "fbnet", "--samples", few, "--time-column", "phone_s")
-    assert done.returncode == 0, done.stderr
-    assert "row 3" in done.stdout
-
-
-def test_command_line_takes_models_by_name(tmp_path):
-    names = ("resnet18", "resnet50", "mobilenet_v2", "vgg16")
-    rows = [(name, af.estimate(name, ONE_THREAD).time_s) for name in names]
-    few = write(tmp_path / "few.csv", rows, ("model", "time_s"))
-    out = tmp_path / "p.json"
-    done = run("adapt", "--samples", few, "-o", out)
-    assert done.returncode == 0, done.stderr
-    found = af.estimate("vgg16", af.load_profile(out)).time_s
-    assert found == pytest.approx(rows[3][1], rel=0.2)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", ("few.csv", "no rows")),
-        ("arch,time_s\n", ("few.csv", "no rows")),
-        ("arch,seconds\n1,2\n", ("column 'time_s' is missing", "arch, seconds")),
-        ("model,time_s\nresnet18,2\n", ("column 'arch' is missing",)),
-        ("arch,time_s\n1-2-3,0.01\n", ("row 1", "3 positions")),
-        ("arch,time_s\nhello,0.01\n", ("row 1", "is no code")),
-        (f"arch,time_s\n{'-'.join('1' * 22)},fast\n", ("row 1", "'fast' is no number")),
-        (f"arch,time_s\n{'-'.join('1' * 22)},\n", ("none of 1 times",)),
-        (f"arch,time_s\n{'-'.join('1' * 22)}\n", ("none of 1 times",)),
-    ],
-)
-def test_command_line_refuses_bad_samples(tmp_path, text, words):
-    few = tmp_path / "few.csv"
-    few.write_text(text)
-    out = tmp_path / "p.json"
-    assert_one_clear_error(run("adapt", "--space", "fbnet", "--samples", few, "-o", out), *words)
-    assert not out.exists()
-
-
-def test_command_line_refuses_unknown_spaces_and_files(tmp_path):
-    done = run("adapt", "--space", "fbnet2", "--samples", tmp_path / "few.csv")
-    assert_one_clear_error(done, "fbnet2", "use fbnet")
-    assert_one_clear_error(run("adapt", "--samples", "nowhere.csv"), "nowhere.csv")
-
-
-# On what was published.
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,10 @@ void bind_work(py::module_& m) {
                              [](const py::object& self) {
                                return column(py::cast<const WorkTable&>(self).node, self);
                              })
+      .def_property_readonly("biased",
+                             [](const py::object& self) {
+                               return column(py::cast<const WorkTable&>(self).biased, self);
+                             })
       .def_property_readonly("folded", [](const WorkTable& w) { return w.folded; });
   table.def(
       "take",

@@ -163,6 +163,10 @@ class WorkTable:
     @property
     def elements_written(self) -> NDArray[np.int64]: ...
     @property
+    def biased(self) -> NDArray[np.uint8]:
+        """1 where a bias is added."""
+
+    @property
     def padded_elements(self) -> NDArray[np.int64]:
         """Of a copy of the input that padding unlike on two sides makes necessary."""
 

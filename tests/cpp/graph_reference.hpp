@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "activation_reference.hpp"
 #include "alphaflops/executor.hpp"
 #include "alphaflops/graph.hpp"
 
@@ -17,21 +18,6 @@ namespace check {
 using namespace alphaflops;
 
 using Tensor = std::vector<double>;
-
-inline double apply(Activation f, double x) {
-  switch (f) {
-    case Activation::none: return x;
-    case Activation::relu: return std::max(x, 0.0);
-    case Activation::relu6: return std::clamp(x, 0.0, 6.0);
-    case Activation::sigmoid: return 1.0 / (1.0 + std::exp(-x));
-    case Activation::silu: return x / (1.0 + std::exp(-x));
-    case Activation::hardsigmoid: return std::clamp(x + 3.0, 0.0, 6.0) / 6.0;
-    case Activation::hardswish: return x * std::clamp(x + 3.0, 0.0, 6.0) / 6.0;
-    case Activation::gelu: return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
-    case Activation::tanh: return std::tanh(x);
-  }
-  return x;
-}
 
 class Reference {
  public:
@@ -79,7 +65,7 @@ class Reference {
         y[i] = x[i] * static_cast<double>(w[c]) + static_cast<double>(b[c]);
       }
     } else if (const auto* f = std::get_if<ActivationOp>(&node.op)) {
-      for (std::size_t i = 0; i < y.size(); ++i) y[i] = apply(f->activation, x[i]);
+      for (std::size_t i = 0; i < y.size(); ++i) y[i] = activated(f->activation, x[i]);
     } else if (std::holds_alternative<GlobalPoolOp>(node.op)) {
       const std::size_t pixels = per_channel(in);
       for (std::size_t i = 0; i < x.size(); ++i)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "activation_reference.hpp"
 #include "alphaflops/error.hpp"
 #include "alphaflops/probe.hpp"
 #include "alphaflops/stream.hpp"
@@ -20,21 +21,6 @@ using check::Buffer;
 using std::int64_t;
 
 constexpr double kTolerance = 3e-6;
-
-double function(Activation activation, double x) {
-  switch (activation) {
-    case Activation::none: return x;
-    case Activation::relu: return std::max(x, 0.0);
-    case Activation::relu6: return std::clamp(x, 0.0, 6.0);
-    case Activation::sigmoid: return 1.0 / (1.0 + std::exp(-x));
-    case Activation::silu: return x / (1.0 + std::exp(-x));
-    case Activation::hardsigmoid: return std::clamp(x + 3.0, 0.0, 6.0) / 6.0;
-    case Activation::hardswish: return x * std::clamp(x + 3.0, 0.0, 6.0) / 6.0;
-    case Activation::gelu: return 0.5 * x * std::erfc(-x * std::sqrt(0.5));
-    case Activation::tanh: return std::tanh(x);
-  }
-  return x;
-}
 
 Buffer random_buffer(int64_t n, std::mt19937& random, float scale = 4.0f) {
   Buffer buffer(n, static_cast<int>(random() % 16));
@@ -67,7 +53,7 @@ void elementwise(Isa isa, std::mt19937& random) {
         for (int64_t i = 0; i < n; ++i) {
           const double exact = value(static_cast<double>(a[i]), static_cast<double>(b[i]));
           expected[static_cast<std::size_t>(i)] =
-              function(f, static_cast<double>(static_cast<float>(exact)));
+              check::activated(f, static_cast<double>(static_cast<float>(exact)));
         }
       };
       fill([](double p, double) { return p; });
@@ -90,7 +76,7 @@ void elementwise(Isa isa, std::mt19937& random) {
                     9.0f, 50.0f, 89.0f, 200.0f}) {
       float y = std::numeric_limits<float>::quiet_NaN();
       activate(isa, f, &x, &y, 1);
-      const double expected = function(f, static_cast<double>(x));
+      const double expected = check::activated(f, static_cast<double>(x));
       const double slack = std::max(5e-6 * std::abs(expected), 1e-30);
       CHECK_MESSAGE(
           std::abs(static_cast<double>(y) - expected) <= slack,
@@ -123,8 +109,8 @@ void channels(Isa isa, std::mt19937& random) {
       for (Activation f : {Activation::none, Activation::relu, Activation::silu}) {
         for (int64_t i = 0; i < x.size(); ++i) {
           expected[static_cast<std::size_t>(i)] =
-              function(f, static_cast<double>(x[i]) * static_cast<double>(s[i % c]) +
-                              static_cast<double>(t[i % c]));
+              check::activated(f, static_cast<double>(x[i]) * static_cast<double>(s[i % c]) +
+                                      static_cast<double>(t[i % c]));
         }
         y.poison();
         scale_shift(isa, x.data(), s.data(), t.data(), y.data(), batch * pixels, c, f);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +12,8 @@ from alphaflops.cli.options import (
     Batch,
     Mode,
     Output,
-    emit,
+    emit_fitted,
     interruptible,
-    progress_console,
 )
 from alphaflops.errors import UnsupportedError
 
@@ -64,13 +62,4 @@ def adapt(
         batch=batch,
         name=samples.stem if output is None else output.stem,
     )
-    if output is not None:
-        result.profile.save(output)
-    if as_json:
-        document = result.to_json()
-        document["profile"] = None if output is None else str(output)
-        emit(json.dumps(document, indent=2, allow_nan=False), None)
-        return
-    emit(str(result), None)
-    if output is not None:
-        progress_console().print(f"wrote {output}")
+    emit_fitted(result, output, as_json=as_json)

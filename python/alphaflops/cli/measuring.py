@@ -16,6 +16,7 @@ from alphaflops.cli.options import (
     Budget,
     Output,
     emit,
+    emit_fitted,
     emit_table,
     facts_of,
     interruptible,
@@ -171,18 +172,9 @@ def fit(
         progress_console().print(
             f"warning: {warning.message}", highlight=False, markup=False, soft_wrap=True
         )
-    if output is not None:
-        result.profile.save(output)
     if plot is not None:
         result.plot(plot)
-    if as_json:
-        document = result.to_json()
-        document["profile"] = None if output is None else str(output)
-        emit(json.dumps(document, indent=2, allow_nan=False), None)
-        return
-    emit(str(result), None)
-    if output is not None:
-        progress_console().print(f"wrote {output}")
+    emit_fitted(result, output, as_json=as_json)
 
 
 def validate(

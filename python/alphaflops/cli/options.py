@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 import math
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol
 
 import typer
 from rich.console import Console, RenderableType
 
 from alphaflops.errors import TableError
 from alphaflops.files import write_text
+
+if TYPE_CHECKING:
+    from alphaflops.profiles import Profile
 
 P = ParamSpec("P")
 
@@ -120,6 +124,31 @@ def emit(text: str, output: Path | None) -> None:
         write_text(output, text)
     else:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+class Fitted(Protocol):
+    """What `fit` and `adapt` return."""
+
+    @property
+    def profile(self) -> Profile:
+        """What is saved."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is printed as JSON."""
+
+
+def emit_fitted(result: Fitted, output: Path | None, *, as_json: bool) -> None:
+    """Save the profile where asked to, and print the rest."""
+    if output is not None:
+        result.profile.save(output)
+    if as_json:
+        document = result.to_json()
+        document["profile"] = None if output is None else str(output)
+        emit(json.dumps(document, indent=2, allow_nan=False), None)
+        return
+    emit(str(result), None)
+    if output is not None:
+        progress_console().print(f"wrote {output}")
 
 
 _FILE_WIDTH = 160  # characters, where there is no terminal to ask

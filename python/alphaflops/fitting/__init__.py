@@ -24,7 +24,7 @@ from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
 from alphaflops.fitting.kinds import KindFit, Parameters, predict_rows
 from alphaflops.fitting.metrics import Errors, Floats, errors_of, evaluate, relative_errors
 from alphaflops.fitting.profile import head_of, profile_of
-from alphaflops.fitting.rich import CORES, Facts, RichFit
+from alphaflops.fitting.rich import CORES, Facts, RichFit, known_facts
 from alphaflops.fitting.solve import FORMS, best_constant, fit_forms, with_trees
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table, check_table, work_table
@@ -237,13 +237,13 @@ def fit(
     said = check_times(table, rows)
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
-    facts = _facts_of(table, device_facts)
+    facts = known_facts(table, device_facts)
     note = ""
     if order is not None:
         drift = find_drift(table, order, lambda corrected: _best_s(rows, corrected, facts, seed))
         time_s, note = drift.corrected(time_s, drift.position(table)), str(drift)
         test = None if test is None else drift.taken_out_of(check_table(test))
-    fits, start = fit_forms(rows, time_s, facts=facts, trees=False, seed=seed)
+    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed)
     predicted, constant_s, cores = _cross_predict(rows, time_s, folds, start, seed)
     fits["hybrid"] = with_trees(fits, rows, time_s, cores, seed)
     selected = form or _select(predicted, time_s)
@@ -263,22 +263,8 @@ def fit(
 
 def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
     """Return what the richest form without trees predicts of the rows that it is fitted to."""
-    fits, _ = fit_forms(rows, time_s, facts=facts, trees=False, seed=seed)
+    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed)
     return predict_rows(rows, fits["tiled"])
-
-
-def _facts_of(table: Table, known: Mapping[str, float] | None) -> Facts | None:
-    """Return what the tiled form needs to know; None where it has to be guessed."""
-    for name, value in (known or {}).items():
-        if not (np.isfinite(value) and value > 0):
-            raise TableError(f"device fact {name} is {value}; it must be a positive number")
-    if known and "sms" in known:
-        return Facts("gpu", float(known["sms"]))
-    if known and "threads" in known:
-        return Facts("cpu", float(known["threads"]))
-    if str(table["backend"][0]) == "native":
-        return Facts("cpu", 1.0)
-    return None
 
 
 class _Scored(NamedTuple):
@@ -316,7 +302,7 @@ def _cross_predict(
         inside = folds == fold
         if inside.all():
             break
-        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, trees=False, seed=seed)
+        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, seed=seed)
         fits_without.append((inside, fits))
         for form, kinds in fits.items():
             predicted[form][inside] = predict_rows(rows[inside], kinds)
@@ -324,7 +310,7 @@ def _cross_predict(
         if (multiplies & ~inside).any():
             index = np.flatnonzero(inside & multiplies)
             constant_s[index] = best_constant(rows[~inside], time_s[~inside]) * rows.macs[index]
-    cores = (start.cores if start is not None else {}) | _better(predicted, rows, time_s)
+    cores = _better(predicted, rows, time_s)
     for inside, fits in fits_without:
         hybrid = with_trees(fits, rows[~inside], time_s[~inside], cores, seed)
         predicted["hybrid"][inside] = predict_rows(rows[inside], hybrid)

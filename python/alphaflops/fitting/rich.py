@@ -1,8 +1,6 @@
 """The forms beyond the paper's, kind by kind: roofline-alpha, tiled, and hybrid.
 
-hybrid is the better of the other two with trees on what it leaves. Which of the two is better is
-best told by rows held out. Where there are none, it is judged on the rows that are fitted, with a
-penalty of two for each parameter (Akaike's).
+hybrid is the better of the other two, as rows held out tell, with trees on what it leaves.
 """
 
 from __future__ import annotations
@@ -15,12 +13,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from alphaflops._core import Launches
+from alphaflops.errors import TableError
 from alphaflops.fitting.forms import Rows
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.residual import domain_of, fit_residual
-from alphaflops.fitting.roofline import NAMES, RooflineFit, fit_roofline
+from alphaflops.fitting.roofline import RooflineFit, fit_roofline
 from alphaflops.fitting.tiled import CANDIDATES, TiledFit, fit_tiled
+from alphaflops.table import Table
 
 CORES = ("roofline-alpha", "tiled")
 #: Rows of a kind below which a simpler form stands in.
@@ -40,12 +40,25 @@ class Facts(NamedTuple):
     processors: float
 
 
+def known_facts(table: Table, known: Mapping[str, float] | None = None) -> Facts | None:
+    """Return what the tiled form needs to know; None where it has to be guessed."""
+    for name, value in (known or {}).items():
+        if not (np.isfinite(value) and value > 0):
+            raise TableError(f"device fact {name} is {value}; it must be a positive number")
+    if known and "sms" in known:
+        return Facts("gpu", float(known["sms"]))
+    if known and "threads" in known:
+        return Facts("cpu", float(known["threads"]))
+    if str(table["backend"][0]) == "native":
+        return Facts("cpu", 1.0)
+    return None
+
+
 @dataclass(frozen=True)
 class RichFit:
     """What the fit of one set of rows found, and what a fit of most of them may begin from."""
 
     forms: dict[str, dict[str, KindFit]]
-    cores: dict[str, str] = field(default_factory=dict)  # form by kind, for trees to stand on
     facts: Facts | None = None
     roofline: dict[str, RooflineFit] = field(default_factory=dict)
     tiled: dict[str, TiledFit] = field(default_factory=dict)
@@ -78,7 +91,6 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
     if facts is None:
         facts = _guess(order[0], *by_kind[order[0]], rng)
     forms: dict[str, dict[str, KindFit]] = {form: {} for form in CORES}
-    cores: dict[str, str] = {}
     rooflines: dict[str, RooflineFit] = {}
     tiled: dict[str, TiledFit] = {}
     for kind in order:
@@ -93,10 +105,9 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
         rooflines[kind] = roofline
         n = len(rows)
         domain = domain_of(Launches(rows.work).traits(np.exp(log_time)))
-        fit = KindFit(
+        forms["roofline-alpha"][kind] = KindFit(
             "roofline-alpha", roofline.parameters, roofline.standard_errors, n, domain=domain
         )
-        forms["roofline-alpha"][kind], cores[kind] = fit, "roofline-alpha"
         if n >= LEAST_ROWS["tiled"]:
             near = next(iter(tiled.values()), None)
             found = fit_tiled(
@@ -105,31 +116,15 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
                 near=near, start=None if start is None else start.tiled.get(kind),
             )  # fmt: skip
             tiled[kind] = found
-            fit = KindFit(
-                "tiled",
-                found.parameters(biased=_is_biased(rows), padded=_is_padded(rows)),
-                {},
-                n,
-                domain=domain,
+            parameters = found.parameters(
+                biased=bool(rows.work.biased.any()), padded=_is_padded(rows)
             )
-            forms["tiled"][kind] = fit
-            better = _penalised(found.cost, len(found.theta), len(few))
-            if better < _penalised(roofline.cost, len(NAMES), len(few)):
-                cores[kind] = "tiled"
-    return RichFit(forms, cores, facts, rooflines, tiled)
+            forms["tiled"][kind] = KindFit("tiled", parameters, {}, n, domain=domain)
+    return RichFit(forms, facts, rooflines, tiled)
 
 
 def _is_padded(rows: Rows) -> bool:
     return bool(rows.work.padded_elements.any())
-
-
-def _is_biased(rows: Rows) -> bool:
-    w = rows.work
-    return bool((w.weights_read > w.c_out * (w.c_in // w.groups) * w.kernel_volume).any())
-
-
-def _penalised(cost: float, parameters: int, n: int) -> float:
-    return n * float(np.log(cost / n)) + 2 * parameters
 
 
 def with_residual(core: KindFit, rows: Rows, log_time: Floats, seed: int) -> KindFit:

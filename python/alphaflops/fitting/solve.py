@@ -54,12 +54,11 @@ def fit_forms(
     time_s: Floats,
     *,
     rich: bool = True,
-    trees: bool = True,
     facts: Facts | None = None,
     start: RichFit | None = None,
     seed: int = 0,
 ) -> tuple[dict[str, dict[str, KindFit]], RichFit | None]:
-    """Fit every form to timed rows.
+    """Fit every form but hybrid, which `with_trees` makes of two of them, to timed rows.
 
     Parameters
     ----------
@@ -69,14 +68,12 @@ def fit_forms(
         Seconds [n].
     rich
         Whether to fit the forms beyond the paper's; `facts`, `start` and `seed` are theirs.
-    trees
-        Whether hybrid is among them.
 
     Returns
     -------
     dict
-        By form, then by kind. Kinds that move data are the same in every form but hybrid, and so
-        are kinds with too few rows for a rich form.
+        By form, then by kind. Kinds that move data are the same in every form, and so are kinds
+        with too few rows for a rich form.
     RichFit or None
         What a fit of most of these rows may start from.
     """
@@ -96,10 +93,7 @@ def fit_forms(
         simpler = fits["alpha-floor"]
         for form in CORES:
             fits[form] = simpler = simpler | found.forms[form]
-    fits = {form: _lend(kinds) | moving for form, kinds in fits.items()}
-    if found is not None and trees:
-        fits["hybrid"] = with_trees(fits, rows, time_s, found.cores, seed)
-    return fits, found
+    return {form: _lend(kinds) | moving for form, kinds in fits.items()}, found
 
 
 def with_trees(

@@ -19,6 +19,7 @@ from alphaflops import _core
 from alphaflops.errors import ShapeError
 from alphaflops.fitting.forms import Rows, rows_of
 from alphaflops.fitting.kinds import predict_rows
+from alphaflops.fitting.rich import known_facts
 from alphaflops.fitting.solve import fit_forms
 from alphaflops.measuring.measured import shapes_of
 from alphaflops.measuring.sampling import sample_shapes
@@ -77,7 +78,7 @@ def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     """Return the numbers of the rows of `pool` to measure next."""
     table = check_table(table)
     known, candidates = rows_of(work_table(table)), rows_of(work_table(pool))
-    fits = fit_forms(known, table["time_s"])[0]["tiled"]
+    fits = fit_forms(known, table["time_s"], facts=known_facts(table))[0]["tiled"]
     known_s, candidate_s = predict_rows(known, fits), predict_rows(candidates, fits)
     candidate_s = np.where(np.isnan(candidate_s), np.median(table["time_s"]), candidate_s)
     spread = _spread(known, np.log(table["time_s"] / known_s), candidates)
