@@ -25,6 +25,70 @@ Quad pad_of(const PadArg& arg) {
   return std::get<Quad>(arg);
 }
 
+using Sizes = std::vector<std::int64_t>;
+using SizesArg = std::variant<std::int64_t, Sizes>;
+
+/// One size an axis.
+Sizes sizes_of(const char* field, const SizesArg& arg, std::size_t axes) {
+  if (const auto* all = std::get_if<std::int64_t>(&arg)) return Sizes(axes, *all);
+  const Sizes& each = std::get<Sizes>(arg);
+  if (each.size() != axes) {
+    throw ShapeError(std::string(field) + " has " + std::to_string(each.size()) +
+                     " sizes; the input has " + std::to_string(axes) + " spatial axes");
+  }
+  return each;
+}
+
+/// Windows over every axis behind [batch, channels]. Padding: one size, one an axis, or two an
+/// axis, before and after.
+std::vector<AxisWindow> windows_of(const Graph& g, int x, const SizesArg& kernel,
+                                   const SizesArg& stride, const SizesArg& padding,
+                                   const SizesArg& dilation, const SizesArg& output_padding) {
+  const std::size_t rank = g.node(x).shape.size();
+  const std::size_t axes = rank > 2 ? rank - 2 : 0;
+  const Sizes k = sizes_of("kernel", kernel, axes), s = sizes_of("stride", stride, axes),
+              d = sizes_of("dilation", dilation, axes),
+              o = sizes_of("output_padding", output_padding, axes);
+  Sizes pad;
+  if (const auto* each = std::get_if<Sizes>(&padding); each && each->size() == 2 * axes) {
+    pad = *each;
+  } else {
+    for (const std::int64_t size : sizes_of("padding", padding, axes))
+      pad.insert(pad.end(), 2, size);
+  }
+  std::vector<AxisWindow> windows(axes);
+  for (std::size_t i = 0; i < axes; ++i) {
+    windows[i] = {.kernel = k[i],
+                  .stride = s[i],
+                  .pad_before = pad[2 * i],
+                  .pad_after = pad[2 * i + 1],
+                  .dilation = d[i],
+                  .output_padding = o[i]};
+  }
+  return windows;
+}
+
+PoolOp::Kind pool_kind(const std::string& kind) {
+  if (kind == "max") return PoolOp::Kind::max;
+  if (kind == "avg") return PoolOp::Kind::average;
+  throw UnsupportedError("pool '" + kind + "' is not known; use max or avg");
+}
+
+RecurrentOp::Cell recurrent_cell(const std::string& cell) {
+  if (cell == "rnn") return RecurrentOp::Cell::rnn;
+  if (cell == "lstm") return RecurrentOp::Cell::lstm;
+  if (cell == "gru") return RecurrentOp::Cell::gru;
+  throw UnsupportedError("cell '" + cell + "' is not known; use rnn, lstm or gru");
+}
+
+NormOp::Kind norm_kind(const std::string& kind) {
+  if (kind == "layer") return NormOp::Kind::layer;
+  if (kind == "rms") return NormOp::Kind::rms;
+  if (kind == "instance") return NormOp::Kind::instance;
+  if (kind == "group") return NormOp::Kind::group;
+  throw UnsupportedError("norm '" + kind + "' is not known; use layer, rms, instance or group");
+}
+
 PoolOp pool_op(PoolOp::Kind kind, const PairArg& kernel, const std::optional<PairArg>& stride,
                const PadArg& padding, const PairArg& dilation, bool ceil_mode, bool count_pad) {
   return {.kind = kind,
@@ -44,12 +108,49 @@ py::dict attributes_of(const Operator& op) {
     found["padding"] = py::tuple(py::cast(window.pad));
     found["dilation"] = py::tuple(py::cast(window.dilation));
   };
+  const auto add_windows = [&found](const std::vector<AxisWindow>& axes) {
+    const auto add = [&](const char* name, auto member) {
+      Sizes sizes;
+      for (const AxisWindow& axis : axes) sizes.push_back(axis.*member);
+      found[name] = py::tuple(py::cast(sizes));
+    };
+    add("kernel", &AxisWindow::kernel);
+    add("stride", &AxisWindow::stride);
+    add("dilation", &AxisWindow::dilation);
+    add("output_padding", &AxisWindow::output_padding);
+    Sizes pad;
+    for (const AxisWindow& axis : axes) pad.insert(pad.end(), {axis.pad_before, axis.pad_after});
+    found["padding"] = py::tuple(py::cast(pad));
+  };
   if (const auto* conv = std::get_if<Conv2dOp>(&op)) {
     add_window(conv->window);
     found["groups"] = conv->groups;
     found["bias"] = conv->bias;
+  } else if (const auto* nd = std::get_if<ConvNdOp>(&op)) {
+    add_windows(nd->axes);
+    found["groups"] = nd->groups;
+    found["bias"] = nd->bias;
   } else if (const auto* linear = std::get_if<LinearOp>(&op)) {
     found["bias"] = linear->bias;
+  } else if (const auto* attention = std::get_if<AttentionOp>(&op)) {
+    found["causal"] = attention->scores == AttentionOp::Scores::causal;
+  } else if (const auto* recurrent = std::get_if<RecurrentOp>(&op)) {
+    found["hidden"] = recurrent->hidden;
+    found["layers"] = recurrent->layers;
+    found["bidirectional"] = recurrent->bidirectional;
+    found["bias"] = recurrent->bias;
+    found["projection"] = recurrent->projection;
+  } else if (const auto* norm = std::get_if<NormOp>(&op)) {
+    found["axes"] = norm->axes;
+    found["scale"] = norm->scale;
+    found["shift"] = norm->shift;
+  } else if (const auto* embedding = std::get_if<EmbeddingOp>(&op)) {
+    found["rows"] = embedding->rows;
+  } else if (const auto* concat = std::get_if<ConcatOp>(&op)) {
+    found["axis"] = concat->axis;
+  } else if (const auto* windows = std::get_if<PoolNdOp>(&op)) {
+    add_windows(windows->axes);
+    found["ceil_mode"] = windows->ceil_mode;
   } else if (const auto* pool = std::get_if<PoolOp>(&op)) {
     add_window(pool->window);
     found["ceil_mode"] = pool->ceil_mode;
@@ -62,6 +163,9 @@ py::dict attributes_of(const Operator& op) {
 
 void bind_graph(py::module_& m) {
   using py::arg;
+  py::list ops;
+  for (const std::string_view name : element_ops()) ops.append(std::string(name));
+  m.attr("ELEMENT_OPS") = py::tuple(ops);
   py::class_<Graph>(m, "Graph")
       .def(py::init([](std::string name, const std::string& dtype) {
              return Graph(std::move(name), parse_dtype(dtype));
@@ -155,9 +259,104 @@ void bind_graph(py::module_& m) {
           arg("x"), arg("kernel"), arg("stride") = py::none(), arg("padding") = 0,
           arg("ceil_mode") = false, arg("count_include_pad") = true, arg("name") = "")
       .def("global_avg_pool", &Graph::global_avg_pool, arg("x"), arg("name") = "")
+      .def(
+          "conv",
+          [](Graph& g, int x, std::int64_t c_out, const SizesArg& kernel, const SizesArg& stride,
+             const SizesArg& padding, const SizesArg& dilation, std::int64_t groups, bool bias,
+             bool transposed, const SizesArg& output_padding, std::string name) {
+            ConvNdOp op{.c_out = c_out,
+                        .axes = windows_of(g, x, kernel, stride, padding, dilation, output_padding),
+                        .groups = groups,
+                        .bias = bias,
+                        .transposed = transposed};
+            return g.conv_nd(x, std::move(op), std::move(name));
+          },
+          arg("x"), arg("c_out"), arg("kernel") = 1, arg("stride") = 1, arg("padding") = 0,
+          arg("dilation") = 1, arg("groups") = 1, arg("bias") = false, arg("transposed") = false,
+          arg("output_padding") = 0, arg("name") = "")
+      .def(
+          "pool",
+          [](Graph& g, int x, const std::string& kind, const SizesArg& kernel,
+             const std::optional<SizesArg>& stride, const SizesArg& padding,
+             const SizesArg& dilation, bool ceil_mode, std::string name) {
+            PoolNdOp op{.kind = pool_kind(kind),
+                        .axes = windows_of(g, x, kernel, stride.value_or(kernel), padding, dilation,
+                                           std::int64_t{0}),
+                        .ceil_mode = ceil_mode};
+            return g.pool_nd(x, std::move(op), std::move(name));
+          },
+          arg("x"), arg("kind"), arg("kernel"), arg("stride") = py::none(), arg("padding") = 0,
+          arg("dilation") = 1, arg("ceil_mode") = false, arg("name") = "")
+      .def(
+          "adaptive_pool",
+          [](Graph& g, int x, const std::string& kind, Sizes extent, std::string name) {
+            return g.adaptive_pool(x, {pool_kind(kind), std::move(extent)}, std::move(name));
+          },
+          arg("x"), arg("kind"), arg("extent"), arg("name") = "")
+      .def("constant", &Graph::constant, arg("shape"), arg("trainable") = false, arg("name") = "")
+      .def("matmul", &Graph::matmul, arg("a"), arg("b"), arg("name") = "")
+      .def(
+          "attention",
+          [](Graph& g, int q, int k, int v, std::optional<int> mask, bool causal,
+             std::string name) {
+            std::vector<int> inputs{q, k, v};
+            if (mask) inputs.push_back(*mask);
+            const auto scores = causal ? AttentionOp::Scores::causal : AttentionOp::Scores::all;
+            return g.attention(std::move(inputs), {scores}, std::move(name));
+          },
+          arg("q"), arg("k"), arg("v"), arg("mask") = py::none(), arg("causal") = false,
+          arg("name") = "")
+      .def(
+          "recurrent",
+          [](Graph& g, int x, const std::string& cell, std::int64_t hidden, std::int64_t layers,
+             bool bidirectional, bool bias, std::int64_t projection, std::string name) {
+            return g.recurrent(x,
+                               {.cell = recurrent_cell(cell),
+                                .hidden = hidden,
+                                .layers = layers,
+                                .bidirectional = bidirectional,
+                                .bias = bias,
+                                .projection = projection},
+                               std::move(name));
+          },
+          arg("x"), arg("cell"), arg("hidden"), arg("layers") = 1, arg("bidirectional") = false,
+          arg("bias") = true, arg("projection") = 0, arg("name") = "")
+      .def(
+          "norm",
+          [](Graph& g, int x, const std::string& kind, std::int64_t axes, bool scale, bool shift,
+             std::string name) {
+            return g.norm(x,
+                          {.kind = norm_kind(kind), .axes = axes, .scale = scale, .shift = shift},
+                          std::move(name));
+          },
+          arg("x"), arg("kind"), arg("axes") = 1, arg("scale") = true, arg("shift") = true,
+          arg("name") = "")
+      .def(
+          "embedding",
+          [](Graph& g, int indices, std::int64_t rows, std::int64_t features, std::string name) {
+            return g.embedding(indices, {rows, features}, std::move(name));
+          },
+          arg("indices"), arg("rows"), arg("features"), arg("name") = "")
+      .def("element", &Graph::element, arg("inputs"), arg("type"), arg("shape") = Shape{},
+           arg("name") = "")
+      .def("reduce", &Graph::reduce, arg("x"), arg("type"),
+           arg("axes") = std::vector<std::int64_t>{}, arg("keep_axes") = false, arg("name") = "")
+      .def("part", &Graph::part, arg("x"), arg("shape"), arg("name") = "")
+      .def(
+          "custom",
+          [](Graph& g, std::vector<int> inputs, std::string type, Shape shape, std::int64_t macs,
+             std::int64_t flops, std::int64_t params, std::string name) {
+            return g.custom(std::move(inputs), {std::move(type), macs, flops, params},
+                            std::move(shape), std::move(name));
+          },
+          arg("inputs"), arg("type"), arg("shape"), arg("macs") = 0, arg("flops") = 0,
+          arg("params") = 0, arg("name") = "")
+      .def("tie", &Graph::tie, arg("tensor"), arg("to"))
+      .def(
+          "tied_to", [](const Graph& g, int t) { return g.node(t).tied_to; }, arg("tensor"))
       .def("add", &Graph::add, arg("a"), arg("b"), arg("name") = "")
       .def("mul", &Graph::mul, arg("a"), arg("b"), arg("name") = "")
-      .def("concat", &Graph::concat, arg("inputs"), arg("name") = "")
+      .def("concat", &Graph::concat, arg("inputs"), arg("name") = "", arg("axis") = 1)
       .def("flatten", &Graph::flatten, arg("x"), arg("name") = "")
       .def("view", &Graph::view, arg("x"), arg("shape"), arg("name") = "")
       .def("softmax", &Graph::softmax, arg("x"), arg("name") = "")

@@ -1,3 +1,5 @@
+#include <memory>
+
 #include "alphaflops/predict.hpp"
 #include "bindings.hpp"
 
@@ -13,22 +15,25 @@ struct Prediction {
   PredictionView view() { return {time_s, time_lo_s, time_hi_s, alpha, distance}; }
 };
 
-Prediction predict_and_total(const WorkTable& work, const Profile& profile) {
-  Prediction prediction(work.size());
-  predict(work, profile, prediction.view());
-  prediction.totals = total(work, profile, prediction.view());
-  return prediction;
+/// Into `out` where given: first touches of fresh memory cost more than most forms do.
+std::shared_ptr<Prediction> predict_and_total(const WorkTable& work, const Profile& profile,
+                                              std::shared_ptr<Prediction> out) {
+  if (out == nullptr) out = std::make_shared<Prediction>(work.size());
+  predict(work, profile, out->view());
+  out->totals = total(work, profile, out->view());
+  return out;
 }
 
 template <std::vector<double> Prediction::* member>
-void bind_column(py::class_<Prediction>& prediction, const char* name) {
+void bind_column(py::class_<Prediction, std::shared_ptr<Prediction>>& prediction,
+                 const char* name) {
   prediction.def_property_readonly(name, [](const py::object& self) {
     return column(py::cast<const Prediction&>(self).*member, self);
   });
 }
 
 template <double Totals::* member>
-void bind_total(py::class_<Prediction>& prediction, const char* name) {
+void bind_total(py::class_<Prediction, std::shared_ptr<Prediction>>& prediction, const char* name) {
   prediction.def_property_readonly(name, [](const Prediction& p) { return p.totals.*member; });
 }
 
@@ -37,7 +42,7 @@ void bind_total(py::class_<Prediction>& prediction, const char* name) {
 void bind_predict(py::module_& m) {
   using py::arg;
   m.attr("EXTRAPOLATED_BEYOND") = extrapolated_beyond;
-  py::class_<Prediction> prediction(m, "Prediction");
+  py::class_<Prediction, std::shared_ptr<Prediction>> prediction(m, "Prediction");
   bind_column<&Prediction::time_s>(prediction, "time_s");
   bind_column<&Prediction::time_lo_s>(prediction, "time_lo_s");
   bind_column<&Prediction::time_hi_s>(prediction, "time_hi_s");
@@ -51,7 +56,7 @@ void bind_predict(py::module_& m) {
   prediction.def_property_readonly("unpriced_rows",
                                    [](const Prediction& p) { return p.totals.unpriced_rows; });
 
-  m.def("predict", &predict_and_total, arg("work"), arg("profile"),
+  m.def("predict", &predict_and_total, arg("work"), arg("profile"), arg("out") = nullptr,
         py::call_guard<py::gil_scoped_release>());
   m.def("alpha", py::vectorize(alpha), arg("s"), arg("kernel_volume"), arg("beta"), arg("gamma"));
 }

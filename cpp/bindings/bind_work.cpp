@@ -120,11 +120,13 @@ void bind_column(py::class_<WorkTable>& table, const char* name) {
 void bind_work(py::module_& m) {
   using py::arg;
   m.attr("KINDS") = names<Kind>(kind_count);
+  m.attr("PASSES") = names<Pass>(pass_count);
   m.attr("DTYPES") = names<DType>(dtype_count);
 
   py::class_<WorkTable> table(m, "WorkTable");
   table.def("__len__", &WorkTable::size)
       .def_property_readonly("kind", [](const WorkTable& w) { return codes(w.kind); })
+      .def_property_readonly("passes", [](const WorkTable& w) { return codes(w.pass); })
       .def_property_readonly("dtype", [](const WorkTable& w) { return codes(w.dtype); })
       .def_property_readonly("node",
                              [](const py::object& self) {

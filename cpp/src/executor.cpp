@@ -24,6 +24,14 @@ void require_supported(const Graph& graph) {
   if (nodes.empty()) {
     throw UnsupportedError("graph '" + graph.name() + "' has no layers; there is nothing to run");
   }
+  for (const Node& node : nodes) {
+    const auto* concat = std::get_if<ConcatOp>(&node.op);
+    if (std::holds_alternative<ConstantOp>(node.op) || std::holds_alternative<PartOp>(node.op) ||
+        (concat != nullptr && concat->axis != 1)) {
+      throw UnsupportedError(node.name + ": operator '" + std::string(op_name(node.op)) +
+                             "' has no native kernel; the network cannot be run here");
+    }
+  }
   if (graph.dtype() == DType::fp32) return;
   const auto launches = [](const Node& node) { return !node.inputs.empty(); };
   const auto first = std::find_if(nodes.begin(), nodes.end(), launches);

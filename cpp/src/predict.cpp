@@ -167,7 +167,8 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
   for (std::size_t first = 0; first < rows; first += kWindow) {
     const std::size_t n = std::min(kWindow, rows - first);
     const CostModel* model = profile.find(work.kind[first], work.pass[first], work.dtype[first]);
-    if (model != nullptr && alike(&work.kind[first], n) && alike(&work.dtype[first], n)) {
+    if (model != nullptr && alike(&work.kind[first], n) && alike(&work.pass[first], n) &&
+        alike(&work.dtype[first], n)) {
       predict_run(work, *model, first, n, out);
     } else {
       predict_mixed(work, profile, first, n, out);

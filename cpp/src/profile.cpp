@@ -1,14 +1,29 @@
 #include "alphaflops/profile.hpp"
 
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "alphaflops/error.hpp"
 #include "profile_fields.hpp"
 
 namespace alphaflops {
+namespace {
+
+/// Whose model prices a kind that a device was never timed on.
+constexpr std::array<std::pair<Kind, Kind>, 5> stand_ins{{
+    {Kind::matmul, Kind::linear},
+    {Kind::attention, Kind::matmul},
+    {Kind::recurrent, Kind::linear},
+    {Kind::reduce, Kind::pool},
+    {Kind::reduce, Kind::elementwise},
+}};
+
+}  // namespace
+
 Profile Profile::parse(const std::string& text, const std::string& origin) {
   const json::Value document = json::parse(text, origin);
   const Fields fields(document, origin);
@@ -31,17 +46,19 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
   profile.interval_level_ = fields.optional_number("interval_level", 0.0, 1.0).value_or(0.0);
   profile.overhead_s_ = fields.optional_number("overhead_s", 0.0, 1e6).value_or(0.0);
   profile.power_w_ = fields.optional_number("power_w", 0.0, 1e9);
-  for (auto& row : profile.index_) row.fill(-1);
+  for (auto& passes : profile.index_) {
+    for (auto& row : passes) row.fill(-1);
+  }
 
   const json::Array& models = fields.array("models");
   for (std::size_t i = 0; i < models.size(); ++i) {
     const std::string place = origin + ".models[" + std::to_string(i) + "]";
     const CostModel model = read_model(models[i], place);
-    int& slot =
-        profile.index_[static_cast<std::size_t>(model.kind)][static_cast<std::size_t>(model.dtype)];
+    int& slot = profile.slot(model.kind, model.pass, model.dtype);
     if (slot >= 0) {
       throw ProfileError(place + ": kind '" + std::string(to_string(model.kind)) + "' in " +
-                         std::string(to_string(model.dtype)) + " stands twice");
+                         std::string(to_string(model.dtype)) + ", " +
+                         std::string(to_string(model.pass)) + ", stands twice");
     }
     slot = static_cast<int>(i);
     profile.models_.push_back(model);
@@ -64,7 +81,26 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
       }
     }
   }
+  profile.let_others_stand_in();
   return profile;
+}
+
+void Profile::let_others_stand_in() {
+  const auto fill = [](auto& row, const auto& from) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (row[i] < 0) row[i] = from[i];
+    }
+  };
+  for (auto& passes : index_) {
+    for (auto& row : passes) fill(row, passes.front());  // forward
+  }
+  for (const auto& [kind, other] : stand_ins) {
+    if (out_of_scope(kind)) continue;
+    for (std::size_t pass = 0; pass < pass_count; ++pass) {
+      fill(index_[static_cast<std::size_t>(kind)][pass],
+           index_[static_cast<std::size_t>(other)][pass]);
+    }
+  }
 }
 
 Profile Profile::load(const std::string& path) {

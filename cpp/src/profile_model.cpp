@@ -177,12 +177,9 @@ CostModel read_model(const json::Value& value, const std::string& place) {
   try {
     model.kind = parse_kind(fields.text("kind"));
     model.dtype = parse_dtype(fields.text("dtype"));
+    model.pass = parse_pass(fields.text("pass"));
   } catch (const UnsupportedError& e) {
     throw ProfileError(place + ": " + e.what());
-  }
-  if (const std::string pass = fields.text("pass"); pass != to_string(Pass::forward)) {
-    throw ProfileError(place + ": pass '" + pass +
-                       "' is not known to this version; it knows forward");
   }
   const std::string form = fields.text("form");
   model.cost = read_cost(form, Fields(fields.require("parameters"), place + ".parameters"), place);

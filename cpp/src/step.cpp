@@ -1,6 +1,7 @@
 #include "step.hpp"
 
 #include <string>
+#include <type_traits>
 
 #include "alphaflops/error.hpp"
 
@@ -115,8 +116,25 @@ void Step::SoftmaxCall::run(Isa isa, const StepArguments& a) const {
   softmax(isa, a.inputs[0], a.output, rows, columns);
 }
 
+namespace {
+
+bool has_kernel(const Operator& op) {
+  return std::visit(
+      [](const auto& o) {
+        using T = std::decay_t<decltype(o)>;
+        return std::is_same_v<T, Conv2dOp> || std::is_same_v<T, LinearOp> ||
+               std::is_same_v<T, BatchNormOp> || std::is_same_v<T, ActivationOp> ||
+               std::is_same_v<T, PoolOp> || std::is_same_v<T, GlobalPoolOp> ||
+               std::is_same_v<T, AddOp> || std::is_same_v<T, MulOp> ||
+               std::is_same_v<T, ConcatOp> || std::is_same_v<T, SoftmaxOp>;
+      },
+      op);
+}
+
+}  // namespace
+
 Step::Call Step::prepare(const Graph& graph, const Node& lead, Activation activation, Isa isa) {
-  if (std::holds_alternative<UnknownOp>(lead.op) || lead.inputs.empty()) {
+  if (lead.inputs.empty() || !has_kernel(lead.op)) {
     throw UnsupportedError(lead.name + ": operator '" + std::string(op_name(lead.op)) +
                            "' has no native kernel; the network cannot be run here");
   }

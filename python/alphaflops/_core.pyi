@@ -9,12 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 __version__: str
 KINDS: tuple[str, ...]
 DTYPES: tuple[str, ...]
+PASSES: tuple[str, ...]
+ELEMENT_OPS: tuple[str, ...]
 PROFILE_VERSION: int
 TRAITS: tuple[str, ...]
 EXTRAPOLATED_BEYOND: float
 BOUNDED_TRAITS: int
 
 _Pair = int | tuple[int, int] | Sequence[int]
+_Sizes = int | Sequence[int]
 
 class Error(Exception): ...
 class ShapeError(Error, ValueError): ...
@@ -92,12 +95,130 @@ class Graph:
         name: str = "",
     ) -> int: ...
     def global_avg_pool(self, x: int, name: str = "") -> int: ...
+    def constant(self, shape: Sequence[int], trainable: bool = False, name: str = "") -> int:
+        """Add a tensor that is there before the call; trainable: a parameter that no layer owns."""
+
+    def conv(
+        self,
+        x: int,
+        c_out: int,
+        kernel: _Sizes = 1,
+        stride: _Sizes = 1,
+        padding: _Sizes = 0,
+        dilation: _Sizes = 1,
+        groups: int = 1,
+        bias: bool = False,
+        transposed: bool = False,
+        output_padding: _Sizes = 0,
+        name: str = "",
+    ) -> int:
+        """Convolve over the axes behind [batch, channels], one to three of them.
+
+        Sizes are one for all axes or one an axis; `padding` also two an axis, before and after.
+        """
+
+    def pool(
+        self,
+        x: int,
+        kind: str,
+        kernel: _Sizes,
+        stride: _Sizes | None = None,
+        padding: _Sizes = 0,
+        dilation: _Sizes = 1,
+        ceil_mode: bool = False,
+        name: str = "",
+    ) -> int:
+        """Pool over the axes behind [batch, channels], however many; `kind` is max or avg."""
+
+    def adaptive_pool(self, x: int, kind: str, extent: Sequence[int], name: str = "") -> int:
+        """Pool to a given extent; `kind` is max or avg."""
+
+    def matmul(self, a: int, b: int, name: str = "") -> int:
+        """Multiply [..., m, k] by [..., k, n]; the axes before broadcast."""
+
+    def attention(
+        self,
+        q: int,
+        k: int,
+        v: int,
+        mask: int | None = None,
+        causal: bool = False,
+        name: str = "",
+    ) -> int:
+        """Attend: softmax(q k^T / sqrt(depth)) v.
+
+        Shapes are [batch, heads, length, depth], [batch, kv_heads, kv_length, depth] and
+        [batch, kv_heads, kv_length, v_depth]. `causal` counts only the scores that a causal mask
+        leaves; without it all are counted, masked or not.
+        """
+
+    def recurrent(
+        self,
+        x: int,
+        cell: str,
+        hidden: int,
+        layers: int = 1,
+        bidirectional: bool = False,
+        bias: bool = True,
+        projection: int = 0,
+        name: str = "",
+    ) -> int:
+        """Run an rnn, lstm or gru over [batch, length, features]."""
+
+    def norm(
+        self,
+        x: int,
+        kind: str,
+        axes: int = 1,
+        scale: bool = True,
+        shift: bool = True,
+        name: str = "",
+    ) -> int:
+        """Normalise; `kind` is layer or rms (over the last `axes` axes), instance or group."""
+
+    def embedding(self, indices: int, rows: int, features: int, name: str = "") -> int: ...
+    def element(
+        self, inputs: Sequence[int], type: str, shape: Sequence[int] = (), name: str = ""
+    ) -> int:
+        """Add one of ELEMENT_OPS; without a shape, operands broadcast against each other."""
+
+    def reduce(
+        self,
+        x: int,
+        type: str,
+        axes: Sequence[int] = (),
+        keep_axes: bool = False,
+        name: str = "",
+    ) -> int:
+        """Reduce those axes, all where none are given."""
+
+    def part(self, x: int, shape: Sequence[int], name: str = "") -> int:
+        """Take some elements, or repetitions, in place: nothing is launched."""
+
+    def custom(
+        self,
+        inputs: Sequence[int],
+        type: str,
+        shape: Sequence[int],
+        macs: int = 0,
+        flops: int = 0,
+        params: int = 0,
+        name: str = "",
+    ) -> int:
+        """Add an operator that the caller counts."""
+
+    def tie(self, tensor: int, to: int) -> None:
+        """Let a node use the parameters of an earlier one; they count once."""
+
+    def tied_to(self, tensor: int) -> int:
+        """Return the node whose parameters are used, -1 for its own."""
+
     def add(self, a: int, b: int, name: str = "") -> int: ...
     def mul(self, a: int, b: int, name: str = "") -> int:
         """Multiply; `b` has the shape of `a`, or is a gate [batch, channels, 1, 1]."""
 
-    def concat(self, inputs: Sequence[int], name: str = "") -> int:
-        """Concatenate along channels."""
+    def concat(self, inputs: Sequence[int], name: str = "", axis: int = 1) -> int:
+        """Concatenate along an axis, by default channels."""
 
     def flatten(self, x: int, name: str = "") -> int: ...
     def view(self, x: int, shape: Sequence[int], name: str = "") -> int: ...
@@ -114,6 +235,10 @@ class WorkTable:
     @property
     def kind(self) -> NDArray[np.uint8]:
         """Indices into KINDS."""
+
+    @property
+    def passes(self) -> NDArray[np.uint8]:
+        """Indices into PASSES."""
 
     @property
     def dtype(self) -> NDArray[np.uint8]:
@@ -261,8 +386,12 @@ def graphs_from_specs(
 ) -> list[Graph]:
     """Rows of a measurement table as networks of one operator each."""
 
-def predict(work: WorkTable, profile: Profile) -> Prediction:
-    """Price a work table; raises ProfileError where the profile lacks a kind or dtype."""
+def predict(work: WorkTable, profile: Profile, out: Prediction | None = None) -> Prediction:
+    """Price a work table, into `out` where it is given: an earlier one of as many rows.
+
+    Raises ProfileError where the profile lacks a kind or dtype, ShapeError where `out` has another
+    number of rows.
+    """
 
 @overload
 def alpha(s: float, kernel_volume: float, beta: float, gamma: float) -> float: ...

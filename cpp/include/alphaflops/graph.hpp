@@ -1,8 +1,9 @@
 // A network as operators with tensor shapes and edges: device-free and exact.
 //
-// Logical tensor layout is [batch, channels, height, width] for images and [batch, features] for
-// vectors, whatever order a device stores them in. Every node makes one tensor, so a tensor is
-// named by its node's index. Shapes are inferred, and checked, as nodes are added.
+// Logical tensor layout is [batch, channels, height, width] for images, [batch, length, features]
+// for sequences and [batch, features] for vectors, whatever order a device stores them in. Every
+// node makes one tensor, so a tensor is named by its node's index. Shapes are inferred, and
+// checked, as nodes are added.
 #pragma once
 
 #include <array>
@@ -12,20 +13,12 @@
 #include <variant>
 #include <vector>
 
-#include "alphaflops/activation.hpp"
 #include "alphaflops/dtype.hpp"
+#include "alphaflops/operators.hpp"
 
 namespace alphaflops {
 
 using Shape = std::vector<std::int64_t>;
-
-/// Sizes of one window sliding over an image; `pad` is top, bottom, left, right.
-struct Window {
-  std::array<std::int64_t, 2> kernel{1, 1};
-  std::array<std::int64_t, 2> stride{1, 1};
-  std::array<std::int64_t, 4> pad{0, 0, 0, 0};
-  std::array<std::int64_t, 2> dilation{1, 1};
-};
 
 /// floor((in + pad_before + pad_after - dilation (k - 1) - 1) / stride) + 1, or the ceiling of the
 /// quotient with `ceil_mode` (a last window must still start inside the image or its left padding).
@@ -34,52 +27,12 @@ std::array<std::int64_t, 2> output_extent(const std::string& name, std::int64_t 
                                           std::int64_t w_in, const Window& window,
                                           bool ceil_mode = false);
 
-struct Input {};
-struct Conv2dOp {
-  std::int64_t c_out = 1;
-  Window window{};
-  std::int64_t groups = 1;
-  bool bias = false;
-};
-struct LinearOp {
-  std::int64_t out_features = 1;
-  bool bias = false;
-};
-struct BatchNormOp {};
-struct ActivationOp {
-  Activation activation = Activation::relu;
-};
-struct PoolOp {
-  enum class Kind : std::uint8_t { max, average } kind = Kind::max;
-  Window window{};
-  bool ceil_mode = false;
-  bool count_include_pad = true;
-};
-struct GlobalPoolOp {};
-struct AddOp {};
-/// Second operand is of the first's shape, or [batch, channels, 1, 1] (a gate per channel).
-struct MulOp {};
-struct ConcatOp {};
-/// The same elements in another shape, which the node holds: a view, nothing is launched.
-struct FlattenOp {};
-struct SoftmaxOp {};
-/// An operator of some format that the library cannot count; it is reported, never priced at zero.
-struct UnknownOp {
-  std::string type;
-};
-
-using Operator =
-    std::variant<Input, Conv2dOp, LinearOp, BatchNormOp, ActivationOp, PoolOp, GlobalPoolOp, AddOp,
-                 MulOp, ConcatOp, FlattenOp, SoftmaxOp, UnknownOp>;
-
-/// "conv2d", "linear", "relu", "max_pool", ... as reports and measurement tables name it.
-std::string_view op_name(const Operator& op);
-
 struct Node {
   std::string name;
   Operator op;
   std::vector<int> inputs;
   Shape shape;
+  int tied_to = -1;  // an earlier node whose parameters it uses, -1 for its own
 };
 
 class Graph {
@@ -95,23 +48,47 @@ class Graph {
 
   // Each adds one node and returns its tensor. An empty name becomes "<op>_<index>".
   int input(Shape shape, std::string name = "");
+  /// A tensor that is there before the call.
+  int constant(Shape shape, bool trainable = false, std::string name = "");
   int conv2d(int x, Conv2dOp op, std::string name = "");
+  /// Axes after [batch, channels] are as many as windows; two without transposition are conv2d.
+  int conv_nd(int x, ConvNdOp op, std::string name = "");
   int linear(int x, LinearOp op, std::string name = "");
+  int matmul(int a, int b, std::string name = "");
+  /// `inputs` are q, k, v and, where there is one, an additive mask.
+  int attention(std::vector<int> inputs, AttentionOp op = {}, std::string name = "");
+  int recurrent(int x, RecurrentOp op, std::string name = "");
   int batch_norm(int x, std::string name = "");
+  int norm(int x, NormOp op, std::string name = "");
+  /// One more axis, of the features, than `indices` has.
+  int embedding(int indices, EmbeddingOp op, std::string name = "");
   int activation(int x, Activation activation, std::string name = "");
   int pool(int x, PoolOp op, std::string name = "");
+  int pool_nd(int x, PoolNdOp op, std::string name = "");
+  int adaptive_pool(int x, AdaptivePoolOp op, std::string name = "");
   int global_avg_pool(int x, std::string name = "");
   int add(int a, int b, std::string name = "");
   int mul(int a, int b, std::string name = "");
-  /// Along channels (axis 1).
-  int concat(std::vector<int> inputs, std::string name = "");
+  /// An element operator; without a shape, operands broadcast against each other.
+  int element(std::vector<int> inputs, std::string type, Shape shape = {}, std::string name = "");
+  /// A reduction of those axes, negative ones counted from the last; none: all.
+  int reduce(int x, std::string type, std::vector<std::int64_t> axes = {}, bool keep_axes = false,
+             std::string name = "");
+  int concat(std::vector<int> inputs, std::string name = "", std::int64_t axis = 1);
   /// [batch, features]
   int flatten(int x, std::string name = "");
   /// The same elements in any other shape.
   int view(int x, Shape shape, std::string name = "");
+  /// Some elements, or repetitions, in any shape, where nothing is copied.
+  int part(int x, Shape shape, std::string name = "");
   /// Over the last axis of a [batch, features] tensor, over channels of an image.
   int softmax(int x, std::string name = "");
+  int custom(std::vector<int> inputs, CustomOp op, Shape shape, std::string name = "");
   int unknown(std::vector<int> inputs, std::string type, Shape shape, std::string name = "");
+
+  /// Let a node use the parameters of an earlier one, which then count once. Raises ShapeError
+  /// where either has none.
+  void tie(int tensor, int to);
 
   /// The same network at another batch; every shape is inferred anew.
   Graph with_batch(std::int64_t batch) const;
@@ -123,6 +100,7 @@ class Graph {
 
  private:
   int append(std::string name, Operator op, std::vector<int> inputs, Shape shape);
+  int add_again(const Node& node, const Shape& shape);
   std::string name_or_default(std::string name, std::string_view op) const;
   const Shape& image_shape(int x, const std::string& name) const;
   const Shape& checked_shape(int x, const std::string& name) const;
@@ -134,5 +112,7 @@ class Graph {
 
 /// Product of the sizes, checked.
 std::int64_t element_count(const Shape& shape);
+/// "[1, 3, 224, 224]"
+std::string describe(const Shape& shape);
 
 }  // namespace alphaflops

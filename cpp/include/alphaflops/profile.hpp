@@ -46,15 +46,24 @@ class Profile {
   double overhead_s() const { return overhead_s_; }
   const std::vector<CostModel>& models() const { return models_; }
 
-  /// nullptr where the profile does not price such work.
-  const CostModel* find(Kind kind, Pass, DType dtype) const {
-    const int slot = index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(dtype)];
+  /// nullptr where the profile does not price such work. A pass that was not calibrated is priced
+  /// as the forward pass of the same work, and matmul, attention, recurrent and reduce as the kind
+  /// that is nearest; the model found then says another pass or kind than was asked for.
+  const CostModel* find(Kind kind, Pass pass, DType dtype) const {
+    const int slot = index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
+                           [static_cast<std::size_t>(dtype)];
     return slot < 0 ? nullptr : &models_[static_cast<std::size_t>(slot)];
   }
   /// Kinds that the profile declares outside its scope; they are reported as not priced.
   bool out_of_scope(Kind kind) const { return out_of_scope_[static_cast<std::size_t>(kind)]; }
 
  private:
+  int& slot(Kind kind, Pass pass, DType dtype) {
+    return index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
+                 [static_cast<std::size_t>(dtype)];
+  }
+  void let_others_stand_in();
+
   std::string name_;
   std::string backend_;
   double interval_level_ = 0.0;
@@ -62,7 +71,8 @@ class Profile {
   double overhead_s_ = 0.0;
   std::vector<CostModel> models_;
   std::array<bool, kind_count> out_of_scope_{};
-  std::array<std::array<int, dtype_count>, kind_count> index_{};  // into models_, -1 for none
+  /// Into models_, -1 for none.
+  std::array<std::array<std::array<int, dtype_count>, pass_count>, kind_count> index_{};
 };
 
 }  // namespace alphaflops

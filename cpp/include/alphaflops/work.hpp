@@ -28,10 +28,14 @@ enum class Kind : std::uint8_t {
   norm,
   pool,
   softmax,
-  copy,     // concat
+  copy,    // concat and whatever else moves elements, embeddings among them
+  matmul,  // of two activations
+  attention,
+  recurrent,
+  reduce,
   unknown,  // counted as nothing, reported as unsupported
 };
-inline constexpr int kind_count = 10;
+inline constexpr int kind_count = 14;
 std::string_view to_string(Kind kind);
 /// Raises UnsupportedError listing the known names.
 Kind parse_kind(std::string_view name);
@@ -42,8 +46,11 @@ enum class Mode : std::uint8_t { fused, eager };
 std::string_view to_string(Mode mode);
 Mode parse_mode(std::string_view name);
 
-enum class Pass : std::uint8_t { forward };
+enum class Pass : std::uint8_t { forward, input_gradient, weight_gradient, optimizer };
+inline constexpr int pass_count = 4;
 std::string_view to_string(Pass pass);
+/// Raises UnsupportedError listing the known names.
+Pass parse_pass(std::string_view name);
 
 /// One row of the table.
 struct Work {

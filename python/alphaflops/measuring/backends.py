@@ -67,6 +67,10 @@ class Backend(Protocol):
     def mode(self) -> str:
         """Which operators share a launch: fused or eager."""
 
+    @property
+    def by_mode(self) -> bool:
+        """Whether an operator's readings have a mode that a network sees, beside others."""
+
     def device(self) -> Device:
         """Describe what the operators run on."""
 
@@ -84,6 +88,7 @@ class NativeBackend:
     """The kernels of this package, one thread."""
 
     mode = "fused"
+    by_mode = False
 
     def __init__(self, isa: str | None = None, cache: str = "context") -> None:
         self._device = describe_device(isa)

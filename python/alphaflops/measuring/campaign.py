@@ -124,7 +124,12 @@ def measure(
     book = nullcontext() if journal is None else Journal(journal, key, about, texts)
     with book as opened, runs.session() as session:
         run = _Campaign(
-            shapes, session=session, journal=opened, progress=progress, on_point=on_point
+            shapes,
+            session=session,
+            by_mode=runs.by_mode,
+            journal=opened,
+            progress=progress,
+            on_point=on_point,
         )
         try:
             run.go(budget_s, np.random.default_rng(seed))
@@ -137,7 +142,7 @@ def measure(
             f"table: the budget of {budget_s:g} s did not reach any of {len(shapes)} rows; "
             "give more time"
         )
-    return measured_table(shapes, run.readings, runs.provenance())
+    return measured_table(shapes, run.readings, runs.provenance(), by_mode=runs.by_mode)
 
 
 class _Campaign:
@@ -148,17 +153,18 @@ class _Campaign:
         shapes: Table,
         *,
         session: Session,
+        by_mode: bool,
         journal: Journal | None,
         progress: Progress | None,
         on_point: OnPoint | None,
     ) -> None:
-        self._shapes, self._session = shapes, session
+        self._shapes, self._session, self._by_mode = shapes, session, by_mode
         self._journal, self._progress, self._on_point = journal, progress, on_point
         self.readings: list[list[Reading]] = [[] for _ in shapes]
         if journal is not None:
             for shape, taken in journal.load().items():
                 self.readings[shape] = taken
-        self._settled = {i for i, taken in enumerate(self.readings) if _is_settled(taken)}
+        self._settled = {i for i in range(len(shapes)) if self._is_settled(i)}
         self._benches: dict[int, Bench] = {}
         self._call_s: dict[int, float] = {}
         self._sample_s: dict[int, float] = {}  # wall time of a sample
@@ -231,12 +237,16 @@ class _Campaign:
             if time.monotonic() - self._committed_at >= _COMMIT_S:
                 self.save()
         if len(self.readings[i]) >= MIN_SAMPLES:
-            summary = summarise(self.readings[i])
+            summary = summarise(self.readings[i], by_mode=self._by_mode)
             if summary.is_settled:
                 self._settled.add(i)
             if self._on_point is not None:
                 self._on_point(i, summary)
         self._show()
+
+    def _is_settled(self, i: int) -> bool:
+        taken = self.readings[i]
+        return len(taken) >= MIN_SAMPLES and summarise(taken, by_mode=self._by_mode).is_settled
 
     def save(self) -> None:
         """Commit the samples taken since the last time."""
@@ -259,7 +269,3 @@ class _Campaign:
         self._shown_at = now
         done, total = len(self._settled), len(self._shapes)
         self._progress(done, total, now - self._start, max(0.0, self._left_s()))
-
-
-def _is_settled(readings: list[Reading]) -> bool:
-    return len(readings) >= MIN_SAMPLES and summarise(readings).is_settled

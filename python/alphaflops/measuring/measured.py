@@ -45,7 +45,11 @@ def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
 
 
 def measured_table(
-    shapes: Table, readings: Sequence[Sequence[Reading]], provenance: Mapping[str, str | int]
+    shapes: Table,
+    readings: Sequence[Sequence[Reading]],
+    provenance: Mapping[str, str | int],
+    *,
+    by_mode: bool,
 ) -> Table:
     """Reduce readings to the table that `measure` returns; warn of rows without any."""
     reached = [i for i, taken in enumerate(readings) if taken]
@@ -59,7 +63,7 @@ def measured_table(
             RuntimeWarning,
             stacklevel=3,
         )
-    summaries = [summarise(readings[i]) for i in reached]
+    summaries = [summarise(readings[i], by_mode=by_mode) for i in reached]
     columns: dict[str, npt.NDArray[Any]] = {
         n: shapes[n][reached] for n in shapes.dtype.names or () if n not in _MEASURED
     }

@@ -1,4 +1,4 @@
-"""Readings of one thing, and the median they give with its interval."""
+"""Readings of one thing, and the median or mode they give, with its interval."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sample(Protocol):
 
     @property
     def time_s(self) -> float:
-        """Mean of the calls."""
+        """Of a call: the mean, or what the backend holds to be typical."""
 
     @property
     def iterations(self) -> int:
@@ -83,7 +83,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Median of the clean readings, of all where fewer than three are clean."""
+    """Median or mode of the clean readings, of all where fewer than three are clean."""
 
     time_s: float
     time_lo_s: float
@@ -109,35 +109,48 @@ class Summary:
 
 
 @cache
-def interval_ranks(n: int) -> tuple[int, int]:
-    """Ranks (from 0) of the narrowest symmetric order statistics that hold the median at LEVEL.
+def interval_ranks(n: int, quantile: float = 0.5) -> tuple[int, int]:
+    """Ranks (from 0) of order statistics that hold the quantile at LEVEL, the same on both sides.
 
-    The true median lies between the k-th smallest and the k-th largest of n readings with
-    probability 1 - 2 P(Binomial(n, 1/2) < k), whatever the distribution. With fewer readings than
-    any interval needs, the smallest and the largest.
+    The k-th and l-th smallest of n readings hold it with probability P(k <= Binomial(n, quantile)
+    < l), whatever the distribution. With fewer readings than an end needs, the smallest or the
+    largest.
     """
     if n > _EXACT:
-        k = int((n - _QUANTILE * math.sqrt(n)) / 2) - 1
-    else:
-        k, below = 0, 1 + n  # 2^n P(Binomial <= k + 1)
-        while 2 * below <= (1 - LEVEL) * 2**n:
-            k += 1
-            below += math.comb(n, k + 1)
-    return k, n - 1 - k
+        reach = _QUANTILE * math.sqrt(n * quantile * (1 - quantile))
+        return max(0, int(n * quantile - reach) - 1), min(n - 1, math.ceil(n * quantile + reach))
+    return _rank_below(n, quantile), n - 1 - _rank_below(n, 1 - quantile)
+
+
+def _rank_below(n: int, quantile: float) -> int:
+    """Return the highest rank above the quantile with at most half of what LEVEL leaves."""
+    k, below = 0, 0.0  # P(Binomial <= k)
+    for k in range(n):
+        below += math.comb(n, k) * quantile**k * (1 - quantile) ** (n - k)
+        if 2 * below > 1 - LEVEL:
+            break
+    return max(0, k - 1)
 
 
 _EXACT = 100  # readings beyond which the binomial is as good as normal
 _QUANTILE = 1.6449  # of the normal, two-sided at LEVEL
 
 
-def summarise(readings: Sequence[Reading]) -> Summary:
-    """Reduce readings, at least one, to their median and its interval."""
+def summarise(readings: Sequence[Reading], *, by_mode: bool = False) -> Summary:
+    """Reduce readings, at least one, to their median and its interval.
+
+    With `by_mode`, to where they lie closest: the middle of the shortest third of them.
+    """
     clean = [r for r in readings if r.is_clean]
     used = clean if len(clean) >= MIN_SAMPLES else list(readings)
     times: npt.NDArray[np.float64] = np.sort([r.time_s for r in used])
-    low, high = interval_ranks(len(times))
+    rank = (len(times) - 1) / 2
+    if by_mode:
+        within = len(times) // 3
+        rank = int(np.argmin(times[within:] - times[: len(times) - within])) + within / 2
+    low, high = interval_ranks(len(times), (rank + 0.5) / len(times))
     return Summary(
-        time_s=float(np.median(times)),
+        time_s=float((times[math.floor(rank)] + times[math.ceil(rank)]) / 2),
         time_lo_s=float(times[low]),
         time_hi_s=float(times[high]),
         samples=len(used),

@@ -186,11 +186,15 @@ class _TorchBench:
         return max(call_s, 1e-7)
 
     def sample(self, iterations: int) -> Sample:
-        """Time so many calls, each by itself."""
+        """Time so many calls, each by itself; their median.
+
+        Threads that wait for each other all wait while one of them has lost its processor: every
+        now and then a call takes a hundred times as long.
+        """
         watch = Watch(self._session.threads)
-        total_s = sum(self._call() for _ in range(iterations))
+        call_s = statistics.median(self._call() for _ in range(iterations))
         self._output = None
-        return watch.finish(total_s, iterations)
+        return watch.finish(call_s * iterations, iterations)
 
 
 class _TimedNetwork:

@@ -1,0 +1,78 @@
+// One row a launch: what of a graph's nodes a device runs together.
+#include <utility>
+
+#include "alphaflops/error.hpp"
+#include "alphaflops/work.hpp"
+
+namespace alphaflops {
+namespace {
+
+bool is_folded_into_conv(const Node& node) {
+  return std::holds_alternative<BatchNormOp>(node.op) ||
+         std::holds_alternative<ActivationOp>(node.op);
+}
+
+bool has_bias(const Node& node) {
+  if (const auto* conv = std::get_if<Conv2dOp>(&node.op)) return conv->bias;
+  if (const auto* conv = std::get_if<ConvNdOp>(&node.op)) return conv->bias;
+  if (const auto* linear = std::get_if<LinearOp>(&node.op)) return linear->bias;
+  return false;
+}
+
+/// Whether `next` can run in the launch that `lead` starts, given what is folded already.
+bool can_fold(const Node& lead, const Node& next, bool has_activation) {
+  if (has_activation || !is_folded_into_conv(next)) return false;
+  const bool convolves =
+      std::holds_alternative<Conv2dOp>(lead.op) || std::holds_alternative<ConvNdOp>(lead.op);
+  const bool multiplies = convolves || std::holds_alternative<LinearOp>(lead.op);
+  // The norm is over axis 1, which is a linear layer's output only where it has two axes.
+  if (std::holds_alternative<BatchNormOp>(next.op)) {
+    return convolves || (multiplies && lead.shape.size() == 2);
+  }
+  return multiplies || std::holds_alternative<AddOp>(lead.op) ||
+         std::holds_alternative<BatchNormOp>(lead.op);
+}
+
+}  // namespace
+
+WorkTable lower(const Graph& graph, Mode mode) {
+  const std::vector<Node>& nodes = graph.nodes();
+  const std::vector<std::vector<int>> consumers = graph.consumers();
+  std::vector<bool> done(nodes.size(), false);
+  WorkTable table;
+  table.reserve(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const Node& lead = nodes[i];
+    if (done[i] || is_free(lead.op)) continue;
+    Work w = work_of(graph, static_cast<int>(i));
+    std::vector<int> folded;
+    if (mode == Mode::fused) {
+      bool has_activation = false;
+      bool biased = has_bias(lead);
+      for (int last = static_cast<int>(i);;) {
+        const std::vector<int>& next = consumers[static_cast<std::size_t>(last)];
+        if (next.size() != 1) break;
+        const Node& follower = nodes[static_cast<std::size_t>(next[0])];
+        if (!can_fold(lead, follower, has_activation)) break;
+        has_activation = std::holds_alternative<ActivationOp>(follower.op);
+        const Work extra = work_of(graph, next[0]);
+        w.params = checked_add(w.params, extra.params, follower.name.c_str());
+        if (has_activation) {
+          w.flops = checked_add(w.flops, extra.flops, follower.name.c_str());
+        } else if (!biased) {
+          // A folded norm scales the weights beforehand; what is left of it is a bias.
+          biased = w.biased = true;
+          w.flops = checked_add(w.flops, w.elements_written, follower.name.c_str());
+          w.weights_read = checked_add(w.weights_read, w.c_out, follower.name.c_str());
+        }
+        last = next[0];
+        folded.push_back(last);
+        done[static_cast<std::size_t>(last)] = true;
+      }
+    }
+    table.append(w, static_cast<int>(i), std::move(folded));
+  }
+  return table;
+}
+
+}  // namespace alphaflops
