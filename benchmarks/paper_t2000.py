@@ -28,6 +28,7 @@ from alphaflops.fitting.forms import (
     MOVING,
     PUBLISHED,
     PUBLISHED_SECONDS_PER_MAC,
+    WEIGHTED,
     Rows,
     predict_s,
     rows_of,
@@ -115,7 +116,7 @@ def shipped_profile(table: Table) -> Profile:
                     "parameters": parameters_of(kind),
                     "interval": {k: round(v, 4) for k, v in intervals[kind]._asdict().items()},
                 }
-                for kind in PUBLISHED
+                for kind in WEIGHTED
             ],
             "out_of_scope": list(MOVING),
             "errors": {

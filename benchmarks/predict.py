@@ -1,12 +1,12 @@
 """What a prediction costs a row, in one thread: the cost model's forms, the kinds of a table.
 
-    python benchmarks/predict.py [--rows 100000] [--rounds 15]
+    python benchmarks/predict.py [--rows 10000] [--rounds 51]
 
-Nanoseconds of processor time a row of `_core.predict`, its interval, alpha and totals included; the
-median of the rounds with [minimum, maximum]. "one kind": 3 x 3 convolutions; "mixed": four kinds in
-random order. Parameters are made up: what they are does not change the work. `hybrid` has as many
-trees as a fit grows on a thousand rows. Every form but the first two carries a domain that holds
-most rows.
+Nanoseconds of processor time a row of `_core.predict` into arrays of an earlier call, its interval,
+alpha and totals included; the median of the rounds with [minimum, maximum]. "one kind": 3 x 3
+convolutions; "mixed": four kinds in random order. Parameters are made up: what they are does not
+change the work. `hybrid` has as many trees as a fit grows on a thousand rows. Every form but the
+first two carries a domain that holds most rows.
 """
 
 from __future__ import annotations
@@ -104,17 +104,18 @@ def core_of(models: list[dict[str, Any]]) -> _core.Profile:
 
 def nanoseconds(work: _core.WorkTable, profile: _core.Profile, rounds: int) -> list[float]:
     samples = []
+    out = _core.predict(work, profile)
     for _ in range(rounds):
         start = time.thread_time()
-        _core.predict(work, profile)
+        _core.predict(work, profile, out)
         samples.append((time.thread_time() - start) / len(work) * 1e9)
     return samples
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=51)
     options = parser.parse_args()
     device = describe_device(None)
     print(f"device: {device['name']}, {device['isa']}; ns a row, {options.rows} rows")

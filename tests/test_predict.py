@@ -187,3 +187,18 @@ def test_what_a_fit_searches_is_what_is_predicted(model, parameters, theta, op):
         np.testing.assert_allclose(jacobian[:, i], (above - below) / (2 * step), atol=1e-7)
         moved = list(parameters(theta + shift)[0].values())[i]
         assert (moved - list(named.values())[i]) / step == pytest.approx(slopes[i], rel=1e-4)
+
+
+def test_arrays_of_an_earlier_call_are_used_again():
+    profile = profile_of({"conv_spatial": {"seconds_per_mac": 1e-12, "beta": 0.02, "gamma": 0.5}})
+    first, second = conv(16, 32, 14, 3), conv(64, 32, 28, 3)
+    expected = _core.predict(second, profile)
+    out = _core.predict(first, profile)
+    times = out.time_s
+    assert times[0] != expected.time_s[0]
+    assert _core.predict(second, profile, out) is out
+    assert times[0] == expected.time_s[0]
+    assert out.total_time_s == expected.total_time_s
+    two_rows = _core.join([first, second])
+    with pytest.raises(_core.ShapeError, match="2 rows"):
+        _core.predict(two_rows, profile, out)

@@ -69,3 +69,15 @@ def test_settled_and_unstable() -> None:
     assert not loose.is_settled
     assert not loose.is_unstable
     assert summarise(readings([1.0, 1.0, 1.0, 1.0, 1.2])).is_unstable
+
+
+def test_readings_of_two_modes():
+    slept, awake = readings([9.0, 9.4, 8.8, 9.9, 9.1, 9.7]), readings([1.0, 1.02, 1.01, 0.99, 1.03])
+    both = [*slept, *awake]
+    assert summarise(both).time_s == 8.8
+    by_mode = summarise(both, by_mode=True)
+    assert by_mode.time_s == pytest.approx(1.01, rel=0.02)
+    assert by_mode.time_lo_s <= by_mode.time_s <= by_mode.time_hi_s
+    # A tail is no mode of its own.
+    tailed = readings([1.0, 1.05, 1.1, 1.1, 1.12, 1.15, 1.2, 3.0], clock_hz=1e9)
+    assert summarise(tailed, by_mode=True) == summarise(tailed)

@@ -40,16 +40,11 @@ AF_REAL double ln(double x) {
   const double e = from_bits(exponent | 0x4330000000000000u) - (kTwo52 + 1023.0);
   const double z = (m - 1) / (m + 1);
   const double w = z * z;
-  double sum = 1.0 / 21;
-  sum = sum * w + 1.0 / 19;
-  sum = sum * w + 1.0 / 17;
-  sum = sum * w + 1.0 / 15;
-  sum = sum * w + 1.0 / 13;
-  sum = sum * w + 1.0 / 11;
-  sum = sum * w + 1.0 / 9;
-  sum = sum * w + 1.0 / 7;
-  sum = sum * w + 1.0 / 5;
-  sum = sum * w + 1.0 / 3;
+  // Pairs of pairs of terms: a chain of ten would leave the processor waiting.
+  const double w2 = w * w, w4 = w2 * w2;
+  const double low = (1.0 / 3 + w * (1.0 / 5)) + w2 * (1.0 / 7 + w * (1.0 / 9));
+  const double high = (1.0 / 11 + w * (1.0 / 13)) + w2 * (1.0 / 15 + w * (1.0 / 17));
+  const double sum = low + w4 * (high + w4 * (1.0 / 19 + w * (1.0 / 21)));
   return e * kLn2High + (2 * z + (2 * z * w * sum + e * kLn2Low));
 }
 
@@ -60,20 +55,12 @@ AF_REAL double exp_of(double x) {
   const double shifted = bounded * 0x1.71547652b82fep0 + magic;
   const double n = shifted - magic;
   const double r = (bounded - n * kLn2High) - n * kLn2Low;
-  double sum = 1.0 / 6227020800;
-  sum = sum * r + 1.0 / 479001600;
-  sum = sum * r + 1.0 / 39916800;
-  sum = sum * r + 1.0 / 3628800;
-  sum = sum * r + 1.0 / 362880;
-  sum = sum * r + 1.0 / 40320;
-  sum = sum * r + 1.0 / 5040;
-  sum = sum * r + 1.0 / 720;
-  sum = sum * r + 1.0 / 120;
-  sum = sum * r + 1.0 / 24;
-  sum = sum * r + 1.0 / 6;
-  sum = sum * r + 0.5;
-  sum = sum * r + 1.0;
-  sum = sum * r + 1.0;
+  const double r2 = r * r, r4 = r2 * r2;
+  const double first = (1.0 / 2 + r * (1.0 / 6)) + r2 * (1.0 / 24 + r * (1.0 / 120));
+  const double second = (1.0 / 720 + r * (1.0 / 5040)) + r2 * (1.0 / 40320 + r * (1.0 / 362880));
+  const double third =
+      (1.0 / 3628800 + r * (1.0 / 39916800)) + r2 * (1.0 / 479001600 + r * (1.0 / 6227020800));
+  const double sum = 1 + (r + r2 * (first + r4 * (second + r4 * third)));
   return sum * from_bits((bits_of(shifted) + 1023) << 52);
 }
 

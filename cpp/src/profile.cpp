@@ -14,12 +14,11 @@ namespace alphaflops {
 namespace {
 
 /// Whose model prices a kind that a device was never timed on.
-constexpr std::array<std::pair<Kind, Kind>, 5> stand_ins{{
+constexpr std::array<std::pair<Kind, Kind>, 4> stand_ins{{
     {Kind::matmul, Kind::linear},
     {Kind::attention, Kind::matmul},
     {Kind::recurrent, Kind::linear},
     {Kind::reduce, Kind::pool},
-    {Kind::reduce, Kind::elementwise},
 }};
 
 }  // namespace
@@ -96,6 +95,7 @@ void Profile::let_others_stand_in() {
   }
   for (const auto& [kind, other] : stand_ins) {
     if (out_of_scope(kind)) continue;
+    if (out_of_scope(other)) out_of_scope_[static_cast<std::size_t>(kind)] = true;
     for (std::size_t pass = 0; pass < pass_count; ++pass) {
       fill(index_[static_cast<std::size_t>(kind)][pass],
            index_[static_cast<std::size_t>(other)][pass]);

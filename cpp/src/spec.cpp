@@ -39,6 +39,16 @@ int add_operator(Graph& graph, int x, const OperatorSpec& s) {
         x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups, .bias = s.bias}, s.op);
   }
   if (s.op == "linear") return graph.linear(x, {.out_features = s.c_out, .bias = s.bias}, s.op);
+  if (s.op == "matmul") {
+    return graph.matmul(x, graph.input({s.batch, s.groups, s.c_in, s.c_out}, "other"), s.op);
+  }
+  if (s.op == "attention") {
+    const std::int64_t depth = s.c_in / s.groups, v_depth = s.c_out / s.groups;
+    const int k = graph.input({s.batch, s.groups, s.w_in, depth}, "k");
+    const int v = graph.input({s.batch, s.groups, s.w_in, v_depth}, "v");
+    return graph.attention({x, k, v}, {}, s.op);
+  }
+  if (s.op == "layer_norm") return graph.norm(x, {}, s.op);
   if (s.op == "batch_norm") return graph.batch_norm(x, s.op);
   if (s.op == "max_pool") return graph.pool(x, {.window = window_of(s)}, s.op);
   if (s.op == "avg_pool") {
@@ -57,19 +67,32 @@ int add_operator(Graph& graph, int x, const OperatorSpec& s) {
   } catch (const UnsupportedError&) {
     throw UnsupportedError(
         "op '" + s.op +
-        "' is not known; use conv2d, linear, batch_norm, max_pool, avg_pool, "
-        "global_avg_pool, softmax, add, mul, concat or an activation such as relu");
+        "' is not known; use conv2d, linear, matmul, attention, layer_norm, batch_norm, max_pool, "
+        "avg_pool, global_avg_pool, softmax, add, mul, concat or an activation such as relu");
   }
+}
+
+/// [batch, channels, height, width], but for operators on rows of features and on matrices.
+Shape input_shape(const OperatorSpec& s) {
+  if (s.op == "matmul") return {s.batch, s.groups, s.h_in, s.c_in};
+  if (s.op == "attention") {
+    if (s.groups < 1 || s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
+      throw ShapeError("attention: groups " + std::to_string(s.groups) +
+                       ", the heads, must divide c_in " + std::to_string(s.c_in) + " and c_out " +
+                       std::to_string(s.c_out));
+    }
+    return {s.batch, s.groups, s.h_in, s.c_in / s.groups};
+  }
+  const bool flat = s.op == "linear" || s.op == "layer_norm" ||
+                    (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
+  if (!flat) return {s.batch, s.c_in, s.h_in, s.w_in};
+  return {checked_mul(s.batch, checked_mul(s.h_in, s.w_in, "rows"), "rows"), s.c_in};
 }
 
 /// The same with the operator's own window: padding that may not reproduce a given output extent.
 Graph build(const OperatorSpec& s) {
   Graph graph(s.op, s.dtype);
-  const bool flat = s.op == "linear" || (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
-  const std::int64_t rows =
-      flat ? checked_mul(s.batch, checked_mul(s.h_in, s.w_in, "linear rows"), "linear rows") : 0;
-  const Shape shape = flat ? Shape{rows, s.c_in} : Shape{s.batch, s.c_in, s.h_in, s.w_in};
-  add_operator(graph, graph.input(shape, "x"), s);
+  add_operator(graph, graph.input(input_shape(s), "x"), s);
   return graph;
 }
 

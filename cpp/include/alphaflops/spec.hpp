@@ -11,7 +11,10 @@
 namespace alphaflops {
 
 /// `op` is an operator name as op_name() gives it. Elementwise, normalisation, softmax and pooling
-/// operators have c_out = c_in; concat joins c_in channels with c_out - c_in others.
+/// operators have c_out = c_in; concat joins c_in channels with c_out - c_in others. linear and
+/// layer_norm see batch h_in w_in rows of c_in features. matmul: [batch, groups, h_in, c_in] x
+/// [batch, groups, c_in, c_out]. attention: groups heads, h_in queries and w_in keys, c_in features
+/// of queries and c_out of values, all heads together.
 struct OperatorSpec {
   std::string op = "conv2d";
   std::int64_t batch = 1, c_in = 1, h_in = 1, w_in = 1, c_out = 1;

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alphaflops.adapting.networks import Floats, Networks
-from alphaflops.fitting.forms import MOST_SHARPNESS, MOVING, MULTIPLYING, rows_of
+from alphaflops.fitting.forms import MOST_SHARPNESS, MOVING, WEIGHTED, rows_of
 
-KINDS = (*MULTIPLYING, *MOVING)
+KINDS = (*WEIGHTED, *(kind for kind in MOVING if kind != "reduce"))
 
 #: Of every kind, in the order of phi.
 PARAMETERS = (
@@ -106,7 +106,7 @@ def ignorant(networks: Networks, time_s: Floats) -> Prior:
 def spread_of(sd: Spreads) -> Floats:
     """Return what varies together, a column each."""
     everyone = range(len(KINDS))
-    multiplying = range(len(MULTIPLYING))
+    multiplying = range(len(WEIGHTED))
     columns: list[Floats] = []
 
     def vary(sd: float, kinds: Sequence[int], *parameters: int) -> None:

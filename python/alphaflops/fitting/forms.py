@@ -22,13 +22,18 @@ from alphaflops import _core
 from alphaflops._core import WorkTable
 from alphaflops.fitting.metrics import Floats
 
-MULTIPLYING = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
-MOVING = ("elementwise", "norm", "pool", "softmax", "copy")
+#: By weights, and by other activations as well.
+WEIGHTED = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
+MULTIPLYING = (*WEIGHTED, "matmul", "attention", "recurrent")
+MOVING = ("elementwise", "norm", "pool", "softmax", "copy", "reduce")
 
 #: beta and gamma of the paper, for kernels of one element and of more.
 PUBLISHED = {
     "conv_1x1": (0.02, 0.99),
     "linear": (0.02, 0.99),
+    "matmul": (0.02, 0.99),
+    "attention": (0.02, 0.99),
+    "recurrent": (0.02, 0.99),
     "conv_spatial": (0.001, 0.56),
     "conv_grouped": (0.001, 0.56),
 }

@@ -48,13 +48,13 @@ CANDIDATES: dict[str, dict[str, tuple[Candidate, ...]]] = {
         "conv_1x1": _GPU_GEMM,
         "conv_spatial": _GPU_SPATIAL,
         "conv_grouped": (*_CHANNELWISE, *_GPU_GEMM[:1]),
-        "linear": _GPU_GEMM,
+        **dict.fromkeys(("linear", "matmul", "attention", "recurrent"), _GPU_GEMM),
     },
     "cpu": {
         "conv_1x1": _CPU_GEMM,
         "conv_spatial": _CPU_SPATIAL,
         "conv_grouped": (*_CHANNELWISE, *_CPU_GEMM[:1]),
-        "linear": _CPU_GEMM,
+        **dict.fromkeys(("linear", "matmul", "attention", "recurrent"), _CPU_GEMM),
     },
 }
 

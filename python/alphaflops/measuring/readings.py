@@ -20,6 +20,7 @@ SETTLED = 0.01
 #: ... and called unstable, once time is up, where it reaches further than this.
 UNSTABLE = 0.05
 MIN_SAMPLES = 3  # clean readings without which disturbed ones count as well
+_APART = 1.25  # a median that is so far above the mode lies among other readings
 SETTLED_SAMPLES = 5  # below, no interval of LEVEL exists
 
 
@@ -139,7 +140,8 @@ _QUANTILE = 1.6449  # of the normal, two-sided at LEVEL
 def summarise(readings: Sequence[Reading], *, by_mode: bool = False) -> Summary:
     """Reduce readings, at least one, to their median and its interval.
 
-    With `by_mode`, to where they lie closest: the middle of the shortest third of them.
+    With `by_mode`, where the median is far above it, to where they lie closest: the middle of the
+    shortest third of them.
     """
     clean = [r for r in readings if r.is_clean]
     used = clean if len(clean) >= MIN_SAMPLES else list(readings)
@@ -147,7 +149,9 @@ def summarise(readings: Sequence[Reading], *, by_mode: bool = False) -> Summary:
     rank = (len(times) - 1) / 2
     if by_mode:
         within = len(times) // 3
-        rank = int(np.argmin(times[within:] - times[: len(times) - within])) + within / 2
+        first = int(np.argmin(times[within:] - times[: len(times) - within]))
+        if np.median(times) > _APART * np.median(times[first : first + within + 1]):
+            rank = first + within / 2
     low, high = interval_ranks(len(times), (rank + 0.5) / len(times))
     return Summary(
         time_s=float((times[math.floor(rank)] + times[math.ceil(rank)]) / 2),

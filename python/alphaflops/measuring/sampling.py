@@ -203,6 +203,43 @@ def _softmax(random: np.random.Generator) -> Shape:
     return Shape("softmax", (c := round(_log_uniform(random, 10, 4096))), 1, c)
 
 
+def _features(random: np.random.Generator, most: int = 4096) -> int:
+    return 64 * max(1, round(_log_uniform(random, 96, most) / 64))
+
+
+def _length(random: np.random.Generator) -> int:
+    """Draw a number of tokens: of a window, of an image's patches, or of a text."""
+    usual = int(random.choice([49, 64, 128, 196, 197, 256, 384, 512, 1024]))
+    return usual if random.random() < 0.6 else round(_log_uniform(random, 32, 1024))  # noqa: PLR2004
+
+
+def _token_linear(random: np.random.Generator) -> Shape:
+    return Shape("linear", _features(random), 1, _features(random), batch=_length(random))
+
+
+def _layer_norm(random: np.random.Generator) -> Shape:
+    features = _features(random, 1536)
+    return Shape("layer_norm", features, 1, features, batch=_length(random))
+
+
+def _attention(random: np.random.Generator) -> Shape:
+    heads, depth = int(random.choice([3, 4, 6, 8, 12, 16])), int(random.choice([32, 64, 64, 128]))
+    return Shape("attention", heads * depth, _length(random), heads * depth, groups=heads)
+
+
+def _matmul(random: np.random.Generator) -> Shape:
+    matrices, length = int(random.choice([1, 3, 6, 8, 12, 16])), _length(random)
+    depth, other = int(random.choice([32, 64, 64, 128])), _length(random)
+    inner, columns = (depth, other) if random.random() < 0.5 else (other, depth)  # noqa: PLR2004
+    return Shape("matmul", inner, length, columns, groups=matrices)
+
+
+def _gelu(random: np.random.Generator) -> Shape:
+    features = _features(random)
+    size = max(1, round(math.sqrt(_length(random))))
+    return Shape("gelu", features, size, features)
+
+
 _Family: TypeAlias = Callable[[np.random.Generator], Shape]
 #: Family: its share of a design.
 _SHARES: dict[str, dict[_Family, float]] = {
@@ -220,18 +257,23 @@ _SHARES: dict[str, dict[_Family, float]] = {
         _softmax: 0.02,
     },
     "eager": {
-        _pointwise: 0.21,
-        _spatial: 0.15,
-        _large: 0.05,
-        _late: 0.06,
-        _depthwise: 0.11,
-        _norm: 0.09,
-        _elementwise: 0.10,
-        _eager_pool: 0.09,
-        _linear: 0.07,
-        _concat: 0.04,
+        _pointwise: 0.18,
+        _spatial: 0.13,
+        _large: 0.04,
+        _late: 0.05,
+        _depthwise: 0.10,
+        _norm: 0.08,
+        _elementwise: 0.09,
+        _eager_pool: 0.08,
+        _linear: 0.06,
+        _concat: 0.03,
         _grouped: 0.02,
         _softmax: 0.01,
+        _token_linear: 0.05,
+        _layer_norm: 0.02,
+        _attention: 0.03,
+        _matmul: 0.02,
+        _gelu: 0.01,
     },
 }
 

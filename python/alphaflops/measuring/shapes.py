@@ -49,7 +49,11 @@ class Shape(NamedTuple):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates; 0 for what does not multiply by weights."""
+        """Multiply-accumulates; 0 for what does not multiply matrices."""
+        if self.op == "matmul":
+            return self.batch * self.groups * self.size * self.c_in * self.c_out
+        if self.op == "attention":
+            return self.batch * self.size**2 * (self.c_in + self.c_out)
         if self.op not in {"conv2d", "linear"}:
             return 0
         fan_in = self.c_in // self.groups * self.kernel**2

@@ -10,14 +10,26 @@ from typing import Any
 from alphaflops._core import Graph
 from alphaflops.errors import MissingExtraError, UnsupportedError
 
-__all__ = ["CHANNELS_LAST", "LAYOUTS", "Operator", "import_torch", "operator_of", "tensor_of"]
+__all__ = [
+    "CHANNELS_LAST",
+    "LAYOUTS",
+    "MATRIX_OPS",
+    "NCHW",
+    "Operator",
+    "import_torch",
+    "operator_of",
+    "tensor_of",
+]
 
 #: PyTorch's own tensors and modules are Any here: it is optional, also where types are checked.
 Operator = Callable[..., Any]
 
 CHANNELS_LAST = "channels_last"
-LAYOUTS = ("nchw", CHANNELS_LAST)
+NCHW = "nchw"
+LAYOUTS = (NCHW, CHANNELS_LAST)
 _IMAGE = 4  # axes
+#: Whose tensors of four axes are no images.
+MATRIX_OPS = {"matmul", "attention"}
 
 _ACTIVATIONS = {
     "relu": "ReLU",
@@ -151,9 +163,21 @@ def _view(graph: Graph, node: int) -> Any:
     return lambda tensor: tensor.reshape(shape)
 
 
+def _layer_norm(graph: Graph, node: int) -> Any:
+    axes = graph.node_attributes(node)["axes"]
+    return import_torch().nn.LayerNorm(graph.shape(node)[-axes:])
+
+
+def _attention(graph: Graph, node: int) -> Any:
+    return import_torch().nn.functional.scaled_dot_product_attention
+
+
 _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "conv2d": _conv,
     "linear": _linear,
+    "matmul": lambda graph, node: import_torch().matmul,
+    "attention": _attention,
+    "layer_norm": _layer_norm,
     "batch_norm": _batch_norm,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,

@@ -10,6 +10,8 @@ from alphaflops.errors import Error
 from alphaflops.measuring.torch_network import require_fp32
 from alphaflops.measuring.torch_operators import (
     CHANNELS_LAST,
+    MATRIX_OPS,
+    NCHW,
     import_torch,
     operator_of,
     tensor_of,
@@ -74,7 +76,8 @@ class Launch:
     def __init__(self, graph: Graph, layout: str, pool: Pool) -> None:
         require_fp32(graph)
         node = len(graph) - 1
-        self._pool, self._layout = pool, layout
+        self._pool = pool
+        self._layout = NCHW if graph.node_op(node) in MATRIX_OPS else layout
         self.shapes = [graph.shape(tensor) for tensor in graph.node_inputs(node)]
         self.operator = operator_of(graph, node, is_only_reader=True)
         self._parameters = [
