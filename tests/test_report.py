@@ -138,3 +138,16 @@ def test_batch_scales_macs():
     four = af.estimate(af.zoo.build("resnet18", batch=4), "quadro-t2000")
     assert four.macs == 4 * one.macs
     assert four.params == one.params
+
+
+def test_a_kind_that_another_stands_in_for_is_said():
+    graph = af.Graph("products")
+    rows, inner, columns = 64, 32, 48
+    a, b = graph.input([2, 4, rows, inner]), graph.input([2, 4, inner, columns])
+    graph.matmul(a, b)
+    report = af.estimate(graph, "quadro-t2000")
+    assert any("nearest kind" in note and "matmul" in note for note in report.notes)
+    s, s_k = rows, 1  # linear's parameters, a product of matrices being a grouped 1 x 1 convolution
+    alpha = ((s_k + 0.02 * (s - s_k)) / s) ** 0.99
+    assert report.macs == 2 * 4 * rows * inner * columns
+    assert math.isclose(report.time_s, 0.0375e-9 * alpha * report.macs, rel_tol=1e-12)

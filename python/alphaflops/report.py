@@ -174,7 +174,18 @@ class Report:
         }
         if unknown:
             notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
+        if self._stood_in_for:
+            notes.append(
+                "priced as the nearest kind that the profile has: " + ", ".join(self._stood_in_for)
+            )
         return notes + self.profile.assumptions
+
+    @cached_property
+    def _stood_in_for(self) -> list[str]:
+        """Kinds of this network that the profile prices without a model of their own."""
+        modelled = {model["kind"] for model in self.profile.data["models"]}
+        priced = self.work.kind[~np.isnan(self.prediction.time_s)]
+        return [_core.KINDS[k] for k in np.unique(priced) if _core.KINDS[k] not in modelled]
 
     def to_dict(self) -> dict[str, Any]:
         """Totals, head and layers as plain Python values; NaN becomes None."""
