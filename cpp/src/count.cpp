@@ -2,6 +2,7 @@
 // written. docs/operators.md has the table.
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <type_traits>
 #include <variant>
 
@@ -155,18 +156,17 @@ void count_recurrent(Work& w, const Node& node, const Shape& in, const Recurrent
   const std::int64_t directions = op.bidirectional ? 2 : 1;
   const std::int64_t state = op.projection > 0 ? op.projection : op.hidden;
   const std::int64_t steps = checked_mul(in[0], in[1], what);
-  std::int64_t weights = 0, biases = 0;
-  std::int64_t features = in[2];
-  for (std::int64_t layer = 0; layer < op.layers; ++layer) {
+  const auto weights_of = [&](std::int64_t features) {  // of one layer, both directions
     const std::int64_t own =
         checked_add(product(what, gates, op.hidden, checked_add(features, state, what)),
                     product(what, op.projection, op.hidden), what);
-    weights = checked_add(weights, checked_mul(directions, own, what), what);
-    if (op.bias) {
-      biases = checked_add(biases, product(what, 2, directions, gates, op.hidden), what);
-    }
-    features = checked_mul(directions, state, what);
-  }
+    return checked_mul(directions, own, what);
+  };
+  const std::int64_t weights = checked_add(
+      weights_of(in[2]),
+      checked_mul(op.layers - 1, weights_of(checked_mul(directions, state, what)), what), what);
+  const std::int64_t biases =
+      op.bias ? product(what, 2, directions, gates, op.hidden, op.layers) : 0;
   w.kind = Kind::recurrent;
   w.batch = in[0];
   w.c_in = in[2];
@@ -230,12 +230,10 @@ void count_adaptive_pool(Work& w, const Node& node, const Shape& in, const Adapt
   w.flops = checked_mul(in[0], in[1], what);
   for (std::size_t i = 0; i < op.extent.size(); ++i) {
     const std::int64_t from = in[i + 2], to = op.extent[i];
-    std::int64_t covered = 0;  // elements of all windows together
-    for (std::int64_t k = 0; k < to; ++k) {
-      covered += (checked_mul(k + 1, from, what) + to - 1) / to - checked_mul(k, from, what) / to;
-    }
+    // Elements of all windows together: neighbours share one where their border is no whole number.
+    const std::int64_t covered = checked_add(from, to, what) - std::gcd(from, to);
     w.flops = checked_mul(w.flops, covered, what);
-    const std::int64_t kernel = std::max<std::int64_t>(1, (from + to - 1) / to);
+    const std::int64_t kernel = (from + to - 1) / to;
     w.kernel_volume = checked_mul(w.kernel_volume, kernel, what);
     w.stride = checked_mul(w.stride, std::max<std::int64_t>(1, from / to), what);
     w.kernel_width = kernel;
