@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <numeric>
@@ -143,12 +144,20 @@ CONTENDER_EXPORT double native_peak(const char* dtype, const char* isa) {
   return operations / (thread_seconds() - begin);
 }
 
-/// A pool may have bound the calling thread to a processor, which new threads would share.
-void run_anywhere() {
-  cpu_set_t all;
-  CPU_ZERO(&all);
-  for (int i = 0; i < CPU_SETSIZE; ++i) CPU_SET(i, &all);
-  sched_setaffinity(0, sizeof(all), &all);
+/// Binds this thread to the i-th processor that the process may use: a pool may have bound its
+/// parent to one, which all new threads would share.
+void bind_to_processor(int i) {
+  cpu_set_t allowed;
+  std::memset(&allowed, 0xff, sizeof(allowed));
+  sched_setaffinity(0, sizeof(allowed), &allowed);
+  sched_getaffinity(0, sizeof(allowed), &allowed);
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (!CPU_ISSET(processor, &allowed) || i-- > 0) continue;
+    CPU_ZERO(&allowed);
+    CPU_SET(processor, &allowed);
+    sched_setaffinity(0, sizeof(allowed), &allowed);
+    return;
+  }
 }
 
 /// Operations a second of so many threads that compute side by side, by the wall's clock.
@@ -158,8 +167,8 @@ CONTENDER_EXPORT double native_peak_at_once(int threads) {
   std::vector<std::thread> running;
   const auto begin = std::chrono::steady_clock::now();
   for (double& each : operations) {
-    running.emplace_back([&each, isa] {
-      run_anywhere();
+    running.emplace_back([&each, isa, i = static_cast<int>(&each - operations.data())] {
+      bind_to_processor(i);
       each = peak_fma(isa, 1000000);
     });
   }
