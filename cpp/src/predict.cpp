@@ -68,48 +68,43 @@ class Gathered {
   LaunchColumns view_{};
 };
 
-/// What a model says of up to `launch_block` launches.
-struct Block {
-  std::array<double, launch_block> time_s, alpha, distance;
-
-  void evaluate(const CostModel& model, const LaunchColumns& x, int n) {
-    seconds(model.cost, x, n, time_s.data(), alpha.data());
-    const bool corrected = !model.residual.empty();
-    const auto rows = static_cast<std::size_t>(n);
-    if (!model.domain.known() || (!corrected && model.domain.surely_holds(x, time_s.data(), n))) {
-      std::fill_n(distance.begin(), rows, 0.0);
-      return;
-    }
-    Traits traits{};
-    traits_of(x, time_s.data(), n, traits);
-    model.domain.squared_distances(traits, n, distance.data());
-    if (corrected) {
-      std::array<double, launch_block> sums;
-      model.residual.sums(traits, n, sums.data());
-      for (std::size_t i = 0; i < rows; ++i) {
-        time_s[i] *= std::exp(sums[i] * (distance[i] > 0.0 ? std::exp(-distance[i]) : 1.0));
-      }
-    }
-    for (std::size_t i = 0; i < rows; ++i) distance[i] = std::sqrt(distance[i]);
-  }
-
-  void write(const CostModel& model, std::size_t i, std::size_t row, PredictionView out) const {
-    out.time_s[row] = time_s[i];
-    out.time_lo_s[row] = time_s[i] * model.lower_factor;
-    out.time_hi_s[row] = time_s[i] * model.upper_factor;
-    out.alpha[row] = alpha[i];
-    out.distance[row] = distance[i];
-  }
+/// Where up to `launch_block` predictions go.
+struct Slots {
+  double *time_s, *alpha, *distance;
 };
+
+void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
+  seconds(model.cost, x, n, to.time_s, to.alpha);
+  const bool corrected = !model.residual.empty();
+  const auto rows = static_cast<std::size_t>(n);
+  if (!model.domain.known() || (!corrected && model.domain.surely_holds(x, to.time_s, n))) {
+    std::fill_n(to.distance, rows, 0.0);
+    return;
+  }
+  Traits traits{};
+  traits_of(x, to.time_s, n, traits);
+  model.domain.squared_distances(traits, n, to.distance);
+  if (corrected) {
+    std::array<double, launch_block> sums;
+    model.residual.sums(traits, n, sums.data());
+    for (std::size_t i = 0; i < rows; ++i) {
+      const double trust = to.distance[i] > 0.0 ? std::exp(-to.distance[i]) : 1.0;
+      to.time_s[i] *= std::exp(sums[i] * trust);
+    }
+  }
+  for (std::size_t i = 0; i < rows; ++i) to.distance[i] = std::sqrt(to.distance[i]);
+}
 
 /// Rows of one model, side by side.
 void predict_run(const WorkTable& work, const CostModel& model, std::size_t first, std::size_t rows,
                  PredictionView out) {
-  Block block;
   for (const std::size_t end = first + rows; first < end; first += launch_block) {
     const std::size_t n = std::min<std::size_t>(launch_block, end - first);
-    block.evaluate(model, columns_of(work, first), static_cast<int>(n));
-    for (std::size_t i = 0; i < n; ++i) block.write(model, i, first + i, out);
+    double* time_s = out.time_s.data() + first;
+    evaluate(model, columns_of(work, first), static_cast<int>(n),
+             {time_s, out.alpha.data() + first, out.distance.data() + first});
+    for (std::size_t i = 0; i < n; ++i) out.time_lo_s[first + i] = time_s[i] * model.lower_factor;
+    for (std::size_t i = 0; i < n; ++i) out.time_hi_s[first + i] = time_s[i] * model.upper_factor;
   }
 }
 
@@ -132,7 +127,7 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
     if (models[i] == nullptr) predict_unpriced(work, profile, row, out);
   }
   Gathered gathered;
-  Block block;
+  std::array<double, launch_block> time_s, alpha, distance;
   std::array<std::uint16_t, launch_block> chosen;
   for (const CostModel& model : profile.models()) {
     std::size_t n = 0;
@@ -140,8 +135,16 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
       if (models[i] == &model) chosen[n++] = static_cast<std::uint16_t>(i);
       if (n == launch_block || (i + 1 == rows && n > 0)) {
         const int count = static_cast<int>(n);
-        block.evaluate(model, gathered.gather(work, model, first, chosen.data(), count), count);
-        for (std::size_t k = 0; k < n; ++k) block.write(model, k, first + chosen[k], out);
+        evaluate(model, gathered.gather(work, model, first, chosen.data(), count), count,
+                 {time_s.data(), alpha.data(), distance.data()});
+        for (std::size_t k = 0; k < n; ++k) {
+          const std::size_t row = first + chosen[k];
+          out.time_s[row] = time_s[k];
+          out.time_lo_s[row] = time_s[k] * model.lower_factor;
+          out.time_hi_s[row] = time_s[k] * model.upper_factor;
+          out.alpha[row] = alpha[k];
+          out.distance[row] = distance[k];
+        }
         n = 0;
       }
     }
