@@ -442,9 +442,7 @@ class PeakMemory:
     def during(self) -> str:
         """The pass in which it is, one of PASSES."""
 
-def peak_memory(
-    graph: Graph, mode: str = "eager", training: Training | None = None
-) -> PeakMemory:
+def peak_memory(graph: Graph, mode: str = "eager", training: Training | None = None) -> PeakMemory:
     """Find the most bytes that a network needs at once, by the life of every tensor.
 
     Inputs and results stay; every other tensor is freed behind its last reader, in training behind
