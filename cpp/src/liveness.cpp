@@ -1,6 +1,7 @@
 #include "alphaflops/liveness.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,8 @@ class Run {
         consumers_(graph.consumers()),
         tensor_(nodes_, nothing),
         gradient_(nodes_, nothing),
+        pending_(nodes_, nothing),
+        uses_(nodes_),
         holders_(nodes_),
         has_gradient_(nodes_),
         hidden_(nodes_),
@@ -142,11 +145,10 @@ class Run {
     }
     if (training_ == nullptr) return;
     const std::int64_t states = cost_of(training_->optimizer).states;
-    std::vector<bool> counted(nodes_);
     for (int i = 0; i < static_cast<int>(nodes_); ++i) {
       const int owner = owner_of(graph_, i);
-      if (!flow_->trains(i) || counted[at(owner)]) continue;
-      counted[at(owner)] = true;
+      if (!flow_->trains(i)) continue;
+      if (++uses_[at(owner)] > 1) continue;
       const std::int64_t bytes = parameter_bytes(owner);
       now_.optimizer_state =
           checked_add(now_.optimizer_state, checked_mul(states, bytes, "states"), "states");
@@ -200,15 +202,16 @@ class Run {
     if (!again) free_after(i);
   }
 
-  /// PyTorch's max pools always make indices.
+  /// PyTorch's max pools always make indices, its attention the sums of its rows.
   std::int64_t scratch_of(const Node& node) const {
-    const bool is_max = (std::holds_alternative<PoolOp>(node.op) &&
-                         std::get<PoolOp>(node.op).kind == PoolOp::Kind::max) ||
-                        (std::holds_alternative<PoolNdOp>(node.op) &&
-                         std::get<PoolNdOp>(node.op).kind == PoolOp::Kind::max) ||
-                        (std::holds_alternative<AdaptivePoolOp>(node.op) &&
-                         std::get<AdaptivePoolOp>(node.op).kind == PoolOp::Kind::max);
-    return is_max ? checked_mul(8, element_count(node.shape), node.name.c_str()) : 0;
+    const char* what = node.name.c_str();
+    if (std::holds_alternative<AttentionOp>(node.op)) {
+      const Shape& q = graph_.node(node.inputs[0]).shape;
+      return checked_mul(4, element_count({q.begin(), q.end() - 1}), what);
+    }
+    const std::string_view op = op_name(node.op);
+    const bool is_max = op == "max_pool" || op == "adaptive_max_pool";
+    return is_max ? checked_mul(8, element_count(node.shape), what) : 0;
   }
 
   void keep_operands_from_outside(const Node& node, int segment) {
@@ -282,19 +285,29 @@ class Run {
           x, shared ? blocks_.hold(gradient_[at(i)]) : blocks_.allocate(gradient_bytes(x)));
     }
     std::int64_t scratch = scratch_back(node, i);
+    const int owner = owner_of(graph_, i);
     if (flow_->trains(i)) {
-      const int owner = owner_of(graph_, i);
-      const std::int64_t bytes = parameter_bytes(i);
-      if (has_gradient_[at(owner)])
-        scratch = checked_add(scratch, bytes, "gradients");
-      else
-        now_.gradients = checked_add(now_.gradients, bytes, "gradients");
-      has_gradient_[at(owner)] = true;
+      scratch = checked_add(scratch, train_parameters(owner, parameter_bytes(i)), "gradients");
     }
     if (!is_free(node.op)) look(i, Pass::input_gradient, scratch);
     drop(gradient_[at(i)]);
     for (int& block : holders_[at(i)]) drop(block);
+    if (flow_->trains(i) && uses_[at(owner)] == 0) drop(pending_[at(owner)]);
     for (const auto& [x, block] : made) arrive(x, block);
+  }
+
+  /// Where a gradient is there already, all uses of this backward pass are summed before they are
+  /// added to it. Returns the bytes that only this use takes.
+  std::int64_t train_parameters(int owner, std::int64_t bytes) {
+    --uses_[at(owner)];
+    if (!has_gradient_[at(owner)]) {
+      now_.gradients = checked_add(now_.gradients, bytes, "gradients");
+      has_gradient_[at(owner)] = true;
+      return 0;
+    }
+    if (training_->accumulate == 1 || pending_[at(owner)] != nothing) return bytes;
+    pending_[at(owner)] = blocks_.allocate(bytes);
+    return 0;
   }
 
   /// Kept scores have a gradient before and behind the softmax.
@@ -340,8 +353,10 @@ class Run {
   const Training* training_;
   std::optional<GradientFlow> flow_;
   std::vector<std::vector<int>> consumers_;
-  std::vector<int> tensor_;                // block of each tensor, as the program holds it
-  std::vector<int> gradient_;              // block of each tensor's gradient
+  std::vector<int> tensor_;    // block of each tensor, as the program holds it
+  std::vector<int> gradient_;  // block of each tensor's gradient
+  std::vector<int> pending_;   // block of a gradient that waits for other uses of the parameters
+  std::vector<int> uses_;      // of parameters, that this backward pass has yet to come to
   std::vector<std::vector<int>> holders_;  // blocks that each node keeps
   std::vector<bool> has_gradient_;         // of its parameters
   std::vector<bool> hidden_;
