@@ -4,6 +4,7 @@
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/spec.hpp"
+#include "alphaflops/training.hpp"
 #include "alphaflops/work.hpp"
 #include "bindings.hpp"
 
@@ -162,8 +163,11 @@ void bind_work(py::module_& m) {
 
   m.def(
       "lower",
-      [](const Graph& graph, const std::string& mode) { return lower(graph, parse_mode(mode)); },
-      arg("graph"), arg("mode") = "fused");
+      [](const Graph& graph, const std::string& mode, const Training* training) {
+        return training == nullptr ? lower(graph, parse_mode(mode))
+                                   : lower(graph, parse_mode(mode), *training);
+      },
+      arg("graph"), arg("mode") = "fused", arg("training") = nullptr);
   m.def(
       "join",
       [](const std::vector<const WorkTable*>& tables) {

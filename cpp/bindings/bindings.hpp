@@ -15,6 +15,7 @@ namespace py = pybind11;
 
 void bind_errors(py::module_& m);
 void bind_graph(py::module_& m);
+void bind_training(py::module_& m);
 void bind_work(py::module_& m);
 void bind_profile(py::module_& m);
 void bind_cost(py::module_& m);

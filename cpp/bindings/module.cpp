@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("__version__") = ALPHAFLOPS_VERSION;
   bind_errors(m);
   bind_graph(m);
+  bind_training(m);
   bind_work(m);
   bind_profile(m);
   bind_cost(m);

@@ -1,5 +1,7 @@
 // What one node takes: multiply-accumulates, other operations, parameters, elements read and
 // written. docs/operators.md has the table.
+#include "count.hpp"
+
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -11,6 +13,15 @@
 #include "product.hpp"
 
 namespace alphaflops {
+
+int root_of(const Graph& graph, int x) {
+  while (std::holds_alternative<FlattenOp>(graph.node(x).op) ||
+         std::holds_alternative<PartOp>(graph.node(x).op)) {
+    x = graph.node(x).inputs[0];
+  }
+  return x;
+}
+
 namespace {
 
 /// Floating-point operations one element of an activation costs (docs/counting.md).
@@ -240,15 +251,6 @@ void count_adaptive_pool(Work& w, const Node& node, const Shape& in, const Adapt
   }
 }
 
-/// The tensor that views and parts stand for.
-int root_of(const Graph& graph, int x) {
-  while (std::holds_alternative<FlattenOp>(graph.node(x).op) ||
-         std::holds_alternative<PartOp>(graph.node(x).op)) {
-    x = graph.node(x).inputs[0];
-  }
-  return x;
-}
-
 bool reads(const Graph& graph, int node, int root) {
   const std::vector<int>& inputs = graph.node(node).inputs;
   return !is_free(graph.node(node).op) &&
@@ -286,7 +288,7 @@ void count_pool(Work& w, const Node& node, const PoolOp& op) {
 
 }  // namespace
 
-Work work_of(const Graph& graph, int index) {
+Work own_work(const Graph& graph, int index) {
   const Node& node = graph.node(index);
   const char* what = node.name.c_str();
   Work w;
@@ -359,7 +361,13 @@ Work work_of(const Graph& graph, int index) {
         }
       },
       node.op);
-  if (node.tied_to >= 0) w.params = 0;
+  return w;
+}
+
+Work work_of(const Graph& graph, int index) {
+  Work w = own_work(graph, index);
+  if (is_free(graph.node(index).op)) return w;
+  if (graph.node(index).tied_to >= 0) w.params = 0;
   count_constants(w, graph, index);
   return w;
 }

@@ -3,6 +3,7 @@
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/work.hpp"
+#include "lowering.hpp"
 
 namespace alphaflops {
 namespace {
@@ -20,13 +21,14 @@ bool has_bias(const Node& node) {
 }
 
 /// Whether `next` can run in the launch that `lead` starts, given what is folded already.
-bool can_fold(const Node& lead, const Node& next, bool has_activation) {
+bool can_fold(const Node& lead, const Node& next, bool has_activation, bool norms_fold) {
   if (has_activation || !is_folded_into_conv(next)) return false;
   const bool convolves =
       std::holds_alternative<Conv2dOp>(lead.op) || std::holds_alternative<ConvNdOp>(lead.op);
   const bool multiplies = convolves || std::holds_alternative<LinearOp>(lead.op);
   // The norm is over axis 1, which is a linear layer's output only where it has two axes.
   if (std::holds_alternative<BatchNormOp>(next.op)) {
+    if (!norms_fold) return false;
     return convolves || (multiplies && lead.shape.size() == 2);
   }
   return multiplies || std::holds_alternative<AddOp>(lead.op) ||
@@ -35,7 +37,7 @@ bool can_fold(const Node& lead, const Node& next, bool has_activation) {
 
 }  // namespace
 
-WorkTable lower(const Graph& graph, Mode mode) {
+WorkTable forward_rows(const Graph& graph, Mode mode, bool norms_fold) {
   const std::vector<Node>& nodes = graph.nodes();
   const std::vector<std::vector<int>> consumers = graph.consumers();
   std::vector<bool> done(nodes.size(), false);
@@ -53,7 +55,7 @@ WorkTable lower(const Graph& graph, Mode mode) {
         const std::vector<int>& next = consumers[static_cast<std::size_t>(last)];
         if (next.size() != 1) break;
         const Node& follower = nodes[static_cast<std::size_t>(next[0])];
-        if (!can_fold(lead, follower, has_activation)) break;
+        if (!can_fold(lead, follower, has_activation, norms_fold)) break;
         has_activation = std::holds_alternative<ActivationOp>(follower.op);
         const Work extra = work_of(graph, next[0]);
         w.params = checked_add(w.params, extra.params, follower.name.c_str());
@@ -74,5 +76,7 @@ WorkTable lower(const Graph& graph, Mode mode) {
   }
   return table;
 }
+
+WorkTable lower(const Graph& graph, Mode mode) { return forward_rows(graph, mode, true); }
 
 }  // namespace alphaflops

@@ -12,7 +12,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from alphaflops._core import Graph, WorkTable, __version__, alpha, lower
+from alphaflops._core import (
+    Graph,
+    PeakMemory,
+    Training,
+    WorkTable,
+    __version__,
+    alpha,
+    lower,
+    peak_memory,
+)
 from alphaflops.errors import Error
 
 if TYPE_CHECKING:
@@ -60,8 +69,10 @@ __all__ = [
     "Error",
     "Fit",
     "Graph",
+    "PeakMemory",
     "Profile",
     "Report",
+    "Training",
     "WorkTable",
     "__version__",
     "adapt",
@@ -74,6 +85,7 @@ __all__ = [
     "lower",
     "measure",
     "next_shapes",
+    "peak_memory",
     "read_table",
     "sample_shapes",
     "spaces",

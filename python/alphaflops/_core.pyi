@@ -370,8 +370,85 @@ class Launches:
     def traits(self, core_s: NDArray[np.float64]) -> NDArray[np.float32]:
         """What residual and domain see: [n, len(TRAITS)]."""
 
-def lower(graph: Graph, mode: str = "fused") -> WorkTable:
-    """Lower a graph to its work table, in mode "fused" or "eager"."""
+def lower(graph: Graph, mode: str = "fused", training: Training | None = None) -> WorkTable:
+    """Lower a graph to its work table, in mode "fused" or "eager"; with `training`, of a step."""
+
+class Training:
+    """How a network is trained: what counts in a step and what stays in memory.
+
+    Parameters
+    ----------
+    optimizer : {"sgd", "momentum", "adam", "adamw", "none"}
+    frozen : sequence of str
+        Layers whose parameters get no gradient: names, or their beginnings up to a "." or "/".
+    checkpoint : sequence of str
+        Likewise, groups of layers that keep nothing and run again in the backward pass.
+    accumulate : int
+        Micro-batches a step, each of the graph's batch.
+    recompute_attention : bool
+        Scores of attention are computed again instead of kept.
+
+    Raises
+    ------
+    UnsupportedError
+        The optimizer is not known; when used, a name is no layer's.
+    """
+
+    def __init__(
+        self,
+        optimizer: str = "sgd",
+        frozen: Sequence[str] = (),
+        checkpoint: Sequence[str] = (),
+        accumulate: int = 1,
+        recompute_attention: bool = False,
+    ) -> None: ...
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def frozen(self) -> tuple[str, ...]: ...
+    @property
+    def checkpoint(self) -> tuple[str, ...]: ...
+    @property
+    def accumulate(self) -> int: ...
+    @property
+    def recompute_attention(self) -> bool: ...
+
+class PeakMemory:
+    """Bytes at the moment when most are in use."""
+
+    @property
+    def parameters_bytes(self) -> int: ...
+    @property
+    def constants_bytes(self) -> int:
+        """Other constants, and the running statistics of batch norms."""
+
+    @property
+    def gradients_bytes(self) -> int:
+        """Of parameters."""
+
+    @property
+    def optimizer_state_bytes(self) -> int: ...
+    @property
+    def activations_bytes(self) -> int:
+        """Inputs, outputs, what is kept for the backward pass, gradients of tensors."""
+
+    @property
+    def total_bytes(self) -> int: ...
+    @property
+    def node(self) -> int:
+        """The node at which it is."""
+
+    @property
+    def during(self) -> str:
+        """The pass in which it is, one of PASSES."""
+
+def peak_memory(graph: Graph, mode: str = "eager", training: Training | None = None) -> PeakMemory:
+    """Find the most bytes that a network needs at once, by the life of every tensor.
+
+    Inputs and results stay; every other tensor is freed behind its last reader, in training behind
+    the backward step that reads it, as PyTorch's autograd keeps it. Raises UnsupportedError where a
+    name in `training` is no layer's.
+    """
 
 def join(tables: Sequence[WorkTable]) -> WorkTable:
     """Rows of all tables, one table after another; `node` is -1 and `folded` empty."""

@@ -24,6 +24,7 @@ class Column(NamedTuple):
 
 PRINTED = (
     Column("operator", 1, lambda r: str(r["operator"])),
+    Column("pass", 0, lambda r: str(r["pass"]).replace("_", " ")),
     Column("shape", 2, lambda r: str(r["shape"])),
     Column("MMACs", 0, lambda r: f"{r['macs'] / 1e6:,.1f}"),
     Column("MFLOPs", 5, lambda r: f"{r['flops'] / 1e6:,.1f}"),
@@ -39,7 +40,12 @@ PRINTED = (
 
 def printed_columns(report: Report) -> list[Column]:
     """Return the columns that a report has, beside the layer's name."""
-    return [c for c in PRINTED if c.title != "interval" or report.time_interval_s is not None]
+    absent = set()
+    if report.time_interval_s is None:
+        absent.add("interval")
+    if report.training is None:
+        absent.add("pass")
+    return [c for c in PRINTED if c.title not in absent]
 
 
 def to_csv(report: Report) -> str:

@@ -42,7 +42,7 @@ def report_table(report: Report, top: int = 15, width: int = 160) -> RenderableT
     table.add_column("layer", overflow="fold")
     kept = [c for c in columns if c.rank <= rank]
     for column in kept:
-        text = column.title in {"operator", "shape"}
+        text = column.title in {"operator", "pass", "shape"}
         table.add_column(column.title, justify="left" if text else "right", no_wrap=True)
     for i, name in enumerate(names):
         table.add_row(name, *(cells[c.title][i] for c in kept))

@@ -37,6 +37,8 @@ class Report:
         At the profile's `interval_level`; None where the profile has no intervals.
     energy_j : float or None
         None where the profile has no power.
+    memory : PeakMemory
+        The most bytes in use at once; tensors inside of a launch take none.
     extrapolated_share : float
         Share of `time_s` in launches half an octave or more outside of what was measured.
     layers : structured array
@@ -47,6 +49,7 @@ class Report:
         "name",
         "operator",
         "kind",
+        "pass",
         "shape",
         "macs",
         "flops",
@@ -62,11 +65,18 @@ class Report:
         "extrapolated",
     )
 
-    def __init__(self, graph: _core.Graph, profile: Profile, mode: str | None = None) -> None:
+    def __init__(
+        self,
+        graph: _core.Graph,
+        profile: Profile,
+        mode: str | None = None,
+        training: _core.Training | None = None,
+    ) -> None:
         self.graph = graph
         self.profile = profile
         self.mode = mode or profile.mode
-        self.work = _core.lower(graph, self.mode)
+        self.training = training
+        self.work = _core.lower(graph, self.mode, training)
         self.prediction = _core.predict(self.work, profile.core)
         element = _BYTES[self.work.dtype]
         self._bytes_read = (self.work.activations_read + self.work.weights_read) * element
@@ -98,8 +108,37 @@ class Report:
         return self.prediction.extrapolated_time_s / self.time_s if self.time_s > 0 else 0.0
 
     @cached_property
+    def memory(self) -> _core.PeakMemory:
+        """The most bytes in use at once."""
+        return _core.peak_memory(self.graph, self.mode, self.training)
+
+    @cached_property
+    def passes(self) -> dict[str, dict[str, float]]:
+        """Totals of every pass that has rows: macs, flops, bytes, and seconds of priced rows."""
+        totals = {}
+        for code, name in enumerate(_core.PASSES):
+            rows = self.work.passes == code
+            if rows.any():
+                totals[name] = {
+                    "launches": int(rows.sum()),
+                    "macs": int(self.work.macs[rows].sum()),
+                    "flops": int(self.work.flops[rows].sum()),
+                    "bytes_read": int(self._bytes_read[rows].sum()),
+                    "bytes_written": int(self._bytes_written[rows].sum()),
+                    "time_s": float(np.nansum(self.prediction.time_s[rows])),
+                }
+        return totals
+
+    @cached_property
     def head(self) -> dict[str, Any]:
         """What the numbers refer to."""
+        return {
+            **self._head,
+            "training": None if self.training is None else _describe_training(self.training),
+        }
+
+    @property
+    def _head(self) -> dict[str, Any]:
         return {
             "network": self.graph.name,
             "batch": self.graph.batch,
@@ -114,9 +153,9 @@ class Report:
     def layers(self) -> NDArray[Any]:
         """One row a launch; NaN times where the profile does not price the row."""
         names, operators, shapes = [], [], []
-        for lead, folded in zip(self.work.node, self.work.folded, strict=True):
+        for row, lead in enumerate(self.work.node):
             names.append(self.graph.node_name(lead))
-            operators.append("+".join(self.graph.node_op(node) for node in (lead, *folded)))
+            operators.append(self._operator(row))
             shapes.append(_describe_shape(self.graph, int(lead)))
         time_s = self.prediction.time_s
         alpha = self.prediction.alpha
@@ -124,6 +163,7 @@ class Report:
             "name": np.array(names, dtype=str),
             "operator": np.array(operators, dtype=str),
             "kind": np.array(_core.KINDS)[self.work.kind],
+            "pass": np.array(_core.PASSES)[self.work.passes],
             "shape": np.array(shapes, dtype=str),
             "macs": self.work.macs,
             "flops": self.work.flops,
@@ -143,12 +183,33 @@ class Report:
             table[column] = columns[column]
         return table
 
+    def _operator(self, row: int) -> str:
+        """Operators of a launch, the optimizer's name where it is one of its steps."""
+        if self.training is not None and self._pass(row) == "optimizer":
+            return self.training.optimizer
+        nodes = (int(self.work.node[row]), *self._folded[row])
+        return "+".join(self.graph.node_op(node) for node in nodes)
+
+    @cached_property
+    def _folded(self) -> list[list[int]]:
+        return self.work.folded
+
+    def _pass(self, row: int) -> str:
+        return _core.PASSES[self._passes[row]]
+
+    @cached_property
+    def _passes(self) -> NDArray[np.uint8]:
+        return self.work.passes
+
     @cached_property
     def unpriced(self) -> dict[str, int]:
         """Operators without a price, and how many launches of each there are."""
         counts: dict[str, int] = {}
         for row in np.flatnonzero(np.isnan(self.prediction.time_s)):
-            operator = self.graph.node_op(int(self.work.node[row]))
+            name = self._pass(row)
+            operator = self._operator(row).partition("+")[0]
+            if name.endswith("gradient"):
+                operator += f" {name.replace('_', ' ')}"
             counts[operator] = counts.get(operator, 0) + 1
         return counts
 
@@ -174,11 +235,34 @@ class Report:
         }
         if unknown:
             notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
+        return notes + self.assumptions
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken for granted, in sentences."""
+        assumed = self.profile.assumptions
+        if borrowed := self._borrowed:
+            assumed.append(
+                f"the profile was not timed on {' and '.join(borrowed)} rows; they are priced as "
+                "forward rows of the same kind with their own counts"
+            )
         if self._stood_in_for:
-            notes.append(
+            assumed.append(
                 "priced as the nearest kind that the profile has: " + ", ".join(self._stood_in_for)
             )
-        return notes + self.profile.assumptions
+        return assumed
+
+    @property
+    def _borrowed(self) -> list[str]:
+        """Passes priced by models of the forward pass."""
+        own = {(m["kind"], m.get("pass", "forward")) for m in self.profile.data["models"]}
+        found = []
+        for code, name in enumerate(_core.PASSES[1:], 1):
+            rows = (self.work.passes == code) & ~np.isnan(self.prediction.time_s)
+            kinds = {_core.KINDS[kind] for kind in np.unique(self.work.kind[rows])}
+            if any((kind, name) not in own for kind in kinds):
+                found.append(name.replace("_", " "))
+        return found
 
     @cached_property
     def _stood_in_for(self) -> list[str]:
@@ -203,6 +287,8 @@ class Report:
             "time_interval_s": None if interval is None else list(interval),
             "energy_j": self.energy_j,
             "extrapolated_share": self.extrapolated_share,
+            "memory": _describe_memory(self.memory, self.graph),
+            "passes": self.passes,
             "unpriced": self.unpriced,
             "notes": self.notes,
             "layers": layers,
@@ -247,6 +333,7 @@ class Report:
         return (
             f"{head['network']} · batch {head['batch']} · {head['dtype']} · on {head['device']} "
             f"(profile {head['profile']}, backend {head['backend']}, {head['mode']})"
+            + ("" if self.training is None else f" · training, {self.training.optimizer}")
         )
 
     @property
@@ -262,6 +349,23 @@ class Report:
             f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
             f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
         ]
+        memory = self.memory
+        at = self.graph.node_name(memory.node) if memory.node >= 0 else "no layer"
+        lines.append(f"memory {memory.total_bytes / 1e6:,.1f} MB at most, at {at}")
+        if self.training is not None:
+            lines[-1] += (
+                f" ({memory.during.replace('_', ' ')}): parameters "
+                f"{memory.parameters_bytes / 1e6:,.1f}, gradients "
+                f"{memory.gradients_bytes / 1e6:,.1f}, optimizer "
+                f"{memory.optimizer_state_bytes / 1e6:,.1f}, activations "
+                f"{memory.activations_bytes / 1e6:,.1f} MB"
+            )
+            for name, total in self.passes.items():
+                lines.append(
+                    f"{name.replace('_', ' ')}: {total['time_s'] * 1e3:,.3f} ms, "
+                    f"{total['macs'] / 1e6:,.1f} MMACs, {total['flops'] / 1e6:,.1f} MFLOPs, "
+                    f"{total['launches']} launches"
+                )
         if self.energy_j is not None:
             lines.append(f"energy {self.energy_j * 1e3:,.3f} mJ")
         return lines + self.notes
@@ -273,6 +377,7 @@ def estimate(
     *,
     mode: str | None = None,
     strict: bool = False,
+    training: _core.Training | None = None,
 ) -> Report:
     """Price a network on a device.
 
@@ -286,13 +391,15 @@ def estimate(
         Which operators share a launch; the profile's own by default.
     strict : bool
         Raise instead of listing operators that are unknown or not priced.
+    training : Training, optional
+        Price a step of training instead of a forward pass.
 
     Raises
     ------
     ProfileError
         The profile lacks a kind or dtype that the network needs.
     UnsupportedError
-        Under `strict`: an operator has no price.
+        Under `strict`: an operator has no price. A name in `training` is no layer's.
     """
     if isinstance(graph, str):
         from alphaflops.frontends import load  # noqa: PLC0415
@@ -300,7 +407,7 @@ def estimate(
         graph = load(graph)
     if isinstance(profile, str):
         profile = load_profile(profile)
-    report = Report(graph, profile, mode)
+    report = Report(graph, profile, mode, training)
     if strict and report.unpriced:
         listed = ", ".join(f"{name} ({count})" for name, count in report.unpriced.items())
         raise UnsupportedError(
@@ -314,3 +421,26 @@ def _describe_shape(graph: _core.Graph, node: int) -> str:
     """Input and output sizes without the batch, as 64x56x56 → 128x28x28."""
     ends = [graph.shape(t) for t in (*graph.node_inputs(node)[:1], node)]
     return " → ".join("x".join(map(str, shape[1:])) for shape in ends)
+
+
+def _describe_training(training: _core.Training) -> dict[str, Any]:
+    return {
+        "optimizer": training.optimizer,
+        "frozen": list(training.frozen),
+        "checkpoint": list(training.checkpoint),
+        "accumulate": training.accumulate,
+        "recompute_attention": training.recompute_attention,
+    }
+
+
+def _describe_memory(memory: _core.PeakMemory, graph: _core.Graph) -> dict[str, Any]:
+    return {
+        "total_bytes": memory.total_bytes,
+        "parameters_bytes": memory.parameters_bytes,
+        "constants_bytes": memory.constants_bytes,
+        "gradients_bytes": memory.gradients_bytes,
+        "optimizer_state_bytes": memory.optimizer_state_bytes,
+        "activations_bytes": memory.activations_bytes,
+        "layer": graph.node_name(memory.node) if memory.node >= 0 else None,
+        "during": memory.during,
+    }

@@ -45,14 +45,40 @@ def estimate(
         bool, typer.Option("--strict", help="An operator without a price is an error.")
     ] = False,
     output: Output = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="Price a step of training, not a forward pass.")
+    ] = False,
+    optimizer: Annotated[
+        str, typer.Option(help="Of --training: sgd, momentum, adam, adamw or none.")
+    ] = "sgd",
+    frozen: Annotated[
+        list[str] | None,
+        typer.Option(help="Of --training: a layer, or group of layers, that is not trained."),
+    ] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Of --training: a group of layers that runs again to save memory."),
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Of --training: micro-batches a step.")] = 1,
+    recompute_attention: Annotated[
+        bool, typer.Option("--recompute-attention", help="Of --training: keep no scores.")
+    ] = False,
 ) -> None:
     """Price one network on one device."""
+    from alphaflops._core import Training  # noqa: PLC0415
     from alphaflops.frontends import load  # noqa: PLC0415
     from alphaflops.render import report_table  # noqa: PLC0415
     from alphaflops.report import estimate as price  # noqa: PLC0415
 
     graph = load(model, batch=batch, dtype=dtype)
-    report = price(graph, device, mode=None if mode is None else mode.value, strict=strict)
+    step = Training(optimizer, frozen or (), checkpoint or (), accumulate, recompute_attention)
+    report = price(
+        graph,
+        device,
+        mode=None if mode is None else mode.value,
+        strict=strict,
+        training=step if training else None,
+    )
     if format is Format.table:
         emit_table(report_table(report, top, table_width(output)), output)
         return

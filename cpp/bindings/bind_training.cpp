@@ -1,0 +1,51 @@
+#include <pybind11/stl.h>
+
+#include "alphaflops/liveness.hpp"
+#include "alphaflops/training.hpp"
+#include "bindings.hpp"
+
+namespace alphaflops::python {
+
+void bind_training(py::module_& m) {
+  using py::arg;
+  using Names = std::vector<std::string>;
+  py::class_<Training>(m, "Training")
+      .def(py::init([](const std::string& optimizer, Names frozen, Names checkpoint,
+                       std::int64_t accumulate, bool recompute_attention) {
+             return Training{.optimizer = parse_optimizer(optimizer),
+                             .frozen = std::move(frozen),
+                             .checkpoint = std::move(checkpoint),
+                             .accumulate = accumulate,
+                             .recompute_attention = recompute_attention};
+           }),
+           arg("optimizer") = "sgd", arg("frozen") = Names{}, arg("checkpoint") = Names{},
+           arg("accumulate") = 1, arg("recompute_attention") = false)
+      .def_property_readonly("optimizer",
+                             [](const Training& t) { return std::string(to_string(t.optimizer)); })
+      .def_property_readonly("frozen",
+                             [](const Training& t) { return py::tuple(py::cast(t.frozen)); })
+      .def_property_readonly("checkpoint",
+                             [](const Training& t) { return py::tuple(py::cast(t.checkpoint)); })
+      .def_readonly("accumulate", &Training::accumulate)
+      .def_readonly("recompute_attention", &Training::recompute_attention);
+
+  py::class_<PeakMemory>(m, "PeakMemory")
+      .def_readonly("parameters_bytes", &PeakMemory::parameters)
+      .def_readonly("constants_bytes", &PeakMemory::constants)
+      .def_readonly("gradients_bytes", &PeakMemory::gradients)
+      .def_readonly("optimizer_state_bytes", &PeakMemory::optimizer_state)
+      .def_readonly("activations_bytes", &PeakMemory::activations)
+      .def_property_readonly("total_bytes", &PeakMemory::total)
+      .def_readonly("node", &PeakMemory::node)
+      .def_property_readonly("during",
+                             [](const PeakMemory& p) { return std::string(to_string(p.pass)); });
+
+  m.def(
+      "peak_memory",
+      [](const Graph& graph, const std::string& mode, const std::optional<Training>& training) {
+        return peak_memory(graph, parse_mode(mode), training);
+      },
+      arg("graph"), arg("mode") = "eager", arg("training") = py::none());
+}
+
+}  // namespace alphaflops::python

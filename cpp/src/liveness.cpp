@@ -1,0 +1,383 @@
+#include "alphaflops/liveness.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "alphaflops/error.hpp"
+#include "backward.hpp"
+#include "count.hpp"
+#include "gradient_flow.hpp"
+#include "lowering.hpp"
+
+namespace alphaflops {
+namespace {
+
+constexpr int nothing = -1;
+
+/// Blocks of memory with the number of their holders.
+class Blocks {
+ public:
+  int allocate(std::int64_t bytes) {
+    live_ = checked_add(live_, bytes, "bytes alive together");
+    blocks_.push_back({bytes, 1});
+    return static_cast<int>(blocks_.size()) - 1;
+  }
+  int hold(int block) {
+    ++at(block).holders;
+    return block;
+  }
+  void release(int block) {
+    if (--at(block).holders == 0) live_ -= at(block).bytes;
+  }
+  bool has_one_holder(int block) { return at(block).holders == 1; }
+  std::int64_t bytes(int block) { return at(block).bytes; }
+  std::int64_t live() const { return live_; }
+
+ private:
+  struct Block {
+    std::int64_t bytes;
+    int holders;
+  };
+  Block& at(int block) { return blocks_[static_cast<std::size_t>(block)]; }
+
+  std::vector<Block> blocks_;
+  std::int64_t live_ = 0;
+};
+
+/// Runs a graph on paper. Without a training step nothing is kept and nothing runs back.
+class Run {
+ public:
+  Run(const Graph& graph, Mode mode, const Training* training)
+      : graph_(graph),
+        nodes_(graph.nodes().size()),
+        training_(training),
+        consumers_(graph.consumers()),
+        tensor_(nodes_, nothing),
+        gradient_(nodes_, nothing),
+        pending_(nodes_, nothing),
+        uses_(nodes_),
+        holders_(nodes_),
+        has_gradient_(nodes_),
+        hidden_(nodes_),
+        kept_(nodes_) {
+    if (training != nullptr) {
+      flow_.emplace(graph, *training);
+      for (int i = 0; i < static_cast<int>(nodes_); ++i) {
+        kept_[at(i)] = kept_of(graph, i, *flow_, training->recompute_attention);
+      }
+    }
+    hide_folded(forward_rows(graph, mode, training == nullptr));
+    count_parameters();
+  }
+
+  PeakMemory peak() && {
+    for (int i = 0; i < static_cast<int>(nodes_); ++i) forward(i, false);
+    if (training_ != nullptr) run_back();
+    return peak_;
+  }
+
+ private:
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+  std::int64_t element_bytes() const { return size_of(graph_.dtype()); }
+
+  /// Indices take 8 bytes and truth values 1, whatever the graph's type is.
+  std::int64_t tensor_bytes(int i) const {
+    const Node& node = graph_.node(i);
+    std::int64_t each = element_bytes();
+    if (const auto* element = std::get_if<ElementOp>(&node.op)) {
+      if (element->type == "argmax") each = 8;
+      if (element->type == "compare" || element->type == "logical") each = 1;
+      if (element->type == "quantize") each = 1;
+    }
+    const auto is_lookup = [&](int reader) {
+      return std::holds_alternative<EmbeddingOp>(graph_.node(reader).op);
+    };
+    if (std::holds_alternative<Input>(node.op) && !consumers_[at(i)].empty() &&
+        std::ranges::all_of(consumers_[at(i)], is_lookup)) {
+      each = 8;
+    }
+    return checked_mul(each, element_count(node.shape), node.name.c_str());
+  }
+  std::int64_t gradient_bytes(int i) const {
+    return checked_mul(element_bytes(), element_count(graph_.node(i).shape),
+                       graph_.node(i).name.c_str());
+  }
+  std::int64_t parameter_bytes(int i) const {
+    return checked_mul(element_bytes(), parameters_of(graph_, i), graph_.node(i).name.c_str());
+  }
+  /// The checkpointed group of layers that it is in.
+  int segment_of(int i) const {
+    const Node& node = graph_.node(i);
+    return training_ == nullptr || node.inputs.empty()
+               ? nothing
+               : prefix_of(node.name, training_->checkpoint);
+  }
+
+  /// Tensors inside of a launch are never in memory, but for those that are kept.
+  void hide_folded(const WorkTable& rows) {
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      int last = rows.node[row];
+      for (const int next : rows.folded[row]) {
+        hidden_[at(last)] = true;
+        last = next;
+      }
+    }
+    for (const Kept& kept : kept_) {
+      for (const int x : kept.tensors) hidden_[at(x)] = false;
+    }
+  }
+
+  void count_parameters() {
+    for (int i = 0; i < static_cast<int>(nodes_); ++i) {
+      const Node& node = graph_.node(i);
+      if (owner_of(graph_, i) != i) continue;
+      const bool constant = std::holds_alternative<ConstantOp>(node.op);
+      const std::int64_t bytes = parameter_bytes(i);
+      now_.parameters = checked_add(now_.parameters, bytes, "parameters");
+      if (constant && bytes == 0) {
+        now_.constants = checked_add(now_.constants, tensor_bytes(i), "constants");
+      }
+      if (std::holds_alternative<BatchNormOp>(node.op)) {
+        now_.constants = checked_add(now_.constants, 2 * node.shape[1] * 4, "constants");
+      }
+    }
+    if (training_ == nullptr) return;
+    const std::int64_t states = cost_of(training_->optimizer).states;
+    for (int i = 0; i < static_cast<int>(nodes_); ++i) {
+      const int owner = owner_of(graph_, i);
+      if (!flow_->trains(i)) continue;
+      if (++uses_[at(owner)] > 1) continue;
+      const std::int64_t bytes = parameter_bytes(owner);
+      now_.optimizer_state =
+          checked_add(now_.optimizer_state, checked_mul(states, bytes, "states"), "states");
+      // Earlier micro-batches have left theirs.
+      if (training_->accumulate > 1) {
+        now_.gradients += bytes;
+        has_gradient_[at(owner)] = true;
+      }
+    }
+  }
+
+  void look(int node, Pass pass, std::int64_t scratch = 0) {
+    now_.activations = checked_add(blocks_.live(), scratch, "bytes alive together");
+    if (peak_.node >= 0 && now_.total() <= peak_.total()) return;
+    peak_ = now_;
+    peak_.node = node;
+    peak_.pass = pass;
+  }
+
+  void drop(int& block) {
+    if (block != nothing) blocks_.release(block);
+    block = nothing;
+  }
+
+  /// A checkpointed node keeps nothing before it runs again.
+  void forward(int i, bool again) {
+    const Node& node = graph_.node(i);
+    const bool view =
+        std::holds_alternative<FlattenOp>(node.op) || std::holds_alternative<PartOp>(node.op);
+    const bool constant = std::holds_alternative<ConstantOp>(node.op);
+    if (view) {
+      tensor_[at(i)] = blocks_.hold(tensor_[at(node.inputs[0])]);
+    } else {
+      tensor_[at(i)] = blocks_.allocate(constant || hidden_[at(i)] ? 0 : tensor_bytes(i));
+    }
+    const Kept& kept = kept_[at(i)];
+    const int segment = segment_of(i);
+    const bool keeps = training_ != nullptr && (segment == nothing || again);
+    std::int64_t scratch = scratch_of(node);
+    if (keeps) {
+      for (const int x : kept.tensors) holders_[at(i)].push_back(blocks_.hold(tensor_[at(x)]));
+      holders_[at(i)].push_back(blocks_.allocate(kept.bytes));
+      scratch = std::max<std::int64_t>(0, scratch - kept.bytes);
+    } else {
+      scratch = std::max(scratch, kept.bytes);
+      if (segment != nothing) keep_operands_from_outside(node, segment);
+    }
+    if (!is_free(node.op) || std::holds_alternative<Input>(node.op)) {
+      look(i, Pass::forward, scratch);
+    }
+    if (!again) free_after(i);
+  }
+
+  /// PyTorch's max pools always make indices, its attention the sums of its rows.
+  std::int64_t scratch_of(const Node& node) const {
+    const char* what = node.name.c_str();
+    if (std::holds_alternative<AttentionOp>(node.op)) {
+      const Shape& q = graph_.node(node.inputs[0]).shape;
+      return checked_mul(4, element_count({q.begin(), q.end() - 1}), what);
+    }
+    const std::string_view op = op_name(node.op);
+    const bool is_max = op == "max_pool" || op == "adaptive_max_pool";
+    return is_max ? checked_mul(8, element_count(node.shape), what) : 0;
+  }
+
+  void keep_operands_from_outside(const Node& node, int segment) {
+    for (const int x : node.inputs) {
+      if (segment_of(x) != segment) {
+        outside_.push_back({segment, x, blocks_.hold(tensor_[at(x)])});
+      }
+    }
+  }
+
+  /// Lets go of the operands that no later node reads; inputs and results stay.
+  void free_after(int i) {
+    for (const int x : graph_.node(i).inputs) {
+      const bool is_last = consumers_[at(x)].back() == i;
+      if (is_last && !std::holds_alternative<Input>(graph_.node(x).op)) drop(tensor_[at(x)]);
+    }
+  }
+
+  void run_back() {
+    std::vector<bool> ran_again(training_->checkpoint.size());
+    for (int i = static_cast<int>(nodes_) - 1; i >= 0; --i) {
+      if (!flow_->reaches(i)) continue;
+      if (consumers_[at(i)].empty()) gradient_[at(i)] = blocks_.allocate(gradient_bytes(i));
+      const int segment = segment_of(i);
+      if (segment != nothing && !ran_again[at(segment)]) {
+        ran_again[at(segment)] = true;
+        run_again(segment);
+      }
+      back(i);
+    }
+  }
+
+  /// The segment once more, from the operands that it kept; of its tensors only what backward
+  /// needs stays behind.
+  void run_again(int segment) {
+    std::vector<std::pair<int, int>> before;  // tensors as they are outside
+    std::vector<std::pair<int, int>> last;    // last reader inside, and the tensor
+    for (Outside& o : outside_) {
+      if (o.segment != segment) continue;
+      before.emplace_back(o.tensor, tensor_[at(o.tensor)]);
+      tensor_[at(o.tensor)] = o.block;
+    }
+    for (int i = 0; i < static_cast<int>(nodes_); ++i) {
+      if (segment_of(i) != segment) continue;
+      before.emplace_back(i, tensor_[at(i)]);
+      forward(i, true);
+      const auto inside = [&](int reader) { return segment_of(reader) == segment; };
+      const auto& readers = consumers_[at(i)];
+      const auto found = std::find_if(readers.rbegin(), readers.rend(), inside);
+      last.emplace_back(found == readers.rend() ? i : *found, i);
+      for (const auto& [reader, tensor] : last) {
+        if (reader == i) blocks_.release(tensor_[at(tensor)]);
+      }
+    }
+    for (auto it = before.rbegin(); it != before.rend(); ++it) tensor_[at(it->first)] = it->second;
+    for (const Outside& o : outside_) {
+      if (o.segment == segment) blocks_.release(o.block);
+    }
+    std::erase_if(outside_, [&](const Outside& o) { return o.segment == segment; });
+  }
+
+  void back(int i) {
+    const Node& node = graph_.node(i);
+    if (std::holds_alternative<ConstantOp>(node.op)) return add_parameter_gradient(i);
+    std::vector<std::pair<int, int>> made;  // operands and their gradients
+    for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+      if (!flow_->reaches_operand(i, k)) continue;
+      const bool shared = shares_gradient(graph_, i, k);
+      const int x = node.inputs[k];
+      made.emplace_back(
+          x, shared ? blocks_.hold(gradient_[at(i)]) : blocks_.allocate(gradient_bytes(x)));
+    }
+    std::int64_t scratch = scratch_back(node, i);
+    const int owner = owner_of(graph_, i);
+    if (flow_->trains(i)) {
+      scratch = checked_add(scratch, train_parameters(owner, parameter_bytes(i)), "gradients");
+    }
+    if (!is_free(node.op)) look(i, Pass::input_gradient, scratch);
+    drop(gradient_[at(i)]);
+    for (int& block : holders_[at(i)]) drop(block);
+    if (flow_->trains(i) && uses_[at(owner)] == 0) drop(pending_[at(owner)]);
+    for (const auto& [x, block] : made) arrive(x, block);
+  }
+
+  /// Where a gradient is there already, all uses of this backward pass are summed before they are
+  /// added to it. Returns the bytes that only this use takes.
+  std::int64_t train_parameters(int owner, std::int64_t bytes) {
+    --uses_[at(owner)];
+    if (!has_gradient_[at(owner)]) {
+      now_.gradients = checked_add(now_.gradients, bytes, "gradients");
+      has_gradient_[at(owner)] = true;
+      return 0;
+    }
+    if (training_->accumulate == 1 || pending_[at(owner)] != nothing) return bytes;
+    pending_[at(owner)] = blocks_.allocate(bytes);
+    return 0;
+  }
+
+  /// Kept scores have a gradient before and behind the softmax.
+  std::int64_t scratch_back(const Node& node, int i) const {
+    const bool kept =
+        std::holds_alternative<AttentionOp>(node.op) && !training_->recompute_attention;
+    return kept ? checked_mul(2, kept_[at(i)].bytes, node.name.c_str()) : 0;
+  }
+
+  /// A first gradient is taken as it is, another one added to it.
+  void arrive(int x, int block) {
+    int& gradient = gradient_[at(x)];
+    if (gradient == nothing) {
+      gradient = block;
+      return;
+    }
+    const std::int64_t sum = gradient_bytes(x);
+    const bool in_place = blocks_.has_one_holder(gradient) && blocks_.bytes(gradient) == sum;
+    look(x, Pass::input_gradient, in_place ? 0 : sum);
+    if (!in_place) {
+      const int fresh = blocks_.allocate(sum);
+      drop(gradient);
+      gradient = fresh;
+    }
+    blocks_.release(block);
+  }
+
+  void add_parameter_gradient(int i) {
+    if (!has_gradient_[at(i)]) {
+      now_.gradients = checked_add(now_.gradients, parameter_bytes(i), "gradients");
+      has_gradient_[at(i)] = true;
+    }
+    drop(gradient_[at(i)]);
+    look(i, Pass::weight_gradient);
+  }
+
+  struct Outside {
+    int segment, tensor, block;
+  };
+
+  const Graph& graph_;
+  std::size_t nodes_;
+  const Training* training_;
+  std::optional<GradientFlow> flow_;
+  std::vector<std::vector<int>> consumers_;
+  std::vector<int> tensor_;    // block of each tensor, as the program holds it
+  std::vector<int> gradient_;  // block of each tensor's gradient
+  std::vector<int> pending_;   // block of a gradient that waits for other uses of the parameters
+  std::vector<int> uses_;      // of parameters, that this backward pass has yet to come to
+  std::vector<std::vector<int>> holders_;  // blocks that each node keeps
+  std::vector<bool> has_gradient_;         // of its parameters
+  std::vector<bool> hidden_;
+  std::vector<Kept> kept_;
+  std::vector<Outside> outside_;
+  Blocks blocks_;
+  PeakMemory now_, peak_;
+};
+
+}  // namespace
+
+std::int64_t PeakMemory::total() const {
+  std::int64_t sum = 0;
+  for (const std::int64_t part : {parameters, constants, gradients, optimizer_state, activations}) {
+    sum = checked_add(sum, part, "bytes alive together");
+  }
+  return sum;
+}
+
+PeakMemory peak_memory(const Graph& graph, Mode mode, const std::optional<Training>& training) {
+  return Run(graph, mode, training ? &*training : nullptr).peak();
+}
+
+}  // namespace alphaflops
