@@ -177,7 +177,12 @@ def test_names_of_layers_are_unique():
 
 @pytest.mark.parametrize(
     ("name", "image_size"),
-    [(n, s) for n in af.zoo.REFERENCE for s in (224, 192, 97, 448) if n != "vgg16" or s in (224, 448)],
+    [
+        (n, s)
+        for n in af.zoo.REFERENCE
+        for s in (224, 192, 97, 448)
+        if n != "vgg16" or s in (224, 448)
+    ],
 )
 def test_layers_equal_torch_modules(name, image_size):
     torch = pytest.importorskip("torch", reason="the oracle is a torch module")

@@ -182,7 +182,8 @@ def validate(
         str, typer.Option("--device", "-d", help="The profile to hold against this processor.")
     ],
     networks: Annotated[
-        list[str] | None, typer.Argument(help="Zoo names or .onnx files; five of the zoo by default.")
+        list[str] | None,
+        typer.Argument(help="Zoo names or .onnx files; by default five."),
     ] = None,
     budget: Budget = 20.0,
     isa: Isa = None,

@@ -114,9 +114,7 @@ def suggestion(name: str) -> str:
     return f"did you mean {' or '.join(near)}? {known}" if near else known
 
 
-def build(
-    name: str, batch: int = 1, image_size: int | None = None, dtype: str = "fp32"
-) -> Graph:
+def build(name: str, batch: int = 1, image_size: int | None = None, dtype: str = "fp32") -> Graph:
     """Build a network of the zoo.
 
     Parameters

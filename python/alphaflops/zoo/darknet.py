@@ -25,8 +25,6 @@ def darknet53(graph: Graph, x: int) -> int:
     return pool_and_classify(graph, x, "fc")
 
 
-def _conv(
-    graph: Graph, x: int, c_out: int, at: str, *, kernel: int = 1, stride: int = 1
-) -> int:
+def _conv(graph: Graph, x: int, c_out: int, at: str, *, kernel: int = 1, stride: int = 1) -> int:
     x = graph.conv2d(x, c_out, kernel, stride, kernel // 2, name=f"{at}.conv")
     return graph.element([graph.batch_norm(x, f"{at}.bn")], "leaky_relu", name=f"{at}.act")

@@ -112,7 +112,9 @@ def _v3(
     x = conv_norm(graph, x, last, f"features.{len(blocks) + 1}", activation="hardswish")
     x = graph.flatten(graph.global_avg_pool(x, "avgpool"), "flatten")
     x = graph.linear(x, classifier, True, "classifier.0")
-    return graph.linear(graph.activation(x, "hardswish", "classifier.1"), 1000, True, "classifier.3")
+    return graph.linear(
+        graph.activation(x, "hardswish", "classifier.1"), 1000, True, "classifier.3"
+    )
 
 
 def _v3_block(graph: Graph, x: int, at: str, block: tuple[int, int, int, bool, str, int]) -> int:

@@ -40,9 +40,7 @@ def squeezenet1_0(graph: Graph, x: int) -> int:
 
 def _fire(graph: Graph, x: int, at: str, squeezed: int, expanded: int) -> int:
     def conv(x: int, c_out: int, kernel: int, name: str) -> int:
-        x = graph.conv2d(
-            x, c_out, kernel, padding=kernel // 2, bias=True, name=f"{at}.{name}"
-        )
+        x = graph.conv2d(x, c_out, kernel, padding=kernel // 2, bias=True, name=f"{at}.{name}")
         return graph.relu(x, f"{at}.{name}_activation")
 
     x = conv(x, squeezed, 1, "squeeze")

@@ -41,7 +41,9 @@ def _merge(graph: Graph, x: int, at: str) -> int:
     x = _pad(graph, x, [batch, height + height % 2, width + width % 2, channels], f"{at}.pad")
     quarter = [batch, -(-height // 2), -(-width // 2), channels]
     x = graph.concat([graph.part(x, quarter, f"{at}.{i}") for i in range(4)], f"{at}.concat", -1)
-    return graph.linear(graph.norm(x, "layer", name=f"{at}.norm"), 2 * channels, False, f"{at}.reduction")
+    return graph.linear(
+        graph.norm(x, "layer", name=f"{at}.norm"), 2 * channels, False, f"{at}.reduction"
+    )
 
 
 def _pad(graph: Graph, x: int, shape: list[int], name: str) -> int:

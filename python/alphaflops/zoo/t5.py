@@ -18,7 +18,7 @@ _LAYERS, _HEADS, _FEATURES, _HIDDEN = 6, 8, 512, 2048
 
 def t5_small(graph: Graph, tokens: int) -> int:
     """Add T5-small behind the `tokens` [batch, length]; return the logits of the decoder's."""
-    encoder = graph.embedding(tokens, _VOCABULARY, _FEATURES, "shared")
+    encoder = graph.embedding(tokens, _VOCABULARY, _FEATURES, "encoder.embed_tokens")
     encoded = _stack(graph, encoder, "encoder", None)
     decoder = graph.input(graph.shape(tokens), "decoder_input_ids")
     decoder = graph.embedding(decoder, _VOCABULARY, _FEATURES, "decoder.embed_tokens")
