@@ -1,6 +1,6 @@
 """The zoo against torchvision and transformers: parameters, MACs, and layer by layer.
 
-MACs are those of torch's own counter, where it counts them all, and parameters those of the modules.
+MACs are those of torch's own counter, with attention as products of matrices, which it counts.
 Nothing is computed: modules are on the meta device.
 """
 
@@ -33,10 +33,7 @@ def transformer(name):
 
 
 def vision(name):
-    # Without its compiled operators importing torchvision raises what it likes.
-    torchvision = pytest.importorskip(
-        "torchvision", reason="torchvision is not installed", exc_type=ImportError
-    )
+    torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
     return getattr(torchvision.models, name)(weights=None)
 
 

@@ -56,7 +56,7 @@ def _conv_norm(
 
 
 def _block(graph: Graph, x: int, at: str, layers: list[tuple[int, int, int, int]]) -> int:
-    """Add a residual block; `layers` has channels, kernel, stride and groups of each convolution."""
+    """Add a residual block of convolutions: channels, kernel, stride and groups of each."""
     y = x
     for i, (c_out, kernel, stride, groups) in enumerate(layers, 1):
         names = (f"{at}.conv{i}", f"{at}.bn{i}")

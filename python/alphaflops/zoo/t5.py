@@ -3,7 +3,7 @@
 Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
 2020, with the names of transformers' T5ForConditionalGeneration. One table serves both embeddings
 and the head. Scores are not scaled, and a bias of the relative positions, which the first layer of
-either side makes, is added; so attention is two products of matrices. Masks are a part of that bias.
+either side makes, is added; so attention is two products of matrices. That bias holds the masks.
 """
 
 from __future__ import annotations
