@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+import alphaflops as af
+
 
 class Number(float):
     """A float; operations on it are counted in `Number.flops`, those of `dot` in `macs` too."""
@@ -154,3 +156,24 @@ def recurrence(cell, x, hidden, projection=0, bias=True):
             h = (1.0 - z) * n + z * h
         out.append(h)
     return np.array(out, object), parameters
+
+
+def new(*shape):
+    """A graph, its input and numbers of that shape; nothing is counted yet."""
+    graph = af.Graph()
+    Number.reset()
+    return graph, graph.input(shape), numbers(*shape)
+
+
+def agrees(graph, *, read, weights=0, params=0, written):
+    """Assert that the last node counts what was done since `new`, and these sizes."""
+    work = af.lower(graph, "eager")
+    expected = {
+        "macs": Number.macs,
+        "flops": Number.flops,
+        "params": params,
+        "activations_read": read,
+        "weights_read": weights,
+        "elements_written": written,
+    }
+    assert {name: int(getattr(work, name)[-1]) for name in expected} == expected
