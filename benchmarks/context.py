@@ -52,7 +52,7 @@ def compare(name: str, rounds: int, cache: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", default=zoo.names())
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", default=zoo.REFERENCE)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--cache", choices=["context", "hot"], default="context")
     options = parser.parse_args()

@@ -39,7 +39,7 @@ def graphs_of(shapes: list[Shape]) -> list[_core.Graph]:
 
 def compare(layout: str, threads: int, profile: Profile | None, rounds: int) -> list[float]:
     """Print a row a network; return the errors of the predictions."""
-    graphs = [zoo.build(name) for name in zoo.names()]
+    graphs = [zoo.build(name) for name in zoo.REFERENCE]
     counts = [Counter(operators_of(graph, "eager")) for graph in graphs]
     shapes = sorted(set().union(*counts))
     backend = named("torch", layout=layout, threads=threads)

@@ -86,7 +86,7 @@ def test_like_a_network_but_not_its_layers() -> None:
     assert np.array_equal(depthwise["groups"], depthwise["c_in"])
 
 
-@pytest.mark.parametrize("name", af.zoo.names())
+@pytest.mark.parametrize("name", af.zoo.REFERENCE)
 def test_operators_of_a_network_are_counted_as_in_it(name: str) -> None:
     graph = af.zoo.build(name)
     work = _core.lower(graph, "fused")

@@ -54,8 +54,8 @@ def test_raw_samples_are_kept_beside_the_profile(calibrated):
     assert samples > 500
 
 
-def test_every_zoo_network_is_priced_in_full(calibrated):
-    for name in zoo.names():
+def test_reference_networks_are_priced_in_full(calibrated):
+    for name in zoo.REFERENCE:
         done = run("estimate", name, "-d", "mine.json", "-f", "json", cwd=calibrated)
         report = json.loads(done.stdout)
         assert report["unpriced"] == {}
@@ -87,7 +87,7 @@ def test_demo_shows_every_step(tmp_path):
         "MACs get this pair wrong: resnet18",
     ):
         assert words in done.stdout
-    for name in zoo.names():
+    for name in zoo.REFERENCE:
         assert done.stdout.count(name) >= 2
     assert (tmp_path / "this-cpu.json").is_file()
 

@@ -161,8 +161,8 @@ void count_attention(Work& w, const Graph& graph, const Node& node, const Attent
 void count_recurrent(Work& w, const Node& node, const Shape& in, const RecurrentOp& op) {
   const char* what = node.name.c_str();
   constexpr std::array<std::int64_t, 3> gates_of{1, 4, 3};
-  constexpr std::array<std::int64_t, 3> flops_of{2, 13,
-                                                 12};  // an element of the state, gates joined
+  // An element of the state: gates joined, activations as flops_per_element has them, the update.
+  constexpr std::array<std::int64_t, 3> flops_of{2, 22, 17};
   const std::int64_t gates = gates_of[static_cast<std::size_t>(op.cell)];
   const std::int64_t directions = op.bidirectional ? 2 : 1;
   const std::int64_t state = op.projection > 0 ? op.projection : op.hidden;

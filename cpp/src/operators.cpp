@@ -36,7 +36,7 @@ constexpr std::array element_costs{
     Named{"floor", {Kind::elementwise, 1}},
     Named{"gather", {Kind::copy}},
     Named{"gelu_tanh", {Kind::elementwise, 9}},
-    Named{"interpolate_bicubic", {Kind::elementwise, 39}},  // 5 sums of 4 products, and weights
+    Named{"interpolate_bicubic", {Kind::elementwise, 35}},  // 5 sums of 4 products
     Named{"interpolate_bilinear", {Kind::elementwise, 9}},  // 3 interpolations of 3
     Named{"interpolate_linear", {Kind::elementwise, 3}},
     Named{"interpolate_nearest", {Kind::copy}},
@@ -45,7 +45,7 @@ constexpr std::array element_costs{
     Named{"log", {Kind::elementwise, 1}},
     Named{"log_softmax", {Kind::elementwise, 5}},
     Named{"logical", {Kind::elementwise, 1}},
-    Named{"logsumexp", {Kind::reduce, 0, 3}},
+    Named{"logsumexp", {Kind::reduce, 2, 4}},  // max, subtract, exp, sum; log, add
     Named{"masked_fill", {Kind::elementwise, 1}},
     Named{"max", {Kind::reduce, 0, 1}},
     Named{"maximum", {Kind::elementwise, 1}},
@@ -61,7 +61,7 @@ constexpr std::array element_costs{
     Named{"pow", {Kind::elementwise, 1}},
     Named{"prelu", {Kind::elementwise, 2}},
     Named{"prod", {Kind::reduce, 0, 1}},
-    Named{"quantize", {Kind::elementwise, 4}},  // divide, round, add, clamp
+    Named{"quantize", {Kind::elementwise, 5}},  // divide, round, add, two clamps
     Named{"reciprocal", {Kind::elementwise, 1}},
     Named{"repeat", {Kind::copy}},
     Named{"roll", {Kind::copy}},
@@ -81,7 +81,7 @@ constexpr std::array element_costs{
     Named{"topk", {Kind::reduce, 0, 1}},
     Named{"transpose", {Kind::copy}},
     Named{"unfold", {Kind::copy}},
-    Named{"var", {Kind::reduce, 1, 3}},  // mean, subtract, square and sum
+    Named{"var", {Kind::reduce, 2, 4}},  // sum, subtract, square, sum; two divisions
     Named{"where", {Kind::elementwise, 1}},
 };
 static_assert(std::ranges::is_sorted(element_costs, {}, &Named::first));

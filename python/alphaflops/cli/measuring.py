@@ -182,7 +182,8 @@ def validate(
         str, typer.Option("--device", "-d", help="The profile to hold against this processor.")
     ],
     networks: Annotated[
-        list[str] | None, typer.Argument(help="Zoo names or .onnx files; all of the zoo.")
+        list[str] | None,
+        typer.Argument(help="Zoo names or .onnx files; by default five."),
     ] = None,
     budget: Budget = 20.0,
     isa: Isa = None,
@@ -201,7 +202,7 @@ def validate(
     from alphaflops.report import estimate  # noqa: PLC0415
 
     profile = load_profile(device)
-    graphs = [load(name) for name in networks or zoo.names()]
+    graphs = [load(name) for name in networks or zoo.REFERENCE]
     rows = run(graphs, profile, backend=backend_of(profile, isa=isa), budget_s=budget)
     errors = [abs(float(row["error"])) for row in rows]
     if as_json:

@@ -93,9 +93,9 @@ def operators_of(graph: Graph, mode: str = "fused") -> list[Shape]:
             rows = math.prod(into[:-1])
             shapes.append(Shape(op, into[-1], 1, out[-1], batch=rows))
             continue
-        is_gate = op == "mul" and graph.shape(inputs[1]) != into
+        repeats = op in {"add", "mul"} and [graph.shape(x) for x in inputs] != [into, into]
         is_plain_copy = op == "concat" and into == out
-        if op not in _IMAGE_OPS or len(into) != images or is_gate or is_plain_copy:
+        if op not in _IMAGE_OPS or len(into) != images or repeats or is_plain_copy:
             continue
         windowed = op in _WINDOWED
         kernel = round(math.sqrt(work.kernel_volume[row])) if windowed else 1

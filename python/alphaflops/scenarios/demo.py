@@ -52,7 +52,7 @@ def demo(
     console.print()
 
     console.print("[bold]3. Five networks, batch 1[/bold]: predicted, then run by the same kernels")
-    graphs = [zoo.build(name) for name in zoo.names()]
+    graphs = [zoo.build(name) for name in zoo.REFERENCE]
     macs = [estimate(graph, result.profile).macs for graph in graphs]
     rows = validate(graphs, result.profile, backend=NativeBackend(isa), budget_s=_VALIDATION_S)
     console.print(validation_table(rows, macs))

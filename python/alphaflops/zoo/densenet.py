@@ -7,6 +7,7 @@ concatenates the features before it anew, a single tensor included, which copies
 from __future__ import annotations
 
 from alphaflops._core import Graph
+from alphaflops.zoo.blocks import pool_and_classify
 
 _GROWTH = 32
 _BOTTLENECK = 4  # the 1x1 convolution makes this many times the growth
@@ -23,8 +24,7 @@ def densenet121(graph: Graph, x: int) -> int:
         if i < len(blocks):
             x = _transition(graph, x, f"features.transition{i}")
     x = graph.relu(graph.batch_norm(x, "features.norm5"), "relu")
-    x = graph.flatten(graph.global_avg_pool(x, "avgpool"), "flatten")
-    return graph.linear(x, 1000, True, "classifier")
+    return pool_and_classify(graph, x, "classifier")
 
 
 def _norm_relu_conv(

@@ -1,14 +1,16 @@
-"""MobileNetV2 at width 1.0: inverted residuals with linear bottlenecks.
+"""MobileNetV2 at width 1.0 and MobileNetV3: inverted residuals with linear bottlenecks.
 
-Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, table 2.
+Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, table 2;
+Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2.
 """
 
 from __future__ import annotations
 
 from alphaflops._core import Graph
+from alphaflops.zoo.blocks import conv_norm, divisible, pool_and_classify, squeeze_excite
 
 # Expansion, output channels, blocks, stride of the first block.
-_STAGES = (
+_V2_STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
     (6, 32, 3, 2),
@@ -18,41 +20,128 @@ _STAGES = (
     (6, 320, 1, 1),
 )
 
+# Kernel, expanded channels, output channels, squeeze and excite, activation, stride.
+_V3_LARGE = (
+    (3, 16, 16, False, "relu", 1),
+    (3, 64, 24, False, "relu", 2),
+    (3, 72, 24, False, "relu", 1),
+    (5, 72, 40, True, "relu", 2),
+    (5, 120, 40, True, "relu", 1),
+    (5, 120, 40, True, "relu", 1),
+    (3, 240, 80, False, "hardswish", 2),
+    (3, 200, 80, False, "hardswish", 1),
+    (3, 184, 80, False, "hardswish", 1),
+    (3, 184, 80, False, "hardswish", 1),
+    (3, 480, 112, True, "hardswish", 1),
+    (3, 672, 112, True, "hardswish", 1),
+    (5, 672, 160, True, "hardswish", 2),
+    (5, 960, 160, True, "hardswish", 1),
+    (5, 960, 160, True, "hardswish", 1),
+)
+_V3_SMALL = (
+    (3, 16, 16, True, "relu", 2),
+    (3, 72, 24, False, "relu", 2),
+    (3, 88, 24, False, "relu", 1),
+    (5, 96, 40, True, "hardswish", 2),
+    (5, 240, 40, True, "hardswish", 1),
+    (5, 240, 40, True, "hardswish", 1),
+    (5, 120, 48, True, "hardswish", 1),
+    (5, 144, 48, True, "hardswish", 1),
+    (5, 288, 96, True, "hardswish", 2),
+    (5, 576, 96, True, "hardswish", 1),
+    (5, 576, 96, True, "hardswish", 1),
+)
+
 
 def mobilenet_v2(graph: Graph, x: int) -> int:
     """Add MobileNetV2 behind the image `x`; return the logits."""
-    x = _conv_norm_relu6(graph, x, 32, "features.0", kernel=3, stride=2)
+    x = conv_norm(graph, x, 32, "features.0", kernel=3, stride=2, activation="relu6")
     index = 1
-    for expansion, c_out, blocks, first_stride in _STAGES:
+    for expansion, c_out, blocks, first_stride in _V2_STAGES:
         for i in range(blocks):
             stride = first_stride if i == 0 else 1
-            x = _inverted_residual(
+            x = _v2_block(
                 graph, x, f"features.{index}", expansion=expansion, c_out=c_out, stride=stride
             )
             index += 1
-    x = _conv_norm_relu6(graph, x, 1280, f"features.{index}")
-    x = graph.flatten(graph.global_avg_pool(x, "avgpool"), "flatten")
-    return graph.linear(x, 1000, True, "classifier.1")
+    x = conv_norm(graph, x, 1280, f"features.{index}", activation="relu6")
+    return pool_and_classify(graph, x, "classifier.1")
 
 
-def _conv_norm_relu6(
-    graph: Graph, x: int, c_out: int, at: str, *, kernel: int = 1, stride: int = 1, groups: int = 1
-) -> int:
-    x = graph.conv2d(x, c_out, kernel, stride, kernel // 2, groups=groups, name=f"{at}.0")
-    return graph.activation(graph.batch_norm(x, f"{at}.1"), "relu6", f"{at}.2")
-
-
-def _inverted_residual(
-    graph: Graph, x: int, at: str, *, expansion: int, c_out: int, stride: int
-) -> int:
+def _v2_block(graph: Graph, x: int, at: str, *, expansion: int, c_out: int, stride: int) -> int:
     c_in = graph.shape(x)[1]
     hidden = expansion * c_in
     y, part = x, 0
     if expansion > 1:
-        y, part = _conv_norm_relu6(graph, y, hidden, f"{at}.conv.{part}"), part + 1
-    y = _conv_norm_relu6(
-        graph, y, hidden, f"{at}.conv.{part}", kernel=3, stride=stride, groups=hidden
+        y, part = conv_norm(graph, y, hidden, f"{at}.conv.{part}", activation="relu6"), part + 1
+    y = conv_norm(
+        graph,
+        y,
+        hidden,
+        f"{at}.conv.{part}",
+        kernel=3,
+        stride=stride,
+        groups=hidden,
+        activation="relu6",
     )
     y = graph.conv2d(y, c_out, name=f"{at}.conv.{part + 1}")
     y = graph.batch_norm(y, f"{at}.conv.{part + 2}")
     return graph.add(x, y, f"{at}.add") if stride == 1 and c_in == c_out else y
+
+
+def mobilenet_v3_large(graph: Graph, x: int) -> int:
+    """Add MobileNetV3-Large behind the image `x`; return the logits."""
+    return _v3(graph, x, _V3_LARGE, classifier=1280)
+
+
+def mobilenet_v3_small(graph: Graph, x: int) -> int:
+    """Add MobileNetV3-Small behind the image `x`; return the logits."""
+    return _v3(graph, x, _V3_SMALL, classifier=1024)
+
+
+def _v3(
+    graph: Graph,
+    x: int,
+    blocks: tuple[tuple[int, int, int, bool, str, int], ...],
+    classifier: int,
+) -> int:
+    x = conv_norm(graph, x, 16, "features.0", kernel=3, stride=2, activation="hardswish")
+    for i, block in enumerate(blocks, 1):
+        x = _v3_block(graph, x, f"features.{i}", block)
+    last = 6 * graph.shape(x)[1]
+    x = conv_norm(graph, x, last, f"features.{len(blocks) + 1}", activation="hardswish")
+    x = graph.flatten(graph.global_avg_pool(x, "avgpool"), "flatten")
+    x = graph.linear(x, classifier, True, "classifier.0")
+    return graph.linear(
+        graph.activation(x, "hardswish", "classifier.1"), 1000, True, "classifier.3"
+    )
+
+
+def _v3_block(graph: Graph, x: int, at: str, block: tuple[int, int, int, bool, str, int]) -> int:
+    kernel, hidden, c_out, excites, activation, stride = block
+    c_in = graph.shape(x)[1]
+    y, part = x, 0
+    if hidden != c_in:
+        y, part = conv_norm(graph, y, hidden, f"{at}.block.0", activation=activation), 1
+    y = conv_norm(
+        graph,
+        y,
+        hidden,
+        f"{at}.block.{part}",
+        kernel=kernel,
+        stride=stride,
+        groups=hidden,
+        activation=activation,
+    )
+    if excites:
+        part += 1
+        y = squeeze_excite(
+            graph,
+            y,
+            divisible(hidden // 4),
+            f"{at}.block.{part}",
+            activation="relu",
+            gate="hardsigmoid",
+        )
+    y = conv_norm(graph, y, c_out, f"{at}.block.{part + 1}")
+    return graph.add(y, x, f"{at}.add") if stride == 1 and c_in == c_out else y
