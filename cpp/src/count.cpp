@@ -2,6 +2,7 @@
 // written. docs/operators.md has the table.
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <type_traits>
 #include <variant>
 
@@ -157,13 +158,14 @@ void count_recurrent(Work& w, const Node& node, const Shape& in, const Recurrent
   const std::int64_t steps = checked_mul(in[0], in[1], what);
   std::int64_t weights = 0, biases = 0;
   std::int64_t features = in[2];
-  for (std::int64_t layer = 0; layer < op.layers; ++layer) {
+  // The first layer reads the input, every further one the outputs of both directions.
+  for (const std::int64_t layers : {std::int64_t{1}, op.layers - 1}) {
     const std::int64_t own =
         checked_add(product(what, gates, op.hidden, checked_add(features, state, what)),
                     product(what, op.projection, op.hidden), what);
-    weights = checked_add(weights, checked_mul(directions, own, what), what);
+    weights = checked_add(weights, product(what, layers, directions, own), what);
     if (op.bias) {
-      biases = checked_add(biases, product(what, 2, directions, gates, op.hidden), what);
+      biases = checked_add(biases, product(what, layers, 2, directions, gates, op.hidden), what);
     }
     features = checked_mul(directions, state, what);
   }
@@ -230,10 +232,8 @@ void count_adaptive_pool(Work& w, const Node& node, const Shape& in, const Adapt
   w.flops = checked_mul(in[0], in[1], what);
   for (std::size_t i = 0; i < op.extent.size(); ++i) {
     const std::int64_t from = in[i + 2], to = op.extent[i];
-    std::int64_t covered = 0;  // elements of all windows together
-    for (std::int64_t k = 0; k < to; ++k) {
-      covered += (checked_mul(k + 1, from, what) + to - 1) / to - checked_mul(k, from, what) / to;
-    }
+    // Elements of all windows together: neighbours share one wherever a border cuts it.
+    const std::int64_t covered = checked_add(from, to - std::gcd(from, to), what);
     w.flops = checked_mul(w.flops, covered, what);
     const std::int64_t kernel = std::max<std::int64_t>(1, (from + to - 1) / to);
     w.kernel_volume = checked_mul(w.kernel_volume, kernel, what);
