@@ -32,7 +32,7 @@ def test_load_of_a_zoo_name():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet19", "neither an .onnx file nor a network of the zoo: did you mean resnet18"),
+        ("resnet19", "neither an .onnx file, a .json graph, nor a network of the zoo: did you mean resnet18"),
         ("", "neither an .onnx file"),
         ("torchvision.models:resnet18", "not supported in this version"),
         ("missing.onnx", "missing.onnx: there is no such file"),

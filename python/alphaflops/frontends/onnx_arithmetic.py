@@ -154,7 +154,7 @@ def _axes(call: Call) -> list[int] | None:
     if axes is None and call.has(1):
         return None
     if not axes:
-        return [] if call.int("noop_with_empty_axes", 0) else list(range(rank))
+        return [] if call.integer("noop_with_empty_axes", 0) else list(range(rank))
     if any(not -rank <= axis < rank for axis in axes):
         raise call.fail(f"axes are {axes[:8]}; the input has {rank} axes")
     return sorted(axis % rank for axis in axes)
@@ -165,7 +165,7 @@ def _reduce(kind: str, then: Sequence[str] = ()) -> Handler:
 
     def handle(call: Call) -> int | None:
         call.need(1)
-        axes, x, keeps = _axes(call), call.tensor(0), bool(call.int("keepdims", 1))
+        axes, x, keeps = _axes(call), call.tensor(0), bool(call.integer("keepdims", 1))
         if axes is None:
             return None
         if not axes:
@@ -185,7 +185,7 @@ def _arg_reduce(call: Call) -> int | None:
     call.need(1)
     axis = call.axis(0, len(call.shape(0)))
     return call.graph.reduce(
-        call.tensor(0), "argmax", [axis], bool(call.int("keepdims", 1)), call.name
+        call.tensor(0), "argmax", [axis], bool(call.integer("keepdims", 1)), call.name
     )
 
 

@@ -17,7 +17,9 @@ def _heads(call: Call, x: int, heads: int) -> int:
     return call.part(x, [shape[0], heads, shape[1], shape[2] // heads])
 
 
-def _attend(call: Call, q: int, k: int, v: int, mask: int = -1, past: int = -1) -> list[int | None]:
+def _attend(
+    call: Call, q: int, k: int, v: int, *, mask: int = -1, past: int = -1
+) -> list[int | None]:
     """Add attention; results are the output and what the next call finds as keys and values.
 
     Input `mask` is the mask, and inputs `past` and the next are keys and values of earlier calls;
@@ -41,35 +43,35 @@ def _attend(call: Call, q: int, k: int, v: int, mask: int = -1, past: int = -1) 
 
 def _attention(call: Call) -> list[int | None]:
     call.need(3)
-    heads = call.int("q_num_heads", 0)
+    heads = call.integer("q_num_heads", 0)
     q = _heads(call, call.tensor(0), heads)
-    kv_heads = call.int("kv_num_heads", heads)
+    kv_heads = call.integer("kv_num_heads", heads)
     k, v = (_heads(call, call.tensor(i), kv_heads) for i in (1, 2))
-    return _attend(call, q, k, v, 3, 4)
+    return _attend(call, q, k, v, mask=3, past=4)
 
 
 def _multi_head(call: Call) -> list[int | None] | None:
     """com.microsoft.MultiHeadAttention with operands that are not packed."""
     if not (call.has(1) and call.has(2)) or len(call.shape(0)) != 3:  # noqa: PLR2004
         return None
-    heads = call.int("num_heads", 0)
+    heads = call.integer("num_heads", 0)
     q, k, v = (_heads(call, call.tensor(i), heads) for i in range(3))
-    return _attend(call, q, k, v, 5, 6)
+    return _attend(call, q, k, v, mask=5, past=6)
 
 
 def _grouped_query(call: Call) -> list[int | None] | None:
     """com.microsoft.GroupQueryAttention with operands that are not packed."""
     if not (call.has(1) and call.has(2)) or len(call.shape(0)) != 3:  # noqa: PLR2004
         return None
-    q = _heads(call, call.tensor(0), call.int("num_heads", 0))
-    k, v = (_heads(call, call.tensor(i), call.int("kv_num_heads", 0)) for i in (1, 2))
+    q = _heads(call, call.tensor(0), call.integer("num_heads", 0))
+    k, v = (_heads(call, call.tensor(i), call.integer("kv_num_heads", 0)) for i in (1, 2))
     return _attend(call, q, k, v, past=3)
 
 
 def _packed(call: Call) -> list[int | None] | None:
     """com.microsoft.Attention: one projection to q, k and v, then attention."""
     call.need(2)
-    shape, weight, heads = call.shape(0), call.shape(1), call.int("num_heads", 0)
+    shape, weight, heads = call.shape(0), call.shape(1), call.integer("num_heads", 0)
     if not call.is_constant(1) or len(shape) != 3 or len(weight) != 2:  # noqa: PLR2004
         return None
     if call.ints("qkv_hidden_sizes") or call.has(4) or heads < 1 or weight[1] % (3 * heads):

@@ -47,18 +47,16 @@ def bound_shapes(
     declared = {name: _declared(where, value, inputs) for name, value in values.items()}
     for name, given in inputs.items():
         _bind(where, name, declared[name], given, symbols)
-    has_batch = any(
-        [
-            _bind_batch(where, name, sizes, batch, symbols)
-            for name, sizes in declared.items()
-            if name not in inputs
-        ]
-    )
+    batches = [
+        _bind_batch(where, name, sizes, batch, symbols)
+        for name, sizes in declared.items()
+        if name not in inputs
+    ]
     shapes = {
         name: tuple(inputs[name]) if name in inputs else _fixed(where, name, sizes, symbols)
         for name, sizes in declared.items()
     }
-    return Bound(shapes, symbols, has_batch)
+    return Bound(shapes, symbols, any(batches))
 
 
 def _bind_batch(

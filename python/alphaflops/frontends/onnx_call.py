@@ -62,7 +62,7 @@ class Call:
         self.node = node
         self.inputs: list[str] = list(node.input)
         self.attributes = attributes_of(node)
-        self.name = str(node.name or node.output[0])
+        self.name = str(node.name or next(filter(None, node.output), node.op_type))
 
     # --- attributes --------------------------------------------------------------------------
 
@@ -79,14 +79,14 @@ class Call:
             raise self.fail(f"{name} is {shown}{needed or '; sizes are needed'}")
         return list(value)
 
-    def int(self, name: str, default: int) -> int:
+    def integer(self, name: str, default: int) -> int:
         """Return an attribute of one integer."""
         value = self.attributes.get(name, default)
         if not isinstance(value, int) or abs(value) >= _LARGEST:
             raise self.fail(f"{name} is {value!r:.40}; an integer is needed")
         return value
 
-    def float(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> float:
         """Return an attribute of one number."""
         value = self.attributes.get(name, default)
         if not isinstance(value, float | int):
@@ -134,7 +134,7 @@ class Call:
     def scalar(self, name: str, i: int) -> float | None:
         """Return a number that is an attribute or, later, input `i`; NaN where not known."""
         if name in self.attributes:
-            return self.float(name, 0.0)
+            return self.number(name, 0.0)
         if not self.has(i):
             return None
         value = self.value(i)
@@ -160,7 +160,7 @@ class Call:
 
     def axis(self, default: int, rank: int) -> int:
         """Return the attribute `axis`, counted from the first."""
-        axis = self.int("axis", default)
+        axis = self.integer("axis", default)
         if not -rank <= axis < max(rank, 1):
             raise self.fail(f"axis is {axis}; the input has {rank} axes")
         return axis % rank if rank else 0

@@ -123,7 +123,7 @@ def _scatter(call: Call) -> int | None:
 def _cast(call: Call) -> int | None:
     """Copy; between floating types it is the model's precision, not a step of its own."""
     call.need(1)
-    to = call.int("to", 0)
+    to = call.integer("to", 0)
     types = call.net.types
     of = types.element(call.inputs[0], call.net.constants)
     x = call.tensor(0)

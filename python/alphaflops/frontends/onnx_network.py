@@ -162,7 +162,7 @@ class Network:
         names = (node.op_type, node.domain, node.name, *node.input, *node.output)
         if not all(isinstance(name, str) for name in names):  # protobuf gives bytes then
             raise ModelError(f"{self.where}: {names[2]!r} ({names[0]!r}): a name is not UTF-8 text")
-        if not node.output:
+        if not any(node.output):
             raise ModelError(f"{self.where}: node '{node.name}' ({node.op_type}) makes no tensor")
         for name in node.input:
             if name and name not in self.tensors and name not in self.constants:
@@ -186,8 +186,9 @@ class Network:
             made = self._add_unknown(call)
         tensors = [made] if isinstance(made, int) else made
         for i, name in enumerate(node.output):
-            if i < len(tensors) and tensors[i] is not None:
-                self.tensors[name] = tensors[i]
+            tensor = tensors[i] if i < len(tensors) else None
+            if name and tensor is not None:
+                self.tensors[name] = tensor
             elif self.is_read(name):
                 self.tensors[name] = self._unknown_tensor(call, i)
         self.types.note(node, self.constants)

@@ -29,11 +29,11 @@ def _gemm(call: Call) -> int | None:
     a, b = call.shape(0), call.shape(1)
     if len(a) != _MATRIX or len(b) != _MATRIX:
         raise call.fail(f"the operands have shapes {list(a)} and {list(b)}; two axes are needed")
-    if call.int("transA", 0):
+    if call.integer("transA", 0):
         a = a[::-1]
-    if call.int("transB", 0):
+    if call.integer("transB", 0):
         b = b[::-1]
-    if call.is_constant(1) and not call.int("transA", 0):
+    if call.is_constant(1) and not call.integer("transA", 0):
         outputs = b[1]
         if not call.has(2) or (call.is_constant(2) and call.shape(2) in ((outputs,), (1, outputs))):
             return _linear(call, 1, b[0], outputs, 2)
@@ -75,13 +75,19 @@ def _matmul(call: Call) -> int | None:
 def _fused_matmul(call: Call) -> int | None:
     """Multiply operands of which either may be transposed."""
     call.need(2)
-    operands = []
+    x, y = (call.part(call.tensor(i), shape) for i, shape in enumerate(_sides(call)))
+    return call.graph.matmul(x, y, call.name)
+
+
+def _sides(call: Call) -> list[list[int]]:
+    """Return the operands' shapes, transposed where asked for."""
+    shapes = []
     for i, name in enumerate(("transA", "transB")):
         shape = list(call.shape(i))
-        if call.int(name, 0) and len(shape) >= _MATRIX:
+        if call.integer(name, 0) and len(shape) >= _MATRIX:
             shape[-2:] = shape[:-3:-1]
-        operands.append(call.part(call.tensor(i), shape))
-    return call.graph.matmul(*operands, call.name)
+        shapes.append(shape)
+    return shapes
 
 
 # --- Einsum ----------------------------------------------------------------------------------
@@ -179,8 +185,8 @@ def _recurrent(call: Call) -> list[int | None] | None:
         return None
     shape, weight = call.shape(0), call.shape(1)
     directions = 2 if call.text("direction", "forward") == "bidirectional" else 1
-    hidden = call.int("hidden_size", weight[1] // _GATES[op] if len(weight) > 1 else 0)
-    batch_first = bool(call.int("layout", 0))
+    hidden = call.integer("hidden_size", weight[1] // _GATES[op] if len(weight) > 1 else 0)
+    batch_first = bool(call.integer("layout", 0))
     if len(shape) != 3 or weight != (directions, _GATES[op] * hidden, shape[2]):  # noqa: PLR2004
         raise call.fail(f"the weight has shape {list(weight)} and the input {list(shape)}")
     batch, steps = (shape[0], shape[1]) if batch_first else (shape[1], shape[0])

@@ -44,7 +44,7 @@ def conv_of(call: Call, weight: int, bias: int | None) -> int | None:
             "needed, three at least"
         )
     c_out, c_in, *kernel = shape
-    groups = call.int("group", 1)
+    groups = call.integer("group", 1)
     if c_in * groups != channels[1]:
         raise call.fail(
             f"the weight takes {c_in} channels in {groups} groups; the input has {channels[1]}"
@@ -75,7 +75,7 @@ def _conv_transpose(call: Call) -> int | None:
     axes = len(channels) - 2
     if call.constant(1) is None or not 1 <= axes <= 3 or len(shape) != axes + 2:  # noqa: PLR2004
         return None
-    groups = call.int("group", 1)
+    groups = call.integer("group", 1)
     c_in, per_group, *kernel = shape
     if c_in != channels[1]:
         raise call.fail(f"the weight takes {c_in} channels; the input has {channels[1]}")
@@ -128,12 +128,12 @@ def _pool_over(call: Call, kind: str, x: int) -> int:
     stride = call.ints("strides", [1] * axes)
     dilation = call.ints("dilations", [1] * axes)
     padding = _padding(call, kernel, stride, dilation)
-    ceil = bool(call.int("ceil_mode", 0))
+    ceil = bool(call.integer("ceil_mode", 0))
     graph, name = call.graph, call.name
     if axes == 2 and kind == "max":  # noqa: PLR2004
         return graph.max_pool(x, kernel, stride, padding, dilation, ceil, name)
     if axes == 2 and dilation == [1, 1]:  # noqa: PLR2004
-        with_pad = bool(call.int("count_include_pad", 0))
+        with_pad = bool(call.integer("count_include_pad", 0))
         return graph.avg_pool(x, kernel, stride, padding, ceil, with_pad, name)
     return graph.pool(x, kind, kernel, stride, padding, dilation, ceil, name)
 
@@ -170,7 +170,7 @@ def _global_pool(call: Call) -> int | None:
 def _local_response_norm(call: Call) -> int | None:
     """Squares, their mean over neighbouring channels, a power, and a division."""
     call.need(1)
-    x, shape, size = call.tensor(0), call.shape(0), call.int("size", 1)
+    x, shape, size = call.tensor(0), call.shape(0), call.integer("size", 1)
     graph, name = call.graph, call.name
     if len(shape) < 3 or size < 1:  # noqa: PLR2004
         return None
