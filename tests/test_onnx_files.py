@@ -32,7 +32,7 @@ def test_load_of_a_zoo_name():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet19", "neither an .onnx file, a .json graph, nor a network of the zoo: did you mean resnet18"),
+        ("resnet19", r"nor a network of the zoo: did you mean resnet18"),
         ("", "neither an .onnx file"),
         ("torchvision.models:resnet18", "not supported in this version"),
         ("missing.onnx", "missing.onnx: there is no such file"),
@@ -78,7 +78,7 @@ def test_foreign_file_of_another_name_and_a_folder(tmp_path):
 
 def test_messages_nested_too_deep(tmp_path):
     # Graph in attribute in node in graph, each long enough to be opened.
-    content = b"\x12\x00" * 600
+    content = b"\x12\x00" * 20_000
     for field in (7, *([1, 5, 6] * 60))[::-1]:
         size = helper.make_opsetid("x" * len(content), 1).SerializeToString()
         varint = size[1 : size.index(b"x")]
