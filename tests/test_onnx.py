@@ -40,16 +40,16 @@ IMAGE = (2, 4, 9, 8)
         ([node("HardSwish")], {}, [("hardswish", IMAGE)]),
         ([node("Tanh")], {}, [("tanh", IMAGE)]),
         ([node("Gelu")], {}, [("gelu", IMAGE)]),
-        ([node("Gelu", approximate="tanh")], {}, [("Gelu", IMAGE)]),
-        ([node("LeakyRelu")], {}, [("LeakyRelu", IMAGE)]),
+        ([node("Gelu", approximate="tanh")], {}, [("gelu_tanh", IMAGE)]),
+        ([node("LeakyRelu")], {}, [("leaky_relu", IMAGE)]),
         (
             [node("Clip", "x", "low", "high")],
             {"low": np.float32(0), "high": np.float32(6)},
             [("relu6", IMAGE)],
         ),
         ([node("Clip", "x", "low")], {"low": np.float32(0)}, [("relu", IMAGE)]),
-        ([node("Clip", "x", "low")], {"low": np.float32(-1)}, [("Clip", IMAGE)]),
-        ([node("Clip")], {}, [("Clip", IMAGE)]),
+        ([node("Clip", "x", "low")], {"low": np.float32(-1)}, [("clip", IMAGE)]),
+        ([node("Clip")], {}, [("clip", IMAGE)]),
         (
             [node("MaxPool", kernel_shape=[2, 3], strides=[2, 2], ceil_mode=1)],
             {},
@@ -68,7 +68,7 @@ IMAGE = (2, 4, 9, 8)
         (
             [node("AveragePool", kernel_shape=[2, 2], dilations=[2, 2])],
             {},
-            [("AveragePool", (2, 4, 7, 6))],
+            [("avg_pool", (2, 4, 7, 6))],
         ),
         ([node("GlobalAveragePool")], {}, [("global_avg_pool", (2, 4, 1, 1))]),
         (
@@ -84,7 +84,7 @@ IMAGE = (2, 4, 9, 8)
         (
             [node("ReduceMean", "x", "axes")],
             {"axes": np.array([1], I64)},
-            [("ReduceMean", (2, 1, 9, 8))],
+            [("mean", (2, 1, 9, 8))],
         ),
         (
             [node("BatchNormalization", "x", "s", "b", "m", "v")],
@@ -93,7 +93,7 @@ IMAGE = (2, 4, 9, 8)
         ),
         ([node("Add", "x", "x")], {}, [("add", IMAGE)]),
         ([node("Sum", "x", "x")], {}, [("add", IMAGE)]),
-        ([node("Add", "x", "c")], {"c": (1,)}, [("Add", IMAGE)]),
+        ([node("Add", "x", "c")], {"c": (1,)}, [("add", IMAGE)]),
         ([node("Mul", "x", "x")], {}, [("mul", IMAGE)]),
         (
             [node("GlobalAveragePool", outputs=["g"]), node("Mul", "g", "x")],
@@ -102,7 +102,7 @@ IMAGE = (2, 4, 9, 8)
         ),
         ([node("Concat", "x", "x", axis=1)], {}, [("concat", (2, 8, 9, 8))]),
         ([node("Concat", "x", "x", axis=-3)], {}, [("concat", (2, 8, 9, 8))]),
-        ([node("Concat", "x", "x", axis=2)], {}, [("Concat", (2, 4, 18, 8))]),
+        ([node("Concat", "x", "x", axis=2)], {}, [("concat", (2, 4, 18, 8))]),
         ([node("Softmax", axis=1)], {}, [("softmax", IMAGE)]),
         ([node("Flatten")], {}, [("flatten", (2, 288))]),
         ([node("Flatten", axis=2)], {}, [("flatten", (8, 72))]),
@@ -119,14 +119,14 @@ IMAGE = (2, 4, 9, 8)
         ([node("Identity"), node("Relu", "y", outputs=["z"])], {}, [("relu", IMAGE)]),
         ([node("Dropout"), node("Relu", "y", outputs=["z"])], {}, [("relu", IMAGE)]),
         ([node("Cast", to=TensorProto.FLOAT16)], {}, []),
-        ([node("Transpose", perm=[0, 2, 3, 1])], {}, [("Transpose", (2, 9, 8, 4))]),
+        ([node("Transpose", perm=[0, 2, 3, 1])], {}, [("transpose", (2, 9, 8, 4))]),
         (
             [
                 node("Split", "x", outputs=["y", "z"], axis=1, num_outputs=2),
                 node("Add", "y", "z", outputs=["w"]),
             ],
             {},
-            [("Split", (2, 2, 9, 8)), ("Split", (2, 2, 9, 8)), ("add", (2, 2, 9, 8))],
+            [("slice", (2, 2, 9, 8)), ("slice", (2, 2, 9, 8)), ("add", (2, 2, 9, 8))],
         ),
         # A quantized weight is a constant still.
         (
@@ -156,7 +156,7 @@ def linear_row(graph):
             {"w": (5, 7), "b": (7,)},
             (105, 42, 1),
         ),
-        # The product is read twice, so the addition is a launch of its own, and not counted.
+        # The product is read twice, so the addition is a launch of its own.
         (
             [
                 node("MatMul", "x", "w", outputs=["m"]),
@@ -164,10 +164,10 @@ def linear_row(graph):
                 node("Add", "a", "m", name="sum"),
             ],
             {"w": (5, 7), "b": (7,)},
-            (105, 35, 3),
+            (105, 42, 3),
         ),
-        ([node("Gemm", "x", "w", transA=1)], {"w": (3, 7)}, (0, 0, 1)),
-        ([node("MatMul", "w", "x")], {"w": (5, 3)}, (0, 0, 1)),
+        ([node("Gemm", "x", "w", transA=1)], {"w": (3, 7)}, (105, 21, 1)),
+        ([node("MatMul", "w", "x")], {"w": (5, 3)}, (75, 15, 1)),
     ],
 )
 def test_linear(tmp_path, nodes, weights, counts):
@@ -277,7 +277,7 @@ def test_large_tensors_lose_their_elements_and_small_ones_keep_them(tmp_path):
     model.graph.initializer.append(
         helper.make_tensor("floats", TensorProto.FLOAT, [30, 20], np.zeros(600))
     )
-    constant = numpy_helper.from_array(np.ones((40, 40), np.float32))
+    constant = numpy_helper.from_array(np.ones((200, 200), np.float32))
     model.graph.node.append(helper.make_node("Constant", [], ["c"], value=constant))
     read = read_model(saved(tmp_path, model))
     tensors = {tensor.name: tensor for tensor in read.graph.initializer}
@@ -286,7 +286,7 @@ def test_large_tensors_lose_their_elements_and_small_ones_keep_them(tmp_path):
         assert list(tensors[name].dims) == dims
         assert tensors[name].ByteSize() < 40
     stripped = read.graph.node[1].attribute[0].t
-    assert list(stripped.dims) == [40, 40]
+    assert list(stripped.dims) == [200, 200]
     assert not stripped.raw_data
     assert read.graph.input == model.graph.input
 
@@ -317,7 +317,7 @@ def test_other_symbolic_dimensions_are_named(tmp_path):
 
 def test_shape_that_cannot_be_inferred_is_named(tmp_path):
     path = saved(tmp_path, model_of([node("Mystery", name="odd", domain="com.example")]))
-    with pytest.raises(errors.ModelError, match="shape of tensor 'y' is not known"):
+    with pytest.raises(errors.ModelError, match="shape of tensor 'y', which odd"):
         load_onnx(path)
 
 
@@ -332,7 +332,7 @@ def test_shape_that_cannot_be_inferred_is_named(tmp_path):
         (node("Conv", "x", "w", dilations=[2**40, 1]), (6, 4, 3, 3), "dilations is"),
         (node("Conv", "x", "w", auto_pad="HALF"), (6, 4, 3, 3), "auto_pad is 'HALF'"),
         (node("Conv", "x", "w"), (6, 4, 11, 3), "the kernel spans 11"),
-        (node("Conv", "x", "w"), (6, 4, 3), "four axes"),
+        (node("Conv", "x", "w"), (6, 4, 3), "as many axes are needed"),
         (node("Relu", "nowhere"), (1,), "reads 'nowhere', which nothing before it makes"),
         (node("MatMul", "x", "w"), (5, 2), "takes 5 features"),
     ],

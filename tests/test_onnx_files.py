@@ -32,7 +32,7 @@ def test_load_of_a_zoo_name():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet19", "neither an .onnx file nor a network of the zoo: did you mean resnet18"),
+        ("resnet19", r"nor a network of the zoo: did you mean resnet18"),
         ("", "neither an .onnx file"),
         ("torchvision.models:resnet18", "not supported in this version"),
         ("missing.onnx", "missing.onnx: there is no such file"),
@@ -78,7 +78,7 @@ def test_foreign_file_of_another_name_and_a_folder(tmp_path):
 
 def test_messages_nested_too_deep(tmp_path):
     # Graph in attribute in node in graph, each long enough to be opened.
-    content = b"\x12\x00" * 600
+    content = b"\x12\x00" * 20_000
     for field in (7, *([1, 5, 6] * 60))[::-1]:
         size = helper.make_opsetid("x" * len(content), 1).SerializeToString()
         varint = size[1 : size.index(b"x")]
@@ -151,7 +151,7 @@ def load_bytes(folder, content):
 def test_the_model_that_is_damaged_below(tmp_path):
     work = load_bytes(tmp_path, EVERYTHING)
     assert work.macs.sum() == 2 * (20 * 16 * 36 + 640 * 10)
-    assert work.params.sum() == 16 * 37 + 32 + 6410
+    assert work.params.sum() == 16 * 37 + 6410  # the norm has the bias for everything
 
 
 @given(st.integers(0, len(EVERYTHING) - 1))

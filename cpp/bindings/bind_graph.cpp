@@ -100,64 +100,127 @@ PoolOp pool_op(PoolOp::Kind kind, const PairArg& kernel, const std::optional<Pai
           .count_include_pad = count_pad};
 }
 
-py::dict attributes_of(const Operator& op) {
-  py::dict found;
-  const auto add_window = [&found](const Window& window) {
-    found["kernel"] = py::tuple(py::cast(window.kernel));
-    found["stride"] = py::tuple(py::cast(window.stride));
-    found["padding"] = py::tuple(py::cast(window.pad));
-    found["dilation"] = py::tuple(py::cast(window.dilation));
-  };
-  const auto add_windows = [&found](const std::vector<AxisWindow>& axes) {
-    const auto add = [&](const char* name, auto member) {
-      Sizes sizes;
-      for (const AxisWindow& axis : axes) sizes.push_back(axis.*member);
-      found[name] = py::tuple(py::cast(sizes));
-    };
-    add("kernel", &AxisWindow::kernel);
-    add("stride", &AxisWindow::stride);
-    add("dilation", &AxisWindow::dilation);
-    add("output_padding", &AxisWindow::output_padding);
-    Sizes pad;
-    for (const AxisWindow& axis : axes) pad.insert(pad.end(), {axis.pad_before, axis.pad_after});
-    found["padding"] = py::tuple(py::cast(pad));
-  };
-  if (const auto* conv = std::get_if<Conv2dOp>(&op)) {
-    add_window(conv->window);
-    found["groups"] = conv->groups;
-    found["bias"] = conv->bias;
-  } else if (const auto* nd = std::get_if<ConvNdOp>(&op)) {
-    add_windows(nd->axes);
-    found["groups"] = nd->groups;
-    found["bias"] = nd->bias;
-  } else if (const auto* linear = std::get_if<LinearOp>(&op)) {
-    found["bias"] = linear->bias;
-  } else if (const auto* attention = std::get_if<AttentionOp>(&op)) {
-    found["causal"] = attention->scores == AttentionOp::Scores::causal;
-  } else if (const auto* recurrent = std::get_if<RecurrentOp>(&op)) {
-    found["hidden"] = recurrent->hidden;
-    found["layers"] = recurrent->layers;
-    found["bidirectional"] = recurrent->bidirectional;
-    found["bias"] = recurrent->bias;
-    found["projection"] = recurrent->projection;
-  } else if (const auto* norm = std::get_if<NormOp>(&op)) {
-    found["axes"] = norm->axes;
-    found["scale"] = norm->scale;
-    found["shift"] = norm->shift;
-  } else if (const auto* embedding = std::get_if<EmbeddingOp>(&op)) {
-    found["rows"] = embedding->rows;
-  } else if (const auto* concat = std::get_if<ConcatOp>(&op)) {
-    found["axis"] = concat->axis;
-  } else if (const auto* windows = std::get_if<PoolNdOp>(&op)) {
-    add_windows(windows->axes);
-    found["ceil_mode"] = windows->ceil_mode;
-  } else if (const auto* pool = std::get_if<PoolOp>(&op)) {
-    add_window(pool->window);
-    found["ceil_mode"] = pool->ceil_mode;
-    found["count_include_pad"] = pool->count_include_pad;
+/// The keyword arguments of the method that makes `op`, its operands, shape and name aside.
+struct Attributes {
+  py::dict found{};
+
+  py::dict operator()(const ConstantOp& op) { return with("trainable", op.trainable); }
+  py::dict operator()(const Conv2dOp& op) {
+    add_window(op.window);
+    return with("c_out", op.c_out, "groups", op.groups, "bias", op.bias);
   }
-  return found;
-}
+  py::dict operator()(const ConvNdOp& op) {
+    add_windows(op.axes);
+    Sizes sizes;
+    for (const AxisWindow& axis : op.axes) sizes.push_back(axis.output_padding);
+    with("output_padding", py::tuple(py::cast(sizes)), "transposed", op.transposed);
+    return with("c_out", op.c_out, "groups", op.groups, "bias", op.bias);
+  }
+  py::dict operator()(const LinearOp& op) {
+    return with("out_features", op.out_features, "bias", op.bias);
+  }
+  py::dict operator()(const AttentionOp& op) {
+    return with("causal", op.scores == AttentionOp::Scores::causal);
+  }
+  py::dict operator()(const RecurrentOp& op) {
+    with("cell", op_name(op), "hidden", op.hidden, "layers", op.layers);
+    return with("bidirectional", op.bidirectional, "bias", op.bias, "projection", op.projection);
+  }
+  py::dict operator()(const NormOp& op) {
+    constexpr std::array kinds{"layer", "rms", "instance", "group"};
+    with("kind", kinds[static_cast<std::size_t>(op.kind)], "axes", op.axes);
+    return with("scale", op.scale, "shift", op.shift);
+  }
+  py::dict operator()(const EmbeddingOp& op) {
+    return with("rows", op.rows, "features", op.features);
+  }
+  py::dict operator()(const ActivationOp& op) {
+    return with("function", to_string(op.activation));
+  }
+  py::dict operator()(const PoolOp& op) {
+    add_window(op.window);
+    if (op.kind == PoolOp::Kind::max) return with("ceil_mode", op.ceil_mode);
+    if (op.window.dilation == Pair{1, 1}) found.attr("pop")("dilation");
+    return with("ceil_mode", op.ceil_mode, "count_include_pad", op.count_include_pad);
+  }
+  py::dict operator()(const PoolNdOp& op) {
+    add_windows(op.axes);
+    return with("kind", name_of(op.kind), "ceil_mode", op.ceil_mode);
+  }
+  py::dict operator()(const AdaptivePoolOp& op) {
+    return with("kind", name_of(op.kind), "extent", py::tuple(py::cast(op.extent)));
+  }
+  py::dict operator()(const ElementOp& op) { return with("type", op.type); }
+  py::dict operator()(const ConcatOp& op) { return with("axis", op.axis); }
+  py::dict operator()(const CustomOp& op) {
+    return with("type", op.type, "macs", op.macs, "flops", op.flops, "params", op.params);
+  }
+  py::dict operator()(const UnknownOp& op) { return with("type", op.type); }
+  template <typename T>
+  py::dict operator()(const T&) {
+    return found;
+  }
+
+ private:
+  static const char* name_of(PoolOp::Kind kind) {
+    return kind == PoolOp::Kind::max ? "max" : "avg";
+  }
+
+  py::dict with() { return found; }
+  template <typename T, typename... Rest>
+  py::dict with(const char* name, const T& value, const Rest&... rest) {
+    found[name] = value;
+    return with(rest...);
+  }
+
+  void add_window(const Window& window) {
+    with("kernel", py::tuple(py::cast(window.kernel)), "stride",
+         py::tuple(py::cast(window.stride)), "padding", py::tuple(py::cast(window.pad)),
+         "dilation", py::tuple(py::cast(window.dilation)));
+  }
+  void add_windows(const std::vector<AxisWindow>& axes) {
+    Sizes kernel, stride, dilation, pad;
+    for (const AxisWindow& axis : axes) {
+      kernel.push_back(axis.kernel);
+      stride.push_back(axis.stride);
+      dilation.push_back(axis.dilation);
+      pad.insert(pad.end(), {axis.pad_before, axis.pad_after});
+    }
+    with("kernel", py::tuple(py::cast(kernel)), "stride", py::tuple(py::cast(stride)), "padding",
+         py::tuple(py::cast(pad)), "dilation", py::tuple(py::cast(dilation)));
+  }
+};
+
+/// The method of Graph that makes a node.
+struct Method {
+  const char* operator()(const Input&) const { return "input"; }
+  const char* operator()(const ConstantOp&) const { return "constant"; }
+  const char* operator()(const Conv2dOp&) const { return "conv2d"; }
+  const char* operator()(const ConvNdOp&) const { return "conv"; }
+  const char* operator()(const LinearOp&) const { return "linear"; }
+  const char* operator()(const MatmulOp&) const { return "matmul"; }
+  const char* operator()(const AttentionOp&) const { return "attention"; }
+  const char* operator()(const RecurrentOp&) const { return "recurrent"; }
+  const char* operator()(const BatchNormOp&) const { return "batch_norm"; }
+  const char* operator()(const NormOp&) const { return "norm"; }
+  const char* operator()(const EmbeddingOp&) const { return "embedding"; }
+  const char* operator()(const ActivationOp&) const { return "activation"; }
+  const char* operator()(const PoolOp& op) const {
+    return op.kind == PoolOp::Kind::max ? "max_pool" : "avg_pool";
+  }
+  const char* operator()(const PoolNdOp&) const { return "pool"; }
+  const char* operator()(const AdaptivePoolOp&) const { return "adaptive_pool"; }
+  const char* operator()(const GlobalPoolOp&) const { return "global_avg_pool"; }
+  const char* operator()(const AddOp&) const { return "add"; }
+  const char* operator()(const MulOp&) const { return "mul"; }
+  const char* operator()(const ElementOp&) const { return "element"; }
+  const char* operator()(const ConcatOp&) const { return "concat"; }
+  const char* operator()(const FlattenOp&) const { return "view"; }
+  const char* operator()(const PartOp&) const { return "part"; }
+  const char* operator()(const SoftmaxOp&) const { return "softmax"; }
+  const char* operator()(const CustomOp&) const { return "custom"; }
+  const char* operator()(const UnknownOp&) const { return "unknown"; }
+};
 
 }  // namespace
 
@@ -190,7 +253,11 @@ void bind_graph(py::module_& m) {
       .def(
           "node_inputs", [](const Graph& g, int t) { return g.node(t).inputs; }, arg("tensor"))
       .def(
-          "node_attributes", [](const Graph& g, int t) { return attributes_of(g.node(t).op); },
+          "node_method", [](const Graph& g, int t) { return std::visit(Method{}, g.node(t).op); },
+          arg("tensor"))
+      .def(
+          "node_attributes",
+          [](const Graph& g, int t) { return std::visit(Attributes{}, g.node(t).op); },
           arg("tensor"))
       .def(
           "shape", [](const Graph& g, int t) { return py::tuple(py::cast(g.node(t).shape)); },

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
+    from alphaflops.graph_file import save_graph as save_graph
     from alphaflops.measuring.adaptive import next_shapes as next_shapes
     from alphaflops.measuring.campaign import measure as measure
     from alphaflops.measuring.sampling import sample_shapes as sample_shapes
@@ -59,6 +60,7 @@ _LAZY = {
     "next_shapes": "measuring.adaptive",
     "read_table": "table",
     "sample_shapes": "measuring.sampling",
+    "save_graph": "graph_file",
     "spaces": "",
     "write_table": "table",
     "zoo": "",
@@ -88,6 +90,7 @@ __all__ = [
     "peak_memory",
     "read_table",
     "sample_shapes",
+    "save_graph",
     "spaces",
     "write_table",
     "zoo",

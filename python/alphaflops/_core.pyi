@@ -45,8 +45,14 @@ class Graph:
     def node_name(self, tensor: int) -> str: ...
     def node_op(self, tensor: int) -> str: ...
     def node_inputs(self, tensor: int) -> list[int]: ...
+    def node_method(self, tensor: int) -> str:
+        """Return the name of the method that makes such a node."""
+
     def node_attributes(self, tensor: int) -> dict[str, Any]:
-        """What sizes its window, as the method that made it names it; `padding` has four sides."""
+        """Return what that method was given, by its names, but operands, shape and name.
+
+        `padding` has two sides an axis, before and after.
+        """
 
     def shape(self, tensor: int) -> tuple[int, ...]: ...
     def with_batch(self, batch: int) -> Graph:

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol
 import typer
 from rich.console import Console, RenderableType
 
-from alphaflops.errors import TableError
+from alphaflops.errors import ModelError, TableError
 from alphaflops.files import write_text
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ P = ParamSpec("P")
 
 Model = Annotated[
     str,
-    typer.Argument(help="An .onnx file or a zoo name such as resnet50."),
+    typer.Argument(help="An .onnx file, a saved graph (.json), or a zoo name such as resnet50."),
 ]
 Device = Annotated[
     str,
@@ -38,6 +39,12 @@ Batch = Annotated[
 DType = Annotated[
     str | None,
     typer.Option("--dtype", help="fp32, tf32, fp16, bf16 or int8; the model's own where left out."),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", "-i", help="NAME=1x3x224x224: the shape of an .onnx file's input; repeatable."
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -85,6 +92,27 @@ def interruptible(command: Callable[P, None]) -> Callable[P, None]:
             raise Interrupted(str(interrupt) or "interrupted") from None
 
     return run
+
+
+def shapes_of(pairs: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Parse NAME=1x3x224x224, the last "=" being the one between.
+
+    Raises
+    ------
+    ModelError
+        Naming the pair.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for pair in pairs or ():
+        name, _, sizes = pair.rpartition("=")
+        if not name or not re.fullmatch(r"\d{1,18}(x\d{1,18})*", sizes):
+            raise ModelError(
+                f"--input {pair!r} is not NAME=SIZES; write for example image=1x3x224x224"
+            )
+        if name in shapes:
+            raise ModelError(f"--input: {name} stands twice; keep one")
+        shapes[name] = tuple(int(size) for size in sizes.split("x"))
+    return shapes
 
 
 def facts_of(text: str) -> dict[str, float]:

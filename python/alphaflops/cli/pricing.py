@@ -14,11 +14,13 @@ from alphaflops.cli.options import (
     Device,
     DType,
     Format,
+    Inputs,
     Mode,
     Model,
     Output,
     emit,
     emit_table,
+    shapes_of,
     table_width,
 )
 
@@ -44,6 +46,7 @@ def estimate(
     strict: Annotated[
         bool, typer.Option("--strict", help="An operator without a price is an error.")
     ] = False,
+    inputs: Inputs = None,
     output: Output = None,
     training: Annotated[
         bool, typer.Option("--training", help="Price a step of training, not a forward pass.")
@@ -70,7 +73,7 @@ def estimate(
     from alphaflops.render import report_table  # noqa: PLC0415
     from alphaflops.report import estimate as price  # noqa: PLC0415
 
-    graph = load(model, batch=batch, dtype=dtype)
+    graph = load(model, batch=batch, dtype=dtype, inputs=shapes_of(inputs))
     step = Training(optimizer, frozen or (), checkpoint or (), accumulate, recompute_attention)
     report = price(
         graph,

@@ -1,31 +1,43 @@
-"""Networks from outside as graphs: ONNX files, and the zoo by name."""
+"""Networks from outside as graphs: ONNX files, graph files, and the zoo by name."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 from alphaflops import zoo
 from alphaflops._core import Graph
 from alphaflops.errors import ModelError
+from alphaflops.graph_file import load_graph
 
 __all__ = ["load"]
 
 
 def load(
-    path_or_name: str | os.PathLike[str], batch: int | None = None, dtype: str | None = None
+    path_or_name: str | os.PathLike[str],
+    batch: int | None = None,
+    dtype: str | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+    strict: bool = False,
 ) -> Graph:
     """Read a network as a graph.
 
     Parameters
     ----------
     path_or_name
-        An ``.onnx`` file, or a name of `alphaflops.zoo.names`.
+        An ``.onnx`` file, a graph that `alphaflops.save_graph` wrote (``.json``), or a name of
+        `alphaflops.zoo.names`.
     batch
         Images a call. By default the file's own batch, or 1 for the zoo; a file whose batch
         dimension is symbolic needs it.
     dtype
         Element type: fp32, tf32, fp16, bf16 or int8. By default that of the file's weights, or
         fp32 for the zoo.
+    inputs
+        Of an ``.onnx`` file: sizes of inputs by their names, where they are symbolic or others
+        than in the file.
+    strict
+        Of an ``.onnx`` file: an operator that cannot be counted is an error.
 
     Raises
     ------
@@ -34,17 +46,23 @@ def load(
     ShapeError
         A size that the named layer cannot have.
     UnsupportedError
-        The element type is not known.
+        The element type is not known; under `strict`, operators that cannot be counted.
     MissingExtraError
         An ONNX file is given and the package ``onnx`` is not installed.
     """
     name = os.fspath(path_or_name)
+    if name.lower().endswith(".json"):
+        graph = load_graph(name)
+        graph = graph if batch is None or graph.batch == batch else graph.with_batch(batch)
+        return graph if dtype is None else graph.with_dtype(dtype)
+    if inputs and name in zoo.names():
+        raise ModelError(f"network '{name}': shapes of inputs can only be given for .onnx files")
     if name in zoo.names():
         return zoo.build(name, 1 if batch is None else batch, dtype=dtype or "fp32")
     if name.lower().endswith(".onnx") or os.path.exists(name):
         from alphaflops.frontends.onnx import load_onnx  # noqa: PLC0415  (onnx is an extra)
 
-        graph = load_onnx(name, batch)
+        graph = load_onnx(name, batch, strict, inputs)
         return graph if dtype is None else graph.with_dtype(dtype)
     if ":" in name:
         raise ModelError(
@@ -52,5 +70,6 @@ def load(
             "version; export it with torch.onnx.export and give the .onnx file"
         )
     raise ModelError(
-        f"model '{name}' is neither an .onnx file nor a network of the zoo: {zoo.suggestion(name)}"
+        f"model '{name}' is neither an .onnx file, a .json graph, nor a network of the zoo: "
+        f"{zoo.suggestion(name)}"
     )

@@ -2,9 +2,10 @@
 
 An ONNX file is one protobuf message: fields, each a key (number << 3 | wire type) and a payload,
 some of which are messages again. Before protobuf sees it the file is copied field by field,
-stepping over what a cost does not depend on: the elements of every tensor of a kilobyte or more.
-Smaller tensors stay, because shapes are computed from them. Field numbers are those of onnx.proto;
-the encoding is https://protobuf.dev/programming-guides/encoding.
+stepping over what a cost does not depend on: the elements of every stored tensor of a kilobyte or
+more, and of larger ones in nodes. Smaller tensors stay, because shapes are computed from them.
+Field numbers are those of onnx.proto; the encoding is
+https://protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from onnx import ModelProto
 
 from alphaflops.errors import ModelError
 
-_SMALL = 1024  # bytes; a message below it is copied whole
+_SMALL_TENSOR = 1 << 10  # bytes; a stored tensor below it is copied whole
+_SMALL = 1 << 15  # and any other message
 _LONGEST_LEAF = 1 << 20  # bytes; no name, shape or list of attributes comes near
 _DEEPEST = 100  # protobuf's own limit on messages in messages
 
@@ -46,6 +48,7 @@ _FUNCTION: _Fields = {**dict.fromkeys((1, 4, 5, 6, 9, 10, 11, 12, 13)), 7: _NODE
 _MODEL: _Fields = {**dict.fromkeys((1, 2, 3, 8)), 7: _GRAPH, 25: _FUNCTION}
 
 _VARINT, _FIXED64, _MESSAGE, _FIXED32 = 0, 1, 2, 5
+_SIZES = {_VARINT: 0, _FIXED64: 8, _FIXED32: 4}
 
 
 class _MalformedError(Exception):
@@ -91,24 +94,25 @@ def _projected(stream: BinaryIO, end: int, fields: _Fields, depth: int = 0) -> b
     if depth > _DEEPEST:
         raise _MalformedError("messages are nested too deep")
     out = bytearray()
-    while stream.tell() < end:
-        key = _read_varint(stream)
+    at = stream.tell()
+    while at < end:
+        key, at = _read_varint(stream, at)
         number, wire = key >> 3, key & 7
-        value = _read_varint(stream) if wire in (_VARINT, _MESSAGE) else 0
-        size = {_VARINT: 0, _MESSAGE: value, _FIXED64: 8, _FIXED32: 4}.get(wire)
-        start = stream.tell()
+        value, at = _read_varint(stream, at) if wire in (_VARINT, _MESSAGE) else (0, at)
+        size = value if wire == _MESSAGE else _SIZES.get(wire)
         if size is None or number == 0:
-            raise _MalformedError(f"byte {start} does not begin a field")
-        if start + size > end:
-            raise _MalformedError(
-                f"byte {start} begins {size} bytes of which {end - start} are there"
-            )
+            raise _MalformedError(f"byte {at} does not begin a field")
+        if at + size > end:
+            raise _MalformedError(f"byte {at} begins {size} bytes of which {end - at} are there")
+        start, at = at, at + size
         if number not in fields:
-            stream.seek(start + size)
+            if size:
+                stream.seek(at)
             continue
         nested = fields[number]
-        if wire == _MESSAGE and nested is not None and size >= _SMALL:
-            payload = _projected(stream, start + size, nested, depth + 1)
+        small = _SMALL_TENSOR if nested is _TENSOR else _SMALL
+        if wire == _MESSAGE and nested is not None and size >= small:
+            payload = _projected(stream, at, nested, depth + 1)
         elif size <= _LONGEST_LEAF:
             payload = stream.read(size)
         else:
@@ -119,22 +123,22 @@ def _projected(stream: BinaryIO, end: int, fields: _Fields, depth: int = 0) -> b
         if wire == _MESSAGE:
             out += _varint(len(payload))
         out += payload
-    if stream.tell() != end:
+    if at != end:
         raise _MalformedError(f"a field runs past byte {end}")
     return bytes(out)
 
 
-def _read_varint(stream: BinaryIO) -> int:
-    """Read seven bits a byte, least first; the high bit says that more follow."""
+def _read_varint(stream: BinaryIO, at: int) -> tuple[int, int]:
+    """Return a number (seven bits a byte, least first; the high bit: more follow), and its end."""
     value = 0
-    for shift in range(0, 70, 7):
+    for count in range(10):
         byte = stream.read(1)
         if not byte:
             raise _MalformedError("the file ends within a field")
-        value |= (byte[0] & 0x7F) << shift
+        value |= (byte[0] & 0x7F) << (7 * count)
         if byte[0] < 0x80:  # noqa: PLR2004
-            return value
-    raise _MalformedError(f"byte {stream.tell()} ends no number")
+            return value, at + count + 1
+    raise _MalformedError(f"byte {at} begins no number")
 
 
 def _varint(value: int) -> bytes:

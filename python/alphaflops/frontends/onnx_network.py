@@ -1,192 +1,307 @@
-"""The walk over an ONNX graph: which tensors are constants, which are nodes of the graph made."""
+"""The walk over an ONNX graph: which tensors are constants, which are nodes of the graph made.
+
+Sizes are known from the first node to the last, because those of the inputs are. A handler makes
+the node of the graph, which infers its shape; where a shape must be given, onnx infers it for that
+one node.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto
+import numpy as np
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from alphaflops._core import Graph
-from alphaflops.errors import ModelError, UnsupportedError
-from alphaflops.frontends.onnx_ops import HANDLERS
+from alphaflops.errors import ModelError
+from alphaflops.frontends.onnx_call import Call, attributes_of
+from alphaflops.frontends.onnx_inference import Types
+from alphaflops.frontends.onnx_ops import handler_of
+from alphaflops.frontends.onnx_values import Constant, computed
 
 __all__ = ["Network"]
 
-_DTYPES: dict[int, str] = {
-    TensorProto.FLOAT: "fp32",
-    TensorProto.FLOAT16: "fp16",
-    TensorProto.BFLOAT16: "bf16",
-    TensorProto.INT8: "int8",
-    TensorProto.UINT8: "int8",
-}
-_MULTIPLIES = ("Conv", "Gemm", "MatMul")
 _SHAPE_READERS = ("Shape", "Size")  # constant whatever they read, for every shape is known
+_LITERALS = {
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+}
 
 
 class Network:
-    """One ONNX graph with inferred shapes, while it is made into a `Graph`.
+    """One ONNX graph, while it is made into a `Graph`.
 
     Attributes
     ----------
     graph
         What has been made so far.
-    tensors
-        The node of `graph` that makes a tensor, by the tensor's name in the file.
+    constants
+        The tensors that are the same for every input, by their names in the file.
     unknown
         How often each operator that cannot be counted was met.
     """
 
-    def __init__(self, where: str, model: ModelProto) -> None:
-        self._where = where
+    def __init__(
+        self,
+        where: str,
+        model: ModelProto,
+        inputs: Mapping[str, Sequence[int]],
+        symbols: Mapping[str, int],
+    ) -> None:
+        self.where = where
         self._proto = model.graph
-        self._types: dict[str, TypeProto] = {
-            value.name: value.type
-            for value in (*model.graph.value_info, *model.graph.output, *model.graph.input)
-        }
-        self._constants: dict[str, TensorProto | None] = {
-            tensor.name: tensor for tensor in model.graph.initializer
-        }
-        self._constants |= {t.values.name: None for t in model.graph.sparse_initializer}
-        self._readers: dict[str, list[NodeProto]] = defaultdict(list)
+        self._inputs = inputs
+        self.types = Types(where, model, symbols)
+        self.constants: dict[str, Constant] = {}
+        self._store(model.graph)
+        self._readers: Counter[str] = Counter()
+        self._adds: dict[str, NodeProto] = {}  # by what they read
         for node in model.graph.node:
-            for name in node.input:
-                self._readers[name].append(node)
+            self._readers.update(node.input)
+            if node.op_type == "Add":
+                self._adds.update(dict.fromkeys(node.input, node))
         self._outputs = {value.name for value in model.graph.output}
-        self._folded: set[str] = set()
-        self.graph = Graph(Path(where).stem, self._dtype())
+        self._folded: set[str] = set()  # made by the node before them
+        self._owners: dict[str, int] = {}  # the layer at which a stored weight counts
+        self._constant_tensors: dict[str, int] = {}
+        self.graph = Graph(Path(where).stem, self.types.dtype(self.constants))
         self.tensors: dict[str, int] = {}
         self.unknown: Counter[str] = Counter()
 
     def build(self) -> Graph:
         """Add every node in the file's order, which is topological."""
         for value in self._proto.input:
-            if value.name not in self._constants:
-                self.tensors[value.name] = self.graph.input(self.shape(value.name), value.name)
+            if value.name not in self.constants:
+                shape = self._inputs[value.name]
+                add = self.graph.input if shape else self.graph.constant
+                self.tensors[value.name] = add(shape, name=value.name)
         for node in self._proto.node:
             self._add(node)
         return self.graph
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return the sizes of a tensor of the file.
+    # --- tensors -----------------------------------------------------------------------------
 
-        Raises
-        ------
-        ModelError
-            They are neither in the file nor inferred from it.
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the sizes of a tensor that has been made."""
+        constant = self.constants.get(name)
+        return self.graph.shape(self.tensors[name]) if constant is None else constant.shape
+
+    def tensor(self, name: str) -> int:
+        """Return the graph's tensor for a name of the file.
+
+        A constant becomes a node on its first use. What is only cut or repeated from stored
+        weights reads those, so that they count as parameters once.
         """
-        constant = self._constants.get(name)
-        if constant is not None:
-            return tuple(constant.dims)
-        kind = self._types.get(name)
-        if kind is None or not kind.tensor_type.HasField("shape"):
-            raise ModelError(
-                f"{self._where}: the shape of tensor '{name}' is not known; simplify the model, or "
-                "export it with fixed sizes"
-            )
-        sizes = kind.tensor_type.shape.dim
-        if not all(size.HasField("dim_value") for size in sizes):
-            symbols = ", ".join(s.dim_param or str(s.dim_value or "?") for s in sizes)
-            raise ModelError(
-                f"{self._where}: tensor '{name}' has the shape [{symbols}], which is not fixed; "
-                "export the model with fixed sizes"
-            )
-        return tuple(size.dim_value for size in sizes)
+        if name in self.tensors:
+            return self.tensors[name]
+        constant = self.constants[name]
+        base = constant.bases[0] if len(constant.bases) == 1 else name
+        if base not in self._constant_tensors:
+            source = self.constants.get(base, constant)
+            fresh = constant.trainable and not any(b in self._owners for b in constant.bases)
+            made = self.graph.constant(source.shape, fresh, base)
+            self._constant_tensors[base] = made
+            for each in constant.bases:
+                self._owners.setdefault(each, made)
+        made = self._constant_tensors[base]
+        if self.graph.shape(made) != constant.shape:
+            made = self.graph.part(made, constant.shape, name)
+        return made
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is the same for every input of the network."""
-        return name in self._constants
+        return name in self.constants
 
-    def constant(self, name: str) -> TensorProto | None:
-        """Return a constant with its elements, or None where they are not at hand."""
-        return self._constants.get(name)
+    def is_read(self, name: str) -> bool:
+        """Whether any node, or the caller of the network, reads a tensor."""
+        return bool(name) and (self._readers[name] > 0 or name in self._outputs)
 
-    def fold_bias(self, name: str, shapes: Iterable[tuple[int, ...]]) -> bool:
-        """Whether tensor `name` only goes into an Add of a constant of one of the `shapes`.
+    def is_owned(self, name: str) -> bool:
+        """Whether a constant's parameters count at an earlier layer already."""
+        bases = self.constants[name].bases
+        return bool(bases) and all(base in self._owners for base in bases)
 
-        That Add is then part of the layer that makes `name`, and is not added again.
+    def own(self, layer: int, names: Iterable[str]) -> int:
+        """Let `layer` have the parameters that these constants are; those of an earlier one tie.
+
+        Returns the layer.
         """
-        readers = self._readers[name]
-        if len(readers) != 1 or readers[0].op_type != "Add" or name in self._outputs:
-            return False
-        others = [other for other in readers[0].input if other != name]
-        if len(others) != 1 or not self.is_constant(others[0]):
-            return False
+        bases = [base for name in names if name for base in self.constants[name].bases]
+        earlier = [self._owners[base] for base in bases if base in self._owners]
+        if bases and len(earlier) == len(bases) and earlier[0] != layer:
+            self.graph.tie(layer, earlier[0])
+        for base in bases:
+            self._owners.setdefault(base, layer)
+        return layer
+
+    def fold_bias(self, name: str, shapes: Iterable[tuple[int, ...]]) -> str:
+        """Return the constant, of one of the `shapes`, that an Add behind tensor `name` adds.
+
+        That Add, its only reader, is then part of the layer that makes `name`, and is not added
+        again. Empty where there is none.
+        """
+        add = self._adds.get(name)
+        if add is None or self._readers[name] != 1 or name in self._outputs:
+            return ""
+        others = [other for other in add.input if other != name]
+        if len(others) != 1 or others[0] not in self.constants or self.is_owned(others[0]):
+            return ""
         if self.shape(others[0]) not in shapes:
-            return False
-        self._folded.add(readers[0].output[0])
-        return True
+            return ""
+        self._folded.add(add.output[0])
+        return str(others[0])
 
-    def name_of(self, node: NodeProto) -> str:
-        """Return the layer's name: the node's, else that of the tensor it makes."""
-        return str(node.name or node.output[0])
-
-    def fail(self, node: NodeProto, what: str) -> ModelError:
-        """Return the error that `node` is malformed in the way `what` says."""
-        return ModelError(f"{self._where}: {self.name_of(node)} ({node.op_type}): {what}")
+    # --- nodes -------------------------------------------------------------------------------
 
     def _add(self, node: NodeProto) -> None:
-        if not node.output:
-            raise ModelError(f"{self._where}: node '{node.name}' ({node.op_type}) makes no tensor")
+        names = (node.op_type, node.domain, node.name, *node.input, *node.output)
+        if not all(isinstance(name, str) for name in names):  # protobuf gives bytes then
+            raise ModelError(f"{self.where}: {names[2]!r} ({names[0]!r}): a name is not UTF-8 text")
+        if not any(node.output):
+            raise ModelError(f"{self.where}: node '{node.name}' ({node.op_type}) makes no tensor")
         for name in node.input:
-            if name and name not in self.tensors and name not in self._constants:
-                raise self.fail(node, f"it reads '{name}', which nothing before it makes")
-        if self._makes_constants(node):
-            self._constants.update(dict.fromkeys(node.output, self._value(node)))
-            return
-        main, *others = node.output
-        made = None
-        if main in self._folded:
-            made = next(self.tensors[name] for name in node.input if name in self.tensors)
-        elif node.domain in ("", "ai.onnx") and node.input and node.input[0] in self.tensors:
-            handler = HANDLERS.get(node.op_type)
-            made = handler(self, node) if handler else None
-        if made is not None:
-            self.tensors[main] = made
-        else:
-            self._add_unknown(node, main, self.name_of(node))
-        for i, name in enumerate(others, 1):
-            if name and (self._readers[name] or name in self._outputs):
-                self._add_unknown(node, name, f"{self.name_of(node)}:{i}")
-
-    def _add_unknown(self, node: NodeProto, output: str, name: str) -> None:
-        inputs = [self.tensors[x] for x in node.input if x in self.tensors]
-        self.tensors[output] = self.graph.unknown(inputs, node.op_type, self.shape(output), name)
-        self.unknown[node.op_type] += 1
-
-    def _makes_constants(self, node: NodeProto) -> bool:
-        if any(attribute.type == AttributeProto.GRAPH for attribute in node.attribute):
-            return False  # its body may read tensors that it does not list
-        return node.op_type in _SHAPE_READERS or not any(x in self.tensors for x in node.input)
-
-    def _value(self, node: NodeProto) -> TensorProto | None:
-        """Return the one constant that a node hands on, where it does no more than that."""
-        if node.op_type == "Constant":
-            return next((a.t for a in node.attribute if a.name == "value"), None)
-        if node.op_type in ("Identity", "Cast"):
-            return self._constants.get(node.input[0])
-        return None
-
-    def _dtype(self) -> str:
-        """Return the element type of the first layer that multiplies, else of the first input."""
-        weights = [
-            node.input[1]
-            for node in self._proto.node
-            if node.op_type in _MULTIPLIES and len(node.input) > 1
-        ]
-        inputs = [value.name for value in self._proto.input]
-        for name in [*weights, *inputs]:
-            constant = self._constants.get(name)
-            kind = self._types.get(name)
-            if constant is None and kind is None:
-                continue
-            code = constant.data_type if constant else kind.tensor_type.elem_type if kind else 0
-            if code not in _DTYPES:
-                known = [key for key, value in TensorProto.DataType.items() if value == code]
-                raise UnsupportedError(
-                    f"{self._where}: tensor '{name}' is {known[0] if known else code}, which has "
-                    f"no cost model; export the model in fp32, fp16, bf16 or int8"
+            if name and name not in self.tensors and name not in self.constants:
+                raise Call(self, node).fail(
+                    f"it reads '{name}', which nothing before it makes; nodes must stand behind "
+                    "those that they read, without cycles"
                 )
-            return _DTYPES[code]
-        return "fp32"
+        if node.op_type == "If" and self._add_branch(node):
+            return
+        if self._fold(node):
+            return
+        main = node.output[0]
+        if main in self._folded:
+            self.tensors[main] = next(self.tensors[x] for x in node.input if x in self.tensors)
+            self.types.note(node, self.constants)
+            return
+        call = Call(self, node)
+        handle = handler_of(node.domain, node.op_type)
+        made = handle(call) if handle else None
+        if made is None:
+            made = self._add_unknown(call)
+        tensors = [made] if isinstance(made, int) else made
+        for i, name in enumerate(node.output):
+            tensor = tensors[i] if i < len(tensors) else None
+            if name and tensor is not None:
+                self.tensors[name] = tensor
+            elif self.is_read(name):
+                self.tensors[name] = self._unknown_tensor(call, i)
+        self.types.note(node, self.constants)
+
+    def _add_unknown(self, call: Call) -> list[int | None]:
+        """Add an operator that has no handler: one unknown node for each tensor that is read."""
+        # An operator that a user registered under f"{domain}::{op_type}" is to be looked up here,
+        # with call.graph, the operands' tensors, the shapes call.made(i) and call.attributes.
+        outputs = call.node.output
+        return [
+            self._unknown_tensor(call, i) if name and (i == 0 or self.is_read(name)) else None
+            for i, name in enumerate(outputs)
+        ]
+
+    def _unknown_tensor(self, call: Call, i: int) -> int:
+        op = call.node.op_type
+        name = call.name if i == 0 else f"{call.name}:{i}"
+        inputs = [self.tensors[x] for x in call.inputs if x in self.tensors]
+        shape = call.made(i)
+        self.unknown[op] += 1
+        return self.graph.unknown(inputs, op, shape, name)
+
+    def _add_branch(self, node: NodeProto) -> bool:
+        """Add the nodes of the branch that a known condition takes."""
+        condition = self.constants.get(node.input[0]) if node.input else None
+        value = None if condition is None else condition.value
+        if value is None or value.size != 1:
+            return False
+        branches = attributes_of(node)
+        branch = branches.get("then_branch" if value.item() else "else_branch")
+        if not isinstance(branch, GraphProto) or len(branch.output) != len(node.output):
+            return False
+        self._store(branch)
+        for inner in branch.node:
+            self._add(inner)
+        for outer, inner in zip(node.output, branch.output, strict=True):
+            if inner.name in self.constants:
+                self.constants[outer] = self.constants[inner.name]
+            elif inner.name in self.tensors:
+                self.tensors[outer] = self.tensors[inner.name]
+                self.types.alias(outer, inner.name)
+            else:
+                raise Call(self, node).fail(f"its branch does not make '{inner.name}'")
+        return True
+
+    # --- constants ---------------------------------------------------------------------------
+
+    def _store(self, graph: GraphProto) -> None:
+        for tensor in graph.initializer:
+            self.constants[tensor.name] = Constant.stored(tensor.name, tensor, trainable=True)
+        for sparse in graph.sparse_initializer:
+            dense = TensorProto(dims=sparse.dims, data_type=sparse.values.data_type)
+            dense.data_location = TensorProto.EXTERNAL  # its elements are not at hand
+            name = sparse.values.name
+            self.constants[name] = Constant.stored(name, dense, trainable=True)
+
+    def _fold(self, node: NodeProto) -> bool:
+        """Whether all that a node makes is the same for every input; it is then kept so."""
+        if node.op_type in _SHAPE_READERS and node.input and node.input[0]:
+            self._fold_shape(node)
+        elif any(name in self.tensors for name in node.input):
+            return False
+        elif any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
+            return False  # its body may read tensors that it does not list
+        elif node.op_type == "Constant":
+            self.constants[node.output[0]] = self._literal(node)
+        elif any(node.input):
+            self._fold_results(node)
+        else:
+            return False  # a random number, or an operator that is not known
+        return True
+
+    def _fold_results(self, node: NodeProto) -> None:
+        """Keep what a node makes of constants: its value where it is small, else its sizes."""
+        inputs = [self.constants[name] if name else None for name in node.input]
+        values = [None if x is None else x.value for x in inputs]
+        if len(node.output) == 1 and all(
+            v is not None or x is None for v, x in zip(values, inputs, strict=True)
+        ):
+            value = computed(node.op_type, attributes_of(node), values)
+            if value is not None:
+                made = Constant.of(value)
+                self.constants[node.output[0]] = self._derived(made, inputs)
+                return
+        call = Call(self, node)
+        for i, name in enumerate(node.output):
+            if name:
+                made = Constant(call.made(i), self.types.made(node, self.constants))
+                self.constants[name] = self._derived(made, inputs)
+
+    def _derived(self, made: Constant, inputs: Iterable[Constant | None]) -> Constant:
+        given = [x for x in inputs if x is not None and x.bases]
+        made.bases = tuple(dict.fromkeys(base for x in given for base in x.bases))
+        made.trainable = any(x.trainable for x in given)
+        return made
+
+    def _fold_shape(self, node: NodeProto) -> None:
+        shape = self.shape(node.input[0])
+        if node.op_type == "Size":
+            value = np.array(math.prod(shape), np.int64)
+        else:
+            attributes = attributes_of(node)
+            value = np.array(shape, np.int64)[attributes.get("start", 0) : attributes.get("end")]
+        self.constants[node.output[0]] = Constant.of(value)
+
+    def _literal(self, node: NodeProto) -> Constant:
+        """Return the constant of a Constant node; its elements are no parameters."""
+        attributes = attributes_of(node)
+        tensor = attributes.get("value")
+        if isinstance(tensor, TensorProto):
+            return Constant.stored(str(node.output[0]), tensor, trainable=False)
+        for name, kind in _LITERALS.items():
+            if name in attributes:
+                return Constant.of(np.array(attributes[name], kind))
+        call = Call(self, node)
+        return Constant(call.made(), TensorProto.STRING)

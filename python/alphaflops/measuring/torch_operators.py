@@ -108,7 +108,7 @@ def _conv(graph: Graph, node: int) -> Any:
     into, out = _ends(graph, node)
     attributes = graph.node_attributes(node)
     before, attributes = _split_padding(attributes)
-    kernel = attributes.pop("kernel")
+    kernel, _ = attributes.pop("kernel"), attributes.pop("c_out")
     conv = nn.utils.skip_init(nn.Conv2d, into[1], out[1], kernel_size=kernel, **attributes)
     return nn.Sequential(nn.ZeroPad2d(before), conv) if before else conv
 
@@ -129,7 +129,6 @@ def _batch_norm(graph: Graph, node: int) -> Any:
 def _max_pool(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
     attributes = graph.node_attributes(node)
-    attributes.pop("count_include_pad")
     before, attributes = _split_padding(attributes)
     pool = nn.MaxPool2d(attributes.pop("kernel"), **attributes)
     return nn.Sequential(nn.ConstantPad2d(before, -math.inf), pool) if before else pool
@@ -138,7 +137,6 @@ def _max_pool(graph: Graph, node: int) -> Any:
 def _avg_pool(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
     attributes = graph.node_attributes(node)
-    attributes.pop("dilation")
     before, attributes = _split_padding(attributes)
     if before and not attributes["count_include_pad"]:
         raise UnsupportedError(
