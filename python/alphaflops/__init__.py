@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
+    from alphaflops.frontends.registry import register_op as register_op
+    from alphaflops.frontends.torch_module import from_torch as from_torch
     from alphaflops.measuring.adaptive import next_shapes as next_shapes
     from alphaflops.measuring.campaign import measure as measure
     from alphaflops.measuring.sampling import sample_shapes as sample_shapes
@@ -44,11 +46,13 @@ _LAZY = {
     "estimate": "report",
     "fit": "fitting",
     "from_datasheet": "adapting",
+    "from_torch": "frontends.torch_module",
     "load": "frontends",
     "load_profile": "profiles",
     "measure": "measuring.campaign",
     "next_shapes": "measuring.adaptive",
     "read_table": "table",
+    "register_op": "frontends.registry",
     "sample_shapes": "measuring.sampling",
     "spaces": "",
     "write_table": "table",
@@ -69,12 +73,14 @@ __all__ = [
     "estimate",
     "fit",
     "from_datasheet",
+    "from_torch",
     "load",
     "load_profile",
     "lower",
     "measure",
     "next_shapes",
     "read_table",
+    "register_op",
     "sample_shapes",
     "spaces",
     "write_table",

@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 Model = Annotated[
     str,
-    typer.Argument(help="An .onnx file or a zoo name such as resnet50."),
+    typer.Argument(help="An .onnx file, package.module:function, or a zoo name such as resnet50."),
 ]
 Device = Annotated[
     str,
