@@ -27,7 +27,7 @@ class AtenMode(TorchDispatchMode):
         self.name = name
         for tensor in operands:  # what runs are their twins on the meta device
             twin = trace.on_meta(tensor)
-            if twin is not tensor:
+            if twin is not tensor and trace.key(tensor) is None:
                 trace.bind(twin, trace.node(tensor))
 
     def __torch_dispatch__(

@@ -31,8 +31,8 @@ class Exported(torch.nn.Module):
         return iter(v for v in self.named if isinstance(v, torch.nn.Parameter))
 
     def forward(self, *args: Any) -> Any:
-        """Run the program; `args` are those of the module that was exported."""
-        flat = iter(torch.utils._pytree.tree_leaves(args))
+        """Run the program; `args` are the leaves of those that it was exported with."""
+        flat = iter(args)
         values: list[Any] = []
         for spec in self.program.graph_signature.input_specs:
             if spec.kind is InputKind.USER_INPUT:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from alphaflops.frontends.torch_trace import Rule, Trace, rule
+from alphaflops.frontends.torch_trace import EMPTY, RULES, Rule, Trace, rule
 
 Tensor = torch.Tensor
 _IMAGE = 4  # axes of [batch, channels, height, width]
@@ -217,8 +217,7 @@ def _check_channels(trace: Trace, x: Tensor, *weights: Tensor | None) -> None:
             )
 
 
-@rule("batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training")
-@rule("_batch_norm_impl_index", "cudnn_batch_norm")
+@rule("batch_norm")
 def _batch_norm(
     trace: Trace,
     input: Tensor,
@@ -263,7 +262,7 @@ def _norm(
     return trace.tensor(trace.layer(make, weight, bias), x.dtype)
 
 
-@rule("layer_norm", "native_layer_norm")
+@rule("layer_norm")
 def _layer_norm(
     trace: Trace,
     input: Tensor,
@@ -271,7 +270,7 @@ def _layer_norm(
     weight: Tensor | None = None,
     bias: Any = None,
     eps: float | None = None,
-    *flags: Any,
+    cudnn_enable: bool = True,
 ) -> Tensor:
     return _over_last(trace, input, normalized_shape, weight, bias, "layer")
 
@@ -287,7 +286,7 @@ def _over_last(
     return _norm(trace, x, kind, len(sizes), weight, bias)
 
 
-@rule("rms_norm", "_fused_rms_norm")
+@rule("rms_norm")
 def _rms_norm(
     trace: Trace,
     input: Tensor,
@@ -312,7 +311,7 @@ def _group_norm(
     return _norm(trace, input, "group", 1, weight, bias)
 
 
-@rule("native_group_norm")
+@rule("_native_group")
 def _native_group_norm(
     trace: Trace, input: Tensor, weight: Tensor | None, bias: Tensor | None, *sizes: Any
 ) -> Tensor:
@@ -333,6 +332,27 @@ def _instance_norm(
         weight, bias = keyed[0], (keyed[1] if len(keyed) > 1 else None)
     _check_channels(trace, input, weight, bias)
     return _norm(trace, input, "instance", 1, weight, bias)
+
+
+def _with_statistics(whole: str, count: int) -> None:
+    """The operators that exported programs have return what a backward needs as well."""
+
+    def make(trace: Trace, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        y = RULES[whole](trace, input, *args, **kwargs)
+        empty = [trace.bind(torch.empty(0, device="meta"), EMPTY) for _ in range(count)]
+        return (y, *empty)
+
+    rule(*_NATIVE[whole])(make)
+
+
+_NATIVE = {
+    "batch_norm": ["native_batch_norm", "_native_batch_norm_legit_no_training"],
+    "layer_norm": ["native_layer_norm"],
+    "rms_norm": ["_fused_rms_norm"],
+    "_native_group": ["native_group_norm"],
+}
+for _whole in _NATIVE:
+    _with_statistics(_whole, 1 if _whole == "rms_norm" else 2)
 
 
 def _pool(kind: str, axes: int) -> Rule:

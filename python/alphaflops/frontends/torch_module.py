@@ -87,7 +87,8 @@ def from_torch(
     if exported:
         from alphaflops.frontends.torch_exported import Exported  # noqa: PLC0415  (slow to import)
 
-        args, kwargs, module = module.example_inputs[0], None, Exported(module)
+        args, kwargs = torch.utils._pytree.tree_leaves(module.example_inputs), None
+        module = Exported(module)
     graph = Graph(named, dtype or _dtype_of(module))
     trace = Trace(graph, module)
     _forward(trace, module, args, dict(kwargs or {}))

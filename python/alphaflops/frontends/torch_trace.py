@@ -30,7 +30,7 @@ Key: TypeAlias = tuple[int, int, int]  # of a parameter or a part of it: storage
 
 RULES: dict[str, Rule] = {}
 _LARGEST_KNOWN = 1 << 20  # elements; more is not computed during a trace
-_EMPTY = -1  # the node of a tensor without elements
+EMPTY = -1  # the node of a tensor without elements
 
 
 def rule(*operators: str) -> Callable[[Rule], Rule]:
@@ -53,6 +53,9 @@ class Trace(TorchFunctionMode):
         super().__init__()
         self.graph = graph
         self.paths = {id(m): path for path, m in module.named_modules()}
+        self._parameters = {
+            id(t): path for path, t in (*module.named_parameters(), *module.named_buffers())
+        }
         self.stack: list[tuple[str, torch.nn.Module]] = []
         self.failed: tuple[BaseException, str] | None = None
         self.unknown: dict[str, int] = {}
@@ -65,7 +68,7 @@ class Trace(TorchFunctionMode):
         self._twins: dict[int, torch.Tensor] = {}
         self._owners: dict[Key, int] = {}
         self._names: dict[str, int] = {}
-        self._storages: dict[int, int] = {}  # of twins of parameters, to the parameters
+        self._bases: dict[int, torch.Tensor] = {}  # storages of twins to their parameters
 
     # What rules use.
 
@@ -75,13 +78,18 @@ class Trace(TorchFunctionMode):
         if found is not None:
             return found
         shape = tuple(tensor.shape)
+        base = self._base(tensor)
         if 0 in shape:
-            node = _EMPTY
+            node = EMPTY
+        elif base is not None and base is not tensor:
+            node = self._view(base, self._twins[id(base)], tensor)
         else:
             key = self.key(tensor)
             owned = key is not None and key in self._owners
             trainable = key is not None and not owned
-            node = self.graph.constant(shape, trainable, self.name("constant", True))
+            path = self._parameters.get(id(tensor))
+            name = path if path is not None else self.name("constant", True)
+            node = self.graph.constant(shape, trainable, name)
             if key is not None and not owned:
                 self._owners[key] = node
         self._constants[id(tensor)] = node
@@ -111,41 +119,48 @@ class Trace(TorchFunctionMode):
 
     def key(self, tensor: torch.Tensor) -> Key | None:
         """Return what tells a parameter, or a part of one, from others; None of other tensors."""
-        if isinstance(tensor, torch.nn.Parameter) or (tensor.is_leaf and tensor.requires_grad):
-            return (id(tensor), 0, tensor.numel())
-        if tensor.is_meta:
-            owner = self._storages.get(tensor.untyped_storage()._cdata)
-            if owner is not None:
-                return (owner, tensor.storage_offset(), tensor.numel())
-        return None
+        base = self._base(tensor)
+        if base is None:
+            return None
+        start = 0 if base is tensor else tensor.storage_offset()
+        return (id(base), start, tensor.numel())
+
+    def _base(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return the parameter that a tensor is, or is a view of."""
+        if isinstance(tensor, torch.nn.Parameter) or (tensor.requires_grad and tensor.is_leaf):
+            return tensor
+        if not tensor.is_meta or id(tensor) in self._nodes:
+            return None
+        return self._bases.get(tensor.untyped_storage()._cdata)
 
     def layer(self, make: Callable[[bool], int], *weights: torch.Tensor | None) -> int:
         """Add a layer by `make(with its bias)`, with weights that may be another's as well.
 
-        The first of `weights` decides whose they are. A bias (the last) of its own behind a weight
-        that is shared is added in a row of its own.
+        The first of `weights` decides whose they are. A bias (the last) that is the layer's own
+        where the weight is not, or the other way round, is added in a row of its own, so that
+        every parameter counts once.
         """
         given = [w for w in weights if w is not None]
         if not given:
             return make(False)
-        first = self.key(given[0])
-        biased = weights[-1] is not None
-        if first is None:  # computed, or no parameters
-            tie = self.node(given[0])
-        elif first in self._owners:
-            tie = self._owners[first]
-        else:
-            node = make(biased)
-            self._owners.update({k: node for k in map(self.key, given) if k is not None})
-            return node
-        own_bias = len(given) > 1 and self.key(given[-1]) not in (None, *self._owners)
-        node = make(biased and not own_bias)
-        if tie != _EMPTY:
+        bias = weights[-1]
+        tie = self._owner(given[0])
+        apart = bias is not None and (tie is None) != (self._owner(bias) is None)
+        node = make(bias is not None and not apart)
+        if tie is None:
+            owned = given[:-1] if apart else given
+            self._owners.update({k: node for k in map(self.key, owned) if k is not None})
+        elif tie != EMPTY:
             self.graph.tie(node, tie)
-        if own_bias:
-            inputs = [node, self.node(given[-1])]
+        if apart and bias is not None:
+            inputs = [node, self.node(bias)]
             node = self.graph.element(inputs, "add", self.graph.shape(node), self.name("bias"))
         return node
+
+    def _owner(self, weight: torch.Tensor) -> int | None:
+        """Return the node whose parameters these are; None where they are a new layer's own."""
+        key = self.key(weight)
+        return self.node(weight) if key is None else self._owners.get(key)
 
     def shaped(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call a function on meta tensors: its result has shapes and no elements."""
@@ -160,7 +175,7 @@ class Trace(TorchFunctionMode):
                 if not self._bind_view(value, operands):
                     shape = tuple(value.shape)
                     if 0 in shape:
-                        self.bind(value, _EMPTY)
+                        self.bind(value, EMPTY)
                     elif not made:
                         made.append(make(shape))
                         self.bind(value, made[0])
@@ -176,7 +191,7 @@ class Trace(TorchFunctionMode):
 
     def inputs(self, operands: Sequence[torch.Tensor]) -> list[int]:
         """Return the nodes of those that have elements."""
-        return [n for n in map(self.node, operands) if n != _EMPTY]
+        return [n for n in map(self.node, operands) if n != EMPTY]
 
     def fail(self, why: str) -> ModelError:
         """Return an error that names the layer being run."""
@@ -372,8 +387,8 @@ class Trace(TorchFunctionMode):
             )
             self._twins[id(tensor)] = twin
             self._alive.append(tensor)
-            if self.key(tensor) is not None:
-                self._storages[twin.untyped_storage()._cdata] = id(tensor)
+            if self._base(tensor) is not None:
+                self._bases[twin.untyped_storage()._cdata] = tensor
         return twin
 
     def _bind_view(self, value: torch.Tensor, operands: Sequence[torch.Tensor]) -> bool:
@@ -383,18 +398,19 @@ class Trace(TorchFunctionMode):
         storage = value.untyped_storage()._cdata
         for operand in operands:
             twin = self._twins.get(id(operand), operand)
-            if twin is value:
-                self.bind(value, self.node(operand))
-                return True
             if twin.is_meta and twin.untyped_storage()._cdata == storage:
-                self.bind(value, self._view(operand, twin, value))
+                # Views of a parameter get a node when something reads them that is not a layer.
+                if self._base(operand) is None:
+                    self.bind(value, self._view(operand, twin, value))
+                else:
+                    self._alive.append(value)
                 return True
         return False
 
     def _view(self, operand: torch.Tensor, twin: torch.Tensor, value: torch.Tensor) -> int:
         node, shape = self.node(operand), tuple(value.shape)
-        if node == _EMPTY or 0 in shape:
-            return _EMPTY
+        if node == EMPTY or 0 in shape:
+            return EMPTY
         if shape == tuple(twin.shape) and value.stride() == twin.stride():
             return node
         if twin.numel() == value.numel() and twin.is_contiguous() and value.is_contiguous():
