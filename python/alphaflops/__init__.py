@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
     from alphaflops.frontends import load as load
+    from alphaflops.frontends.registry import register_op as register_op
+    from alphaflops.frontends.torch_module import from_torch as from_torch
     from alphaflops.graph_file import save_graph as save_graph
     from alphaflops.measuring.adaptive import next_shapes as next_shapes
     from alphaflops.measuring.campaign import measure as measure
@@ -54,11 +56,13 @@ _LAZY = {
     "estimate": "report",
     "fit": "fitting",
     "from_datasheet": "adapting",
+    "from_torch": "frontends.torch_module",
     "load": "frontends",
     "load_profile": "profiles",
     "measure": "measuring.campaign",
     "next_shapes": "measuring.adaptive",
     "read_table": "table",
+    "register_op": "frontends.registry",
     "sample_shapes": "measuring.sampling",
     "save_graph": "graph_file",
     "spaces": "",
@@ -82,6 +86,7 @@ __all__ = [
     "estimate",
     "fit",
     "from_datasheet",
+    "from_torch",
     "load",
     "load_profile",
     "lower",
@@ -89,6 +94,7 @@ __all__ = [
     "next_shapes",
     "peak_memory",
     "read_table",
+    "register_op",
     "sample_shapes",
     "save_graph",
     "spaces",

@@ -26,7 +26,10 @@ P = ParamSpec("P")
 
 Model = Annotated[
     str,
-    typer.Argument(help="An .onnx file, a saved graph (.json), or a zoo name such as resnet50."),
+    typer.Argument(
+        help="An .onnx file, package.module:function, a saved graph (.json), or a zoo name such as "
+        "resnet50."
+    ),
 ]
 Device = Annotated[
     str,

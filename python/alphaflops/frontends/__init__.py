@@ -1,4 +1,4 @@
-"""Networks from outside as graphs: ONNX files, graph files, and the zoo by name."""
+"""Networks from outside as graphs: ONNX and graph files, torch modules, the zoo by name."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def load(
     Parameters
     ----------
     path_or_name
-        An ``.onnx`` file, a graph that `alphaflops.save_graph` wrote (``.json``), or a name of
-        `alphaflops.zoo.names`.
+        An ``.onnx`` file, a graph that `alphaflops.save_graph` wrote (``.json``), a name of
+        `alphaflops.zoo.names`, or ``package.module:function``: a function that returns a torch
+        module, or ``(module, args)``. A module alone is tried with an image [batch, 3, 224, 224].
     batch
-        Images a call. By default the file's own batch, or 1 for the zoo; a file whose batch
+        Images a call. By default the file's own batch, that of `args`, or 1; a file whose batch
         dimension is symbolic needs it.
     dtype
         Element type: fp32, tf32, fp16, bf16 or int8. By default that of the file's weights, or
@@ -48,7 +49,8 @@ def load(
     UnsupportedError
         The element type is not known; under `strict`, operators that cannot be counted.
     MissingExtraError
-        An ONNX file is given and the package ``onnx`` is not installed.
+        An ONNX file is given and the package ``onnx`` is not installed; a torch module, and
+        ``torch`` is not.
     """
     name = os.fspath(path_or_name)
     if name.lower().endswith(".json"):
@@ -65,10 +67,10 @@ def load(
         graph = load_onnx(name, batch, strict, inputs)
         return graph if dtype is None else graph.with_dtype(dtype)
     if ":" in name:
-        raise ModelError(
-            f"model '{name}': torch modules (package.module:function) are not supported in this "
-            "version; export it with torch.onnx.export and give the .onnx file"
-        )
+        from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
+
+        graph = load_function(name, batch)
+        return graph if dtype is None else graph.with_dtype(dtype)
     raise ModelError(
         f"model '{name}' is neither an .onnx file, a .json graph, nor a network of the zoo: "
         f"{zoo.suggestion(name)}"

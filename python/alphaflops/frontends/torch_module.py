@@ -1,0 +1,265 @@
+"""PyTorch modules as graphs, by a forward that computes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+try:
+    import torch
+except ImportError as error:
+    from alphaflops.errors import MissingExtraError
+
+    raise MissingExtraError(
+        'reading torch modules needs the package torch; pip install "alphaflops[torch]"'
+    ) from error
+
+# The rules register themselves.
+from alphaflops.frontends import torch_attention, torch_elements, torch_layers  # noqa: F401
+from alphaflops._core import Graph
+from alphaflops.errors import Error, ModelError, ShapeError, UnsupportedError
+from alphaflops.frontends.torch_state import restored
+from alphaflops.frontends.torch_trace import Trace
+
+__all__ = ["from_torch", "load_function"]
+
+_DTYPES = {
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.int8: "int8",
+}
+_IMAGE = (1, 3, 224, 224)  # what a module is tried with that comes without arguments
+
+
+def from_torch(
+    module: Any,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    dtype: str | None = None,
+    strict: bool = False,
+) -> Graph:
+    """Read a PyTorch module as a graph, without running it.
+
+    The forward is called once with tensors that have shapes and no elements. Parameters, buffers,
+    hooks, random state and modes are afterwards as before, whether it succeeds or not. Training
+    mode is the module's own: call ``module.eval()`` first to leave dropout out.
+
+    Parameters
+    ----------
+    module
+        A ``torch.nn.Module``, or a ``torch.export.ExportedProgram``.
+    args, kwargs
+        Arguments of its forward. Only shapes and element types of tensors are used, so tensors on
+        the meta device will do. One tensor stands for a tuple of it. An ExportedProgram has its
+        own.
+    name
+        Of the graph; by default that of the module's class.
+    dtype
+        Element type: fp32, tf32, fp16, bf16 or int8. By default that of the parameters.
+    strict
+        Raise instead of keeping operators that cannot be counted as unknown nodes.
+
+    Raises
+    ------
+    ModelError
+        The forward raises, reads values of tensors, or cannot take these arguments; the layer is
+        named.
+    UnsupportedError
+        Under `strict`, the operators that cannot be counted; always, an element type that has no
+        cost model.
+    """
+    exported = isinstance(module, torch.export.ExportedProgram)
+    if not exported and not isinstance(module, torch.nn.Module):
+        raise ModelError(
+            f"from_torch: {type(module).__name__} is not a torch.nn.Module and not an "
+            "ExportedProgram; give one of these"
+        )
+    if isinstance(args, torch.Tensor):
+        args = (args,)
+    named = name or (type(module).__name__ if not exported else "exported")
+    if exported:
+        from alphaflops.frontends.torch_exported import Exported  # noqa: PLC0415  (slow to import)
+
+        args, kwargs = torch.utils._pytree.tree_leaves(module.example_inputs), None
+        module = Exported(module)
+    graph = Graph(named, dtype or _dtype_of(module))
+    trace = Trace(graph, module)
+    _forward(trace, module, args, dict(kwargs or {}))
+    if strict and trace.unknown:
+        total = len(graph)
+        count = sum(trace.unknown.values())
+        kinds = ", ".join(f"{op} ({n})" for op, n in trace.unknown.items())
+        raise UnsupportedError(
+            f"{named}: {count} of {total} tensors ({count / total:.1%}) come from operators that "
+            f"cannot be counted: {kinds}; say what they cost with register_op, or without strict "
+            "they are listed and the rest is counted"
+        )
+    return graph
+
+
+def _dtype_of(module: torch.nn.Module) -> str:
+    tensors = [*module.parameters(), *module.buffers()]
+    first = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+    if first not in _DTYPES:
+        raise UnsupportedError(
+            f"{type(module).__name__}: no cost model has parameters of {first}; give dtype, one "
+            f"of {', '.join(_DTYPES.values())} or tf32"
+        )
+    return _DTYPES[first]
+
+
+def _forward(trace: Trace, module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+    name = trace.graph.name
+    for path, parameter in module.named_parameters():
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
+            raise ModelError(
+                f"{path}: this parameter has no shape yet (a lazy module); run the module once"
+            )
+    args, kwargs = _inputs(trace, module, args, kwargs)
+    try:
+        with restored(module), trace.following_modules(), trace:
+            module(*args, **kwargs)
+    except (ShapeError, ModelError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{name}: {error}; check the shapes of the example inputs") from error
+    except Error:
+        raise
+    except Exception as error:
+        where = trace.failed[1] if trace.failed else name
+        raise ModelError(
+            f"{name}: the forward raised in layer {where}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _inputs(
+    trace: Trace, module: torch.nn.Module, args: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return the arguments with every tensor an input of the graph."""
+    if not isinstance(args, Sequence) or isinstance(args, str):
+        raise ModelError(
+            f"{trace.graph.name}: the arguments are {type(args).__name__}; give a tensor or a "
+            "tuple of what the forward takes"
+        )
+    try:
+        parameters = list(inspect.signature(module.forward).parameters)
+    except (TypeError, ValueError):
+        parameters = []
+    parameters += [f"input_{i}" for i in range(len(parameters), len(args))]
+    made: dict[int, torch.Tensor] = {}
+
+    def walk(value: Any, at: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            if id(value) not in made:
+                made[id(value)] = _input(trace, value, at)
+            return made[id(value)]
+        if isinstance(value, (list, tuple)):
+            each = [walk(v, f"{at}.{i}") for i, v in enumerate(value)]
+            if isinstance(value, list):
+                return each
+            return type(value)(*each) if hasattr(value, "_fields") else tuple(each)
+        if isinstance(value, dict):
+            return {k: walk(v, f"{at}.{k}") for k, v in value.items()}
+        return value
+
+    return (
+        [walk(value, at) for value, at in zip(args, parameters, strict=False)],
+        {key: walk(value, key) for key, value in kwargs.items()},
+    )
+
+
+def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
+    if value.layout != torch.strided:
+        raise ModelError(
+            f"{trace.graph.name}: input '{at}' has the layout {value.layout}; give a dense tensor"
+        )
+    shape = tuple(value.shape)
+    stand_in = torch.empty_strided(shape, value.stride(), dtype=value.dtype, device="meta")
+    if 0 in shape:
+        raise ModelError(f"{trace.graph.name}: input '{at}' has the shape {list(shape)}, no elements")
+    make = trace.graph.input if shape else trace.graph.constant
+    return trace.bind(stand_in, make(shape, name=at))
+
+
+def load_function(name: str, batch: int | None = None) -> Graph:
+    """Read the module that a function ``package.module:function`` returns.
+
+    The function is called without arguments and returns a module, an ExportedProgram, or
+    ``(module, args)``. A module alone is tried with an image [batch, 3, 224, 224]. The folder that
+    one is in is searched too. `batch` replaces the leading size of the tensors in `args` that have
+    the first one's.
+
+    Raises
+    ------
+    ModelError
+        There is no such function, it raises, or it returns something else.
+    """
+    path, _, attribute = name.partition(":")
+    made = _call(name, path, attribute)
+    given = isinstance(made, (tuple, list)) and len(made) == 2  # noqa: PLR2004
+    module, args = made if given else (made, None)
+    if isinstance(module, torch.export.ExportedProgram):
+        graph = from_torch(module, name=attribute)
+        return graph if batch is None else graph.with_batch(batch)
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(
+            f"{name}: the function returned {type(made).__name__}; it must return a "
+            "torch.nn.Module, or (module, args)"
+        )
+    if args is not None:
+        args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
+        return from_torch(module, args if batch is None else _rebatched(args, batch), name=attribute)
+    image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
+    try:
+        return from_torch(module, (image,), name=attribute)
+    except ModelError as error:
+        raise ModelError(
+            f"{error} (the module came without arguments, so an image {list(image.shape)} was "
+            f"tried; let '{attribute}' return (module, args))"
+        ) from error
+
+
+def _call(name: str, path: str, attribute: str) -> Any:
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        function = getattr(importlib.import_module(path), attribute)
+        return function()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelError(
+            f"model '{name}': no such function ({error}); give package.module:function"
+        ) from error
+    except Exception as error:
+        raise ModelError(
+            f"model '{name}': the function raised {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _rebatched(args: Any, batch: int) -> Any:
+    """Replace the leading size where it is that of the first tensor."""
+    if batch < 1:
+        raise ShapeError(f"batch is {batch}; it must be at least 1")
+    sizes: list[int] = []
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.dim():
+            sizes.append(value.shape[0])
+            if value.shape[0] == sizes[0]:
+                return torch.empty(batch, *value.shape[1:], dtype=value.dtype, device="meta")
+        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+            return type(value)(walk(each) for each in value)
+        if isinstance(value, dict):
+            return {key: walk(each) for key, each in value.items()}
+        return value
+
+    return walk(args)
