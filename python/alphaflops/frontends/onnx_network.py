@@ -21,6 +21,7 @@ from alphaflops.frontends.onnx_call import Call, attributes_of
 from alphaflops.frontends.onnx_inference import Types
 from alphaflops.frontends.onnx_ops import handler_of
 from alphaflops.frontends.onnx_values import Constant, computed
+from alphaflops.frontends.registry import OPERATORS
 
 __all__ = ["Network"]
 
@@ -180,8 +181,10 @@ class Network:
             self.types.note(node, self.constants)
             return
         call = Call(self, node)
+        made = self._add_registered(call)
         handle = handler_of(node.domain, node.op_type)
-        made = handle(call) if handle else None
+        if made is None and handle:
+            made = handle(call)
         if made is None:
             made = self._add_unknown(call)
         tensors = [made] if isinstance(made, int) else made
@@ -193,10 +196,18 @@ class Network:
                 self.tensors[name] = self._unknown_tensor(call, i)
         self.types.note(node, self.constants)
 
+    def _add_registered(self, call: Call) -> int | Sequence[int | None] | None:
+        """Add an operator as the user's own function says, where there is one."""
+        node = call.node
+        counter = OPERATORS.get(f"{node.domain or 'ai.onnx'}::{node.op_type}")
+        if counter is None:
+            return None
+        inputs = [self.tensors[x] for x in call.inputs if x in self.tensors]
+        shapes = [call.made(i) for i, name in enumerate(node.output) if name]
+        return counter(self.graph, inputs, shapes, call.attributes)
+
     def _add_unknown(self, call: Call) -> list[int | None]:
         """Add an operator that has no handler: one unknown node for each tensor that is read."""
-        # An operator that a user registered under f"{domain}::{op_type}" is to be looked up here,
-        # with call.graph, the operands' tensors, the shapes call.made(i) and call.attributes.
         outputs = call.node.output
         return [
             self._unknown_tensor(call, i) if name and (i == 0 or self.is_read(name)) else None
