@@ -59,7 +59,11 @@ class TorchSession:
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
-        return _TimedNetwork(TorchNetwork(graph, self.layout, seed=seed).run, self.threads)
+        return self.timed(TorchNetwork(graph, self.layout, seed=seed).run)
+
+    def timed(self, run: Callable[[], Any]) -> Network:
+        """Make whatever runs a network ready: a module's call."""
+        return _TimedNetwork(run, self.threads)
 
     def iterations_for(self, call_s: float) -> int:
         """Few, since every call has others before it."""
