@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 import alphaflops as af
 from alphaflops.zoo.attention import attend, thirds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import networks  # noqa: E402
+import networks
 
 HEADS, FEATURES, LENGTH, VOCABULARY, LAYERS = 8, 256, 128, 1000, 4  # of the small GPT
 
@@ -38,7 +39,7 @@ class Attention(nn.Module):
         heads = self.qkv(x).view(batch, length, 3, self.heads, features // self.heads)
         q, k, v = heads.permute(2, 0, 3, 1, 4)
         if self.how == "sdpa":
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+            y = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         else:
             y = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, -1) @ v
         return self.out(y.transpose(1, 2).reshape(batch, length, features))
@@ -129,9 +130,7 @@ def grouped_graph() -> af.Graph:
 def transposed() -> nn.Module:
     """Make a decoder of images: four doublings of the extent."""
     sizes = (128, 64, 32, 16, 3)
-    return nn.Sequential(
-        *(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-    )
+    return nn.Sequential(*(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)))
 
 
 def transposed_graph() -> af.Graph:
