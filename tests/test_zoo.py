@@ -101,6 +101,7 @@ NATIVE = {
 }
 # Launches that a deployment runtime makes: norms and activations folded, flatten a view.
 FUSED_ROWS = {
+    "darknet53": 52 + 1 + 23 + 1,
     "densenet121": 250,
     "mobilenet_v2": 52 + 1 + 10 + 1,  # convolutions, linear, residual sums, pool
     "resnet18": 20 + 1 + 8 + 2,
