@@ -24,6 +24,8 @@ from counted import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import alphaflops as af
+
 SMALL = st.integers(1, 4)
 COUNTS = settings(max_examples=100, deadline=None)
 
@@ -90,6 +92,16 @@ def test_attention(data):
         weights=k.size + v.size,
         written=batch * heads * length * v_depth,
     )
+
+
+def test_attention_has_the_macs_of_its_products():
+    graph = af.Graph()
+    q, k, v = (graph.input([2, 3, *sizes]) for sizes in ((5, 4), (7, 4), (7, 6)))
+    graph.attention(q, k, v)
+    scores = graph.matmul(q, graph.view(k, [2, 3, 4, 7]))
+    graph.matmul(graph.softmax(scores), v)
+    whole, *products = af.lower(graph).macs.tolist()
+    assert whole == sum(products) == 2 * 3 * 5 * 7 * (4 + 6)
 
 
 @given(st.data())

@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -123,6 +123,40 @@ def test_it_launches_what_a_module_launches(name: str) -> None:
     image = torch.zeros(1, 3, 64, 64)
     network = TorchNetwork(af.zoo.build(name, image_size=64), "nchw")
     assert launches(network.run) == launches(lambda: module(image))
+
+
+CONVOLUTIONAL = sorted(
+    set(af.zoo.names(runnable=True)) | {"darknet53", "shufflenet_v2_x1_0", "unet"}
+)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_convolutional_networks_of_the_zoo_run(name: str) -> None:
+    image_size = {"mlp": None, "vgg16": 224}.get(name, 64)
+    graph = af.zoo.build(name, image_size=image_size)
+    with torch.inference_mode():
+        out = TorchNetwork(graph, "nchw").run()
+    assert tuple(out.shape) == graph.shape(len(graph) - 1)
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda g, x: g.part(x, [1, 4, 9, 8], "cut"), "cut: a part of shape"),
+        (lambda g, x: g.part(x, [1, 4], "cut"), "cut: a part of shape"),
+        (lambda g, x: g.element([x], "transpose", [1, 8, 8, 4], "turn"), "turn: a transpose of"),
+        (
+            lambda g, x: g.conv(x, 4, 3, 2, (1, 0, 1, 0), transposed=True, name="up"),
+            "up: a transposed convolution with uneven padding",
+        ),
+    ],
+)
+def test_what_pytorch_is_not_asked_to_run(build: Callable[..., int], message: str) -> None:
+    graph = af.Graph()
+    build(graph, graph.input([1, 4, 8, 8]))
+    with pytest.raises(UnsupportedError, match=message):
+        TorchNetwork(graph, "nchw")
 
 
 def small_shapes(batches: list[int], channels: int = 32) -> dict[str, object]:

@@ -185,6 +185,21 @@ def test_what_folds_and_what_does_not():
     assert folded(linear_over_the_last_axis) == [["linear"], ["norm"]]
 
 
+def test_element_activations_fold_and_other_elements_do_not():
+    def behind(name):
+        return lambda g, x: g.element([g.conv2d(x, 4, name="conv")], name, name="after")
+
+    for name in ("clip", "elu", "gelu_tanh", "leaky_relu", "mish", "selu", "softplus"):
+        assert folded(behind(name)) == [["conv", "after"]]
+    for name in ("exp", "prelu", "neg", "transpose"):
+        assert folded(behind(name)) == [["conv"], ["after"]]
+    graph = af.Graph("flops")
+    behind("leaky_relu")(graph, graph.input([2, 4, 6, 5]))
+    assert af.lower(graph).flops.sum() == af.lower(graph, "eager").flops.sum()
+    with pytest.raises(errors.UnsupportedError, match="after: operator 'leaky_relu'"):
+        af._core.Executor(graph)
+
+
 @given(st.lists(st.sampled_from(["conv", "norm", "relu", "add", "pool"]), max_size=12))
 @settings(deadline=None)
 def test_both_modes_agree_on_macs_and_params(layers):

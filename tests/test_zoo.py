@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zoo_doc
 
 import alphaflops as af
 from alphaflops import errors
@@ -100,6 +101,7 @@ NATIVE = {
 }
 # Launches that a deployment runtime makes: norms and activations folded, flatten a view.
 FUSED_ROWS = {
+    "darknet53": 52 + 1 + 23 + 1,
     "densenet121": 250,
     "mobilenet_v2": 52 + 1 + 10 + 1,  # convolutions, linear, residual sums, pool
     "resnet18": 20 + 1 + 8 + 2,
@@ -278,3 +280,8 @@ def test_unknown_dtype():
 def test_counts_beyond_int64_are_an_error():
     with pytest.raises(errors.OverflowError):
         af.lower(af.zoo.build("resnet18", batch=2**40))
+
+
+def test_the_page_has_the_table_of_the_zoo():
+    text = zoo_doc.PAGE.read_text()
+    assert zoo_doc.with_table(text) == text

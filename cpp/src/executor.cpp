@@ -27,7 +27,7 @@ void require_supported(const Graph& graph) {
   for (const Node& node : nodes) {
     const auto* concat = std::get_if<ConcatOp>(&node.op);
     if (std::holds_alternative<ConstantOp>(node.op) || std::holds_alternative<PartOp>(node.op) ||
-        (concat != nullptr && concat->axis != 1)) {
+        std::holds_alternative<ElementOp>(node.op) || (concat != nullptr && concat->axis != 1)) {
       throw UnsupportedError(node.name + ": operator '" + std::string(op_name(node.op)) +
                              "' has no native kernel; the network cannot be run here");
     }

@@ -1,4 +1,7 @@
 // One row a launch: what of a graph's nodes a device runs together.
+#include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "alphaflops/error.hpp"
@@ -8,9 +11,19 @@
 namespace alphaflops {
 namespace {
 
+constexpr std::array<std::string_view, 7> element_activations{
+    "clip", "elu", "gelu_tanh", "leaky_relu", "mish", "selu", "softplus"};
+
+/// Whether it maps every element by itself, as activations do, be it one of those with kernels.
+bool is_activation(const Node& node) {
+  if (std::holds_alternative<ActivationOp>(node.op)) return true;
+  const auto* element = std::get_if<ElementOp>(&node.op);
+  return element != nullptr && node.inputs.size() == 1 &&
+         std::ranges::find(element_activations, element->type) != element_activations.end();
+}
+
 bool is_folded_into_conv(const Node& node) {
-  return std::holds_alternative<BatchNormOp>(node.op) ||
-         std::holds_alternative<ActivationOp>(node.op);
+  return std::holds_alternative<BatchNormOp>(node.op) || is_activation(node);
 }
 
 bool has_bias(const Node& node) {
@@ -56,7 +69,7 @@ WorkTable forward_rows(const Graph& graph, Mode mode, bool norms_fold) {
         if (next.size() != 1) break;
         const Node& follower = nodes[static_cast<std::size_t>(next[0])];
         if (!can_fold(lead, follower, has_activation, norms_fold)) break;
-        has_activation = std::holds_alternative<ActivationOp>(follower.op);
+        has_activation = is_activation(follower);
         const Work extra = work_of(graph, next[0]);
         w.params = checked_add(w.params, extra.params, follower.name.c_str());
         if (has_activation) {

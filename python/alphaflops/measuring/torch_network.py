@@ -94,7 +94,7 @@ def _fill(module: Any, random: Any) -> None:
     torch = import_torch()
     with torch.no_grad():
         for part in module.modules():
-            if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear)):
+            if isinstance(part, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
                 most = math.sqrt(6 / math.prod(part.weight.shape[1:]))
                 part.weight.uniform_(-most, most, generator=random)
                 if part.bias is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,9 @@ _ACTIVATIONS = {
     "hardswish": "Hardswish",
     "gelu": "GELU",
     "tanh": "Tanh",
+    "leaky_relu": "LeakyReLU",
 }
-_IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish"}
+_IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish", "leaky_relu"}
 
 
 def import_torch() -> Any:
@@ -95,8 +97,8 @@ def operator_of(graph: Graph, node: int, *, is_only_reader: bool) -> Operator:
 
 
 def _ready(made: Any) -> Operator:
-    operator: Operator = made.eval() if hasattr(made, "eval") else made
-    return operator
+    ready: Operator = made.eval() if hasattr(made, "eval") else made
+    return ready
 
 
 def _ends(graph: Graph, node: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -111,6 +113,21 @@ def _conv(graph: Graph, node: int) -> Any:
     kernel, _ = attributes.pop("kernel"), attributes.pop("c_out")
     conv = nn.utils.skip_init(nn.Conv2d, into[1], out[1], kernel_size=kernel, **attributes)
     return nn.Sequential(nn.ZeroPad2d(before), conv) if before else conv
+
+
+def _conv_transpose(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, out = _ends(graph, node)
+    attributes = graph.node_attributes(node)
+    top, bottom, left, right = attributes["padding"]
+    if (top, left) != (bottom, right):
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: a transposed convolution with uneven padding is not known "
+            "to the torch backend"
+        )
+    attributes["padding"] = (top, left)
+    kernel = attributes.pop("kernel")
+    return nn.utils.skip_init(nn.ConvTranspose2d, into[1], out[1], kernel_size=kernel, **attributes)
 
 
 def _linear(graph: Graph, node: int) -> Any:
@@ -170,8 +187,32 @@ def _attention(graph: Graph, node: int) -> Any:
     return import_torch().nn.functional.scaled_dot_product_attention
 
 
+def _part(graph: Graph, node: int) -> Any:
+    """Take the first elements along every axis, whichever of them the network takes."""
+    into, out = _ends(graph, node)
+    if len(into) != len(out) or any(map(operator.gt, out, into)):
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: a part of shape {list(out)} of {list(into)} is not known to "
+            "the torch backend; it takes slices"
+        )
+    slices = tuple(map(slice, out))
+    return lambda tensor: tensor[slices]
+
+
+def _shuffle(graph: Graph, node: int) -> Any:
+    """Copy; as fast as the channel shuffle, whose elements go elsewhere."""
+    into, out = _ends(graph, node)
+    if into != out:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: a transpose of {list(into)} to {list(out)} is not known to "
+            "the torch backend; it shuffles channels"
+        )
+    return import_torch().clone
+
+
 _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "conv2d": _conv,
+    "conv_transpose2d": _conv_transpose,
     "linear": _linear,
     "matmul": lambda graph, node: import_torch().matmul,
     "attention": _attention,
@@ -186,6 +227,8 @@ _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "concat": _concat,
     "flatten": _view,
     "view": _view,
+    "part": _part,
+    "transpose": _shuffle,
 }
 
 

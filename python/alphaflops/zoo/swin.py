@@ -1,9 +1,9 @@
 """Swin-T: attention in windows of 7 x 7 patches, shifted by half a window in every other block.
 
 Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", 2021, in
-torchvision's variant. Sorting pixels into windows and back are copies, a shift is one more, and
-attention is two products of matrices with a bias of the relative positions. The mask of shifted
-windows is a constant here.
+torchvision's variant. Padding copies even where there is nothing to pad, sorting pixels into
+windows and back are copies, a shift is one more, and attention is two products of matrices with a
+bias of the relative positions. The mask of shifted windows is a constant here.
 """
 
 from __future__ import annotations
@@ -38,16 +38,13 @@ def swin_t(graph: Graph, x: int) -> int:
 def _merge(graph: Graph, x: int, at: str) -> int:
     """Put the four pixels of every 2 x 2 on one, with twice the channels."""
     batch, height, width, channels = graph.shape(x)
-    x = _pad(graph, x, [batch, height + height % 2, width + width % 2, channels], f"{at}.pad")
+    padded = [batch, height + height % 2, width + width % 2, channels]
+    x = graph.element([x], "pad", padded, f"{at}.pad")
     quarter = [batch, -(-height // 2), -(-width // 2), channels]
     x = graph.concat([graph.part(x, quarter, f"{at}.{i}") for i in range(4)], f"{at}.concat", -1)
     return graph.linear(
         graph.norm(x, "layer", name=f"{at}.norm"), 2 * channels, False, f"{at}.reduction"
     )
-
-
-def _pad(graph: Graph, x: int, shape: list[int], name: str) -> int:
-    return x if graph.shape(x) == tuple(shape) else graph.element([x], "pad", shape, name)
 
 
 def _block(graph: Graph, x: int, at: str, heads: int, *, shifts: bool) -> int:
@@ -65,7 +62,7 @@ def _attention(graph: Graph, x: int, at: str, heads: int, *, shifts: bool) -> in
     padded = [batch, rows * _WINDOW, columns * _WINDOW, channels]
     shifts = shifts and max(rows, columns) > 1
     pixels, windows = _WINDOW**2, batch * rows * columns
-    x = _pad(graph, x, padded, f"{at}.pad")
+    x = graph.element([x], "pad", padded, f"{at}.pad")
     if shifts:
         x = graph.element([x], "roll", padded, f"{at}.roll")
     x = graph.element([x], "transpose", [windows, pixels, channels], f"{at}.windows")
@@ -91,7 +88,8 @@ def _windows_attend(graph: Graph, qkv: int, at: str, heads: int, *, masks: int) 
     v = graph.element([v], "contiguous", of_heads, f"{at}.v_contiguous")
     scores = graph.matmul(q, k, f"{at}.scores")
     table = graph.constant([(2 * _WINDOW - 1) ** 2, heads], True, f"{at}.relative_position_bias")
-    bias = graph.element([table], "gather", [1, heads, pixels, pixels], f"{at}.bias")
+    bias = graph.element([table], "gather", [pixels**2, heads], f"{at}.bias_rows")
+    bias = graph.element([bias], "contiguous", [1, heads, pixels, pixels], f"{at}.bias")
     scores = graph.element([scores, bias], "add", name=f"{at}.add_bias")
     if masks:
         mask = graph.constant([1, masks, 1, pixels, pixels], name=f"{at}.mask")
