@@ -111,8 +111,13 @@ class Call:
         if not all(self.has(i) for i in range(count)):
             raise self.fail(f"it has the inputs {self.inputs[:8]}; {count} are needed")
 
+    def _require(self, i: int) -> None:
+        if not self.has(i):
+            raise self.fail(f"input {i} is missing; it has {self.inputs[:8]}")
+
     def shape(self, i: int) -> tuple[int, ...]:
         """Return the sizes of input `i`."""
+        self._require(i)
         return self.net.shape(self.inputs[i])
 
     def constant(self, i: int) -> Constant | None:
@@ -142,6 +147,7 @@ class Call:
 
     def tensor(self, i: int) -> int:
         """Return the graph's tensor of input `i`, a constant one where need be."""
+        self._require(i)
         return self.net.tensor(self.inputs[i])
 
     def is_constant(self, i: int) -> bool:
