@@ -1,11 +1,14 @@
 """Mutated ONNX files give a result or an error of ours: no crash, no hang, no memory."""
 
+import contextlib
 import json
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="the extra alphaflops[onnx] is not installed")
@@ -29,6 +32,51 @@ def test_mutants(tmp_path):
     counts = json.loads(outcomes)
     assert counts["result"] > 60
     assert counts["ModelError"] > 60
+
+
+ATTRIBUTES = {
+    "axis": [0, 1, -1, 9],
+    "axes": [[0], [1, -1], [7]],
+    "kernel_shape": [[2, 2], [3], [1, 2, 2]],
+    "num_heads": [1, 2, 3],
+    "q_num_heads": [2],
+    "kv_num_heads": [1, 2],
+    "hidden_size": [2],
+    "num_groups": [2],
+    "perm": [[1, 0], [0, 2, 1], [0, 1, 2, 3]],
+    "equation": ["ij,jk->ik", "...i,...i->...", "ii->i", "ab", "i,j,k"],
+    "to": [1, 7, 10, 99],
+    "mode": ["linear", "nearest", "cubic", "what"],
+    "group": [1, 2],
+    "blocksize": [2],
+    "size": [3],
+    "shape": [[2, 3], [0]],
+}
+
+
+@pytest.mark.parametrize("domain", ["", "com.microsoft"])
+def test_every_operator_with_operands_that_it_may_not_have(tmp_path, domain):
+    from onnx_models import I64, model_of, node, saved  # noqa: PLC0415
+
+    from alphaflops.frontends.onnx_ops import operators  # noqa: PLC0415
+
+    pick = random.Random(0)
+    made = 0
+    for op in operators(domain):
+        for _ in range(8):
+            shapes = [[pick.choice([1, 2, 4, 6]) for _ in range(pick.randrange(6))] for _ in "abcd"]
+            values = [np.array(pick.choices([-1, 0, 1, 2], k=pick.randrange(4)), I64), (2, 4), ()]
+            weights = {"w": pick.choice(shapes), "v": pick.choice(values)}
+            inputs = [pick.choice(["x", "x", "z", "w", "w", "v", ""]) for _ in range(5)]
+            chosen = {k: pick.choice(v) for k, v in ATTRIBUTES.items() if pick.random() < 0.4}
+            outputs = ["y", "y2", "y3"][: pick.randrange(1, 4)]
+            count = pick.randrange(1, 6)
+            layer = node(op, *inputs[:count], outputs=outputs, domain=domain, **chosen)
+            model = model_of([layer], weights, shapes[0], outputs=outputs, z=shapes[1])
+            with contextlib.suppress(af.Error):
+                af.lower(load_onnx(saved(tmp_path, model)))
+                made += 1
+    assert made > len(operators(domain))
 
 
 def varint(value):

@@ -132,6 +132,16 @@ def test_vision_transformers(tmp_path, way, exporter):
     assert work.params.sum() == expected.params.sum() == parameters_of(module)
 
 
+@pytest.mark.parametrize("opset", [9, 11, 13, 17])
+def test_vision_transformer_of_older_opsets(tmp_path, opset):
+    module = VisionTransformer("matmul")
+    example = (torch.zeros(1, 3, IMAGE, IMAGE),)
+    path = export(module, example, tmp_path / "v.onnx", "legacy", opset_version=opset)
+    work, expected = af.lower(load_onnx(path, strict=True)), af.lower(built(1))
+    assert work.macs.sum() == expected.macs.sum()
+    assert work.params.sum() == expected.params.sum()
+
+
 class Language(nn.Module):
     """A causal language model whose head is the table of its embedding."""
 

@@ -134,7 +134,11 @@ class Call:
         if name in self.attributes:
             return self.ints(name)
         value = self.value(i)
-        return None if value is None else [int(x) for x in value.reshape(-1)]
+        if value is None:
+            return None
+        if value.dtype.kind not in "iu":
+            raise self.fail(f"{name} is of type {value.dtype}; integers are needed")
+        return [int(x) for x in value.reshape(-1)]
 
     def scalar(self, name: str, i: int) -> float | None:
         """Return a number that is an attribute or, later, input `i`; NaN where not known."""
@@ -143,7 +147,10 @@ class Call:
         if not self.has(i):
             return None
         value = self.value(i)
-        return float(value.item()) if value is not None and value.size == 1 else float("nan")
+        try:
+            return float("nan") if value is None else float(value.item())
+        except (ValueError, TypeError):  # several, or no number
+            return float("nan")
 
     def tensor(self, i: int) -> int:
         """Return the graph's tensor of input `i`, a constant one where need be."""
