@@ -145,6 +145,23 @@ def test_a_branch_whose_condition_is_known_is_followed(tmp_path, condition, op):
     assert [name for name, _ in ops_of(graph)] == [op, "tanh"]
 
 
+def test_a_branch_with_results_of_its_own(tmp_path):
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], name="split", axis=1, num_outputs=2),
+        helper.make_node("MatMul", ["b", "w"], ["m"], name="product"),
+        helper.make_node("Add", ["m", "bias"], ["r"], name="add"),
+    ]
+    out = [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)]
+    stored = [numpy_helper.from_array(np.ones((8, 5), np.float32), "w")]
+    stored.append(numpy_helper.from_array(np.ones(5, np.float32), "bias"))
+    then = helper.make_graph(nodes, "then", [], out, stored)
+    layer = node("If", "c", then_branch=then, else_branch=branch("e", "Relu"))
+    graph = load_onnx(saved(tmp_path, model_of([layer], {"c": np.bool_(True)})), strict=True)
+    work = af.lower(graph)
+    assert (work.macs.sum(), work.params.sum()) == (2 * 2 * 9 * 40, 45)
+    assert [op for op, _ in ops_of(graph)] == ["slice", "slice", "linear"]
+
+
 def test_control_flow_that_depends_on_the_input_is_listed(tmp_path):
     layer = node("If", "c", then_branch=branch("a", "Relu"), else_branch=branch("b", "Sigmoid"))
     nodes = [

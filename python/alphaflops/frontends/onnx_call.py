@@ -174,9 +174,9 @@ class Call:
     def axis(self, default: int, rank: int) -> int:
         """Return the attribute `axis`, counted from the first."""
         axis = self.integer("axis", default)
-        if not -rank <= axis < max(rank, 1):
+        if not -rank <= axis < rank:
             raise self.fail(f"axis is {axis}; the input has {rank} axes")
-        return axis % rank if rank else 0
+        return axis % rank
 
     # --- results -----------------------------------------------------------------------------
 
