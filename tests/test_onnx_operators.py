@@ -138,7 +138,7 @@ def test_transposed_convolutions(*, tmp_path, shape, weight, attributes, out):
             node("Einsum", "x", "z", "x", equation="ij,jk,ij->k"),
             [(3, 4), (4, 5)],
             {},
-            3 * 4 * 0 + 12 * 5,
+            60,
             0,
         ),
     ],
@@ -182,6 +182,26 @@ def test_a_recurrence_of_which_only_the_last_state_is_read(tmp_path):
     layer = node("GRU", "x", "w", "r", outputs=["", "y"], hidden_size=4)
     model = model_of([layer], {"w": (1, 12, 5), "r": (1, 12, 4)}, (7, 3, 5))
     check(tmp_path, model, 7 * 3 * 12 * 9, 12 * 9)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_deformable_convolutions(tmp_path, masked):
+    others = {"o": (2, 18, 7, 6), **({"m": (2, 9, 7, 6)} if masked else {})}
+    layer = node("DeformConv", "x", "w", "o", "b", *(["m"] if masked else []), group=2)
+    model = model_of([layer], {"w": (6, 2, 3, 3), "b": (6,)}, X, 19, **others)
+    graph = check(tmp_path, model, 2 * 6 * 42 * 18, 6 * 18 + 6)
+    ops = [op for op, _ in ops_of(graph)]
+    assert ops == ["interpolate_bilinear", *(["mul"] if masked else []), "conv2d"]
+    assert ops_of(graph)[0][1] == (2, 4, 21, 18)
+
+
+def test_random_numbers(tmp_path):
+    layers = [
+        onnx.helper.make_node("RandomNormal", [], ["r"], name="noise", shape=[4, 1, 1]),
+        node("Add", "x", "r"),
+    ]
+    graph = check(tmp_path, model_of(layers, None, X), 0, 0)
+    assert ops_of(graph) == [("fill", (4, 1, 1)), ("add", X)]
 
 
 QKV = {"k": (2, 6, 5, 8), "v": (2, 6, 5, 8)}

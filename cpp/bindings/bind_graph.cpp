@@ -134,9 +134,7 @@ struct Attributes {
   py::dict operator()(const EmbeddingOp& op) {
     return with("rows", op.rows, "features", op.features);
   }
-  py::dict operator()(const ActivationOp& op) {
-    return with("function", to_string(op.activation));
-  }
+  py::dict operator()(const ActivationOp& op) { return with("function", to_string(op.activation)); }
   py::dict operator()(const PoolOp& op) {
     add_window(op.window);
     if (op.kind == PoolOp::Kind::max) return with("ceil_mode", op.ceil_mode);
@@ -174,9 +172,9 @@ struct Attributes {
   }
 
   void add_window(const Window& window) {
-    with("kernel", py::tuple(py::cast(window.kernel)), "stride",
-         py::tuple(py::cast(window.stride)), "padding", py::tuple(py::cast(window.pad)),
-         "dilation", py::tuple(py::cast(window.dilation)));
+    with("kernel", py::tuple(py::cast(window.kernel)), "stride", py::tuple(py::cast(window.stride)),
+         "padding", py::tuple(py::cast(window.pad)), "dilation",
+         py::tuple(py::cast(window.dilation)));
   }
   void add_windows(const std::vector<AxisWindow>& axes) {
     Sizes kernel, stride, dilation, pad;

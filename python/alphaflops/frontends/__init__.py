@@ -53,12 +53,12 @@ def load(
         ``torch`` is not.
     """
     name = os.fspath(path_or_name)
+    if inputs and (name in zoo.names() or name.lower().endswith(".json")):
+        raise ModelError(f"model '{name}': shapes of inputs can only be given for .onnx files")
     if name.lower().endswith(".json"):
         graph = load_graph(name)
         graph = graph if batch is None or graph.batch == batch else graph.with_batch(batch)
         return graph if dtype is None else graph.with_dtype(dtype)
-    if inputs and name in zoo.names():
-        raise ModelError(f"network '{name}': shapes of inputs can only be given for .onnx files")
     if name in zoo.names():
         return zoo.build(name, 1 if batch is None else batch, dtype=dtype or "fp32")
     if name.lower().endswith(".onnx") or os.path.exists(name):

@@ -144,6 +144,10 @@ def _softmax(call: Call) -> int | None:
     return call.graph.softmax(call.tensor(0), call.name)
 
 
+def _random(call: Call) -> int | None:
+    return call.element("fill", [], call.made())
+
+
 # --- reductions ------------------------------------------------------------------------------
 
 
@@ -224,6 +228,7 @@ _POINTWISE = {
 _OF_FIRST = {
     "Bernoulli": "fill",
     "Celu": "elu",
+    "CumProd": "cumsum",
     "CumSum": "cumsum",
     "Elu": "elu",
     "EyeLike": "fill",
@@ -260,6 +265,8 @@ HANDLERS: dict[str, Handler] = {
     "Min": _folded("minimum"),
     "Mul": _mul,
     "PRelu": _prelu,
+    "RandomNormal": _random,
+    "RandomUniform": _random,
     "ReduceL1": _reduce("norm"),
     "ReduceL2": _reduce("norm"),
     "ReduceLogSum": _reduce("sum", ["log"]),

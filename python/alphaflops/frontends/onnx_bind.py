@@ -70,7 +70,7 @@ def _bind_batch(
             f"{where}: input '{name}' has the symbolic batch dimension '{sizes[0] or '?'}'; "
             f"give batch (--batch 1), or its shape (--input {_example(name, sizes)})"
         )
-    if sizes[0]:
+    if _is_symbol(sizes[0]):
         symbols[sizes[0]] = batch
     else:
         sizes[0] = batch
@@ -93,7 +93,7 @@ def _fixed(
 def _declared(
     where: str, value: ValueInfoProto, inputs: Mapping[str, Sequence[int]]
 ) -> list[int | str]:
-    """Return sizes, and the symbols of those that are not fixed; "" for one without a name."""
+    """Return sizes, and the symbols of those that are not fixed; "" or "-1" for one without."""
     kind = value.type.WhichOneof("value")
     if kind not in ("tensor_type", None):
         raise ModelError(
@@ -109,7 +109,8 @@ def _declared(
             f'(inputs={{"{value.name}": [...]}}, --input {value.name}=1x3x224x224)'
         )
     return [
-        size.dim_value if size.dim_value > 0 else str(size.dim_param) for size in tensor.shape.dim
+        size.dim_value if size.dim_value > 0 else str(size.dim_param or size.dim_value or "")
+        for size in tensor.shape.dim
     ]
 
 
@@ -130,13 +131,17 @@ def _bind(
             raise ShapeError(
                 f"input '{name}': dimension {i} is {size}; it must be an integer of at least 1"
             )
-        if not isinstance(symbol, str) or not symbol:
+        if isinstance(symbol, int) or not _is_symbol(symbol):
             continue
         if symbols.setdefault(symbol, size) != size:
             raise ModelError(
                 f"{where}: '{symbol}' is {symbols[symbol]} in one input and {size} in '{name}'; "
                 "give one size for it"
             )
+
+
+def _is_symbol(text: str) -> bool:
+    return bool(text) and not text.startswith("-")
 
 
 def _example(name: str, sizes: Sequence[int | str]) -> str:

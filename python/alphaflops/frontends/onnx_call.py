@@ -111,8 +111,13 @@ class Call:
         if not all(self.has(i) for i in range(count)):
             raise self.fail(f"it has the inputs {self.inputs[:8]}; {count} are needed")
 
+    def _require(self, i: int) -> None:
+        if not self.has(i):
+            raise self.fail(f"input {i} is missing; it has {self.inputs[:8]}")
+
     def shape(self, i: int) -> tuple[int, ...]:
         """Return the sizes of input `i`."""
+        self._require(i)
         return self.net.shape(self.inputs[i])
 
     def constant(self, i: int) -> Constant | None:
@@ -129,7 +134,11 @@ class Call:
         if name in self.attributes:
             return self.ints(name)
         value = self.value(i)
-        return None if value is None else [int(x) for x in value.reshape(-1)]
+        if value is None:
+            return None
+        if value.dtype.kind not in "iu":
+            raise self.fail(f"{name} is of type {value.dtype}; integers are needed")
+        return [int(x) for x in value.reshape(-1)]
 
     def scalar(self, name: str, i: int) -> float | None:
         """Return a number that is an attribute or, later, input `i`; NaN where not known."""
@@ -138,10 +147,14 @@ class Call:
         if not self.has(i):
             return None
         value = self.value(i)
-        return float(value.item()) if value is not None and value.size == 1 else float("nan")
+        try:
+            return float("nan") if value is None else float(value.item())
+        except (ValueError, TypeError):  # several, or no number
+            return float("nan")
 
     def tensor(self, i: int) -> int:
         """Return the graph's tensor of input `i`, a constant one where need be."""
+        self._require(i)
         return self.net.tensor(self.inputs[i])
 
     def is_constant(self, i: int) -> bool:
@@ -161,9 +174,9 @@ class Call:
     def axis(self, default: int, rank: int) -> int:
         """Return the attribute `axis`, counted from the first."""
         axis = self.integer("axis", default)
-        if not -rank <= axis < max(rank, 1):
+        if not -rank <= axis < rank:
             raise self.fail(f"axis is {axis}; the input has {rank} axes")
-        return axis % rank if rank else 0
+        return axis % rank
 
     # --- results -----------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class Types:
         self._where = where
         self._graph = model.graph
         self._opsets = opsets_of(model)
+        self._imports = [helper.make_opsetid(d, v) for d, v in self._opsets.items()]
         self._ir_version = model.ir_version
         self._symbols = symbols
         self._declared: dict[str, TypeProto] | None = None
@@ -112,13 +113,17 @@ class Types:
             value = None if constant is None else constant.value
             if value is not None:
                 data[name] = numpy_helper.from_array(value)
-        imports = [helper.make_opsetid(d, v) for d, v in self._opsets.items()]
         try:
             schema = onnx.defs.get_schema(node.op_type, self._opsets[domain], domain)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 found = onnx.shape_inference.infer_node_outputs(
-                    schema, node, types, data, opset_imports=imports, ir_version=self._ir_version
+                    schema,
+                    node,
+                    types,
+                    data,
+                    opset_imports=self._imports,
+                    ir_version=self._ir_version,
                 )
         except Exception as error:  # of its bindings, by version
             raise call.fail(

@@ -23,6 +23,22 @@ def _view(call: Call) -> int | None:
     return call.graph.view(x, shape, call.name)
 
 
+def _reshape(call: Call) -> int | None:
+    """Read in the shape that a constant says; inferred here, for transformers have hundreds."""
+    call.need(1)
+    shape, sizes = call.shape(0), call.values("shape", 1)
+    if sizes is None or call.integer("allowzero", 0):
+        return _view(call)
+    if any(size == 0 and i >= len(shape) for i, size in enumerate(sizes)):
+        raise call.fail(f"it keeps axes of {list(shape)} in {sizes[:8]} that are not there")
+    sizes = [size or shape[i] for i, size in enumerate(sizes)]
+    if sizes.count(-1) == 1:
+        known = math.prod(size for size in sizes if size != -1)
+        sizes[sizes.index(-1)] = math.prod(shape) // known if known else 0
+    x = call.tensor(0)
+    return x if sizes == list(shape) else call.graph.view(x, sizes, call.name)
+
+
 def _copy(kind: str) -> Handler:
     """Return the handler of what writes elements of its first input, and where others say."""
 
@@ -149,7 +165,7 @@ HANDLERS: dict[str, Handler] = {
     "MaxUnpool": _copy("scatter"),
     "OneHot": _copy("scatter"),
     "Pad": _copy("pad"),
-    "Reshape": _view,
+    "Reshape": _reshape,
     "ReverseSequence": _copy("flip"),
     "Scatter": _scatter,
     "ScatterElements": _scatter,

@@ -62,11 +62,8 @@ class Network:
         self._store(model.graph)
         self._readers: Counter[str] = Counter()
         self._adds: dict[str, NodeProto] = {}  # by what they read
-        for node in model.graph.node:
-            self._readers.update(node.input)
-            if node.op_type == "Add":
-                self._adds.update(dict.fromkeys(node.input, node))
-        self._outputs = {value.name for value in model.graph.output}
+        self._outputs: set[str] = set()
+        self._note_readers(model.graph)
         self._folded: set[str] = set()  # made by the node before them
         self._owners: dict[str, int] = {}  # the layer at which a stored weight counts
         self._constant_tensors: dict[str, int] = {}
@@ -233,6 +230,7 @@ class Network:
         if not isinstance(branch, GraphProto) or len(branch.output) != len(node.output):
             return False
         self._store(branch)
+        self._note_readers(branch)
         for inner in branch.node:
             self._add(inner)
         for outer, inner in zip(node.output, branch.output, strict=True):
@@ -246,6 +244,13 @@ class Network:
         return True
 
     # --- constants ---------------------------------------------------------------------------
+
+    def _note_readers(self, graph: GraphProto) -> None:
+        for node in graph.node:
+            self._readers.update(node.input)
+            if node.op_type == "Add":
+                self._adds.update(dict.fromkeys(node.input, node))
+        self._outputs.update(value.name for value in graph.output)
 
     def _store(self, graph: GraphProto) -> None:
         for tensor in graph.initializer:

@@ -18,7 +18,7 @@ from alphaflops.frontends import (
 )
 from alphaflops.frontends.onnx_call import Handler
 
-__all__ = ["handler_of"]
+__all__ = ["handler_of", "operators"]
 
 _MODULES = (
     onnx_arithmetic,
@@ -40,3 +40,9 @@ def handler_of(domain: str, op: str) -> Handler | None:
     if domain in ("", "ai.onnx"):
         return _STANDARD.get(op)
     return _MICROSOFT.get(op) if domain == "com.microsoft" else None
+
+
+def operators(domain: str = "") -> tuple[str, ...]:
+    """Return the operators of a domain that have handlers, sorted."""
+    known = _STANDARD if domain in ("", "ai.onnx") else _MICROSOFT
+    return tuple(sorted(known)) if domain in ("", "ai.onnx", "com.microsoft") else ()

@@ -120,6 +120,29 @@ def _fused_conv(call: Call) -> int | None:
     return made
 
 
+def _deform_conv(call: Call) -> int | None:
+    """Interpolate what every tap reads; then a convolution whose windows lie side by side."""
+    call.need(3)
+    weight, made = call.shape(1), call.made()
+    if len(weight) != _IMAGE_AXES or len(made) != _IMAGE_AXES or not call.is_constant(1):
+        return None
+    c_out, _, *kernel = weight
+    taps = [*call.shape(0)[:2], made[2] * kernel[0], made[3] * kernel[1]]
+    read = [call.tensor(0), call.tensor(2)]
+    sampled = call.graph.element(read, "interpolate_bilinear", taps, f"{call.name}.sample")
+    if call.has(4):
+        scaled = [sampled, call.tensor(4)]
+        sampled = call.graph.element(scaled, "mul", taps, f"{call.name}.mask")
+    groups = call.integer("group", 1)
+    return call.layer(
+        lambda bias: call.graph.conv2d(
+            sampled, c_out, kernel, kernel, groups=groups, bias=bias, name=call.name
+        ),
+        1,
+        3,
+    )
+
+
 def _pool_over(call: Call, kind: str, x: int) -> int:
     axes = len(call.shape(0)) - 2
     if axes < 1:
@@ -215,6 +238,7 @@ HANDLERS: dict[str, Handler] = {
     "AveragePool": _avg_pool,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "DeformConv": _deform_conv,
     "GlobalAveragePool": _global_pool,
     "GlobalLpPool": _global_pool,
     "GlobalMaxPool": _global_pool,
