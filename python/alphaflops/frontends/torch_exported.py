@@ -8,12 +8,10 @@ import torch
 from torch import fx
 from torch.export.graph_signature import InputKind
 
+from alphaflops.frontends.torch_path import Layer
+
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-
-class _Layer(torch.nn.Module):
-    """Stands for a module of the program, so that its name is on the stack."""
 
 
 class Exported(torch.nn.Module):
@@ -26,7 +24,7 @@ class Exported(torch.nn.Module):
         self.state: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
         specs = program.graph_signature.input_specs
         self.input_names = [str(s.arg.name) for s in specs if s.kind is InputKind.USER_INPUT]
-        self.stack: list[tuple[str, torch.nn.Module]] = []  # the trace's, which names layers
+        self.stack: list[Layer] = []  # the trace's, which names layers
 
     def named_parameters(self, *options: Any, **more: Any) -> Any:
         """Return the program's parameters."""
@@ -42,24 +40,31 @@ class Exported(torch.nn.Module):
                 values.append(next(flat))
             else:
                 values.append(self.state.get(spec.target or ""))
-        runner = _Named(self.program.graph_module)
-        runner.stack = self.stack
-        return runner.run(*values, enable_io_processing=False)
+        return _Named(self.program.graph_module, self).run(*values, enable_io_processing=False)
 
 
 class _Named(fx.Interpreter):
     """Knows which layer an operator was in before the export."""
 
-    stack: list[tuple[str, torch.nn.Module]]
+    def __init__(self, graph_module: fx.GraphModule, owner: Exported) -> None:
+        super().__init__(graph_module)
+        self.owner = owner
+        paths = [_paths(n) for n in graph_module.graph.nodes]
+        self.containers = {path for each in paths for path in each[:-1]}
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one operator under the name of its innermost module."""
-        modules = n.meta.get("nn_module_stack")
-        if not modules:
+        paths, stack = _paths(n), self.owner.stack
+        if not paths:
             return super().run_node(n)
-        path = list(modules.values())[-1][0]
-        self.stack.append((path.removeprefix("L['self']."), _Layer()))
+        stack.append(Layer(paths[-1], self.owner, paths[-1] not in self.containers))
         try:
             return super().run_node(n)
         finally:
-            self.stack.pop()
+            stack.pop()
+
+
+def _paths(n: fx.Node) -> list[str]:
+    """Return the modules that an operator was in, outermost first."""
+    modules = n.meta.get("nn_module_stack") or {}
+    return [path.removeprefix("L['self'].") for path, _ in modules.values()]

@@ -15,30 +15,47 @@ from alphaflops.errors import ModelError
 _PATCHED = threading.RLock()  # one trace at a time
 
 
+class Layer:
+    """One call of a module."""
+
+    __slots__ = ("is_leaf", "is_named", "module", "path")
+
+    def __init__(self, path: str, module: torch.nn.Module, is_leaf: bool) -> None:
+        self.path, self.module = path, module
+        self.is_leaf = is_leaf  # what it runs has its name, if that is one operator
+        self.is_named = False
+
+
 class Layers:
     """The stack of modules that are running, outermost first."""
 
     def __init__(self, graph: Graph, module: torch.nn.Module) -> None:
         self.graph = graph
         self.paths = {id(m): path for path, m in module.named_modules()}
-        self.stack: list[tuple[str, torch.nn.Module]] = []
+        self.stack: list[Layer] = []
         self.failed: tuple[BaseException, str] | None = None
         self._names: dict[str, int] = {}
 
     def name(self, operator: str, is_free: bool = False) -> str:
         """Return the layer's name, with the operator's where the layer is more than that."""
-        path, module = self.stack[-1] if self.stack else ("", None)
-        name = path
-        if not path or is_free or module is None or module._modules or path in self._names:
-            name = f"{path}.{operator}" if path else operator
+        layer = self.stack[-1] if self.stack else None
+        path = layer.path if layer is not None else ""
+        if layer is None or not path:
+            name = operator
+        elif layer.is_leaf and not layer.is_named and not is_free:
+            name = path
+            layer.is_named = True
+        else:
+            name = f"{path}.{operator}"
         count = self._names.get(name, 0)
         self._names[name] = count + 1
         return f"{name}_{count}" if count else name
 
     def fail(self, why: str) -> ModelError:
         """Return an error that names the layer being run."""
-        path, module = self.stack[-1] if self.stack else ("", None)
-        kind = "forward" if module is None else type(module).__name__
+        path, kind = "", "forward"
+        if self.stack:
+            path, kind = self.stack[-1].path, type(self.stack[-1].module).__name__
         return ModelError(f"{path or self.graph.name} ({kind}): {why}")
 
     @contextmanager
@@ -56,8 +73,9 @@ class Layers:
             module = self._unwrapped(module)
             path = self.paths.get(id(module))
             if path is None:
-                path = f"{self.stack[-1][0] if self.stack else ''}.{type(module).__name__}"
-            self.stack.append((path.lstrip("."), module))
+                path = f"{self.stack[-1].path if self.stack else ''}.{type(module).__name__}"
+                path = path.lstrip(".")
+            self.stack.append(Layer(path, module, not module._modules))
             try:
                 return original(module, *args, **kwargs)
             except BaseException as error:
