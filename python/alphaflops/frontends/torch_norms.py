@@ -159,3 +159,13 @@ _NATIVE = {
 }
 for _whole in _NATIVE:
     _with_statistics(_whole, 1 if _whole == "rms_norm" else 2)
+
+
+@rule("_weight_norm", "_weight_norm_interface")
+def _weight_norm(trace: Trace, v: Tensor, g: Tensor, dim: int = 0) -> Any:
+    """Scale a weight: its norm over all axes but one, and one factor an element."""
+    graph, nodes = trace.graph, [trace.node(v), trace.node(g)]
+    norms = graph.element(nodes[:1], "norm", g.shape, trace.name("norm"))
+    factors = graph.element([nodes[1], norms], "div", g.shape, trace.name("div"))
+    node = graph.element([nodes[0], factors], "mul", v.shape, trace.name("mul"))
+    return trace.tensor(node, v.dtype)
