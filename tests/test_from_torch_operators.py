@@ -50,6 +50,12 @@ def ops(graph):
     return [graph.node_op(i) for i in range(len(graph)) if graph.node_op(i) not in free]
 
 
+def assigned(x):
+    y = torch.zeros(2, 4)
+    y[:, 1:3] = x[:, :2, 0, 0]
+    return y + 1
+
+
 X = torch.linspace(-1, 1, 2 * 4 * 6 * 8).reshape(2, 4, 6, 8)
 GATE = torch.ones(2, 4, 1, 1)
 ROW = torch.ones(8)
@@ -123,7 +129,7 @@ CASES = {
         "gather gather",
     ),
     "gather": (lambda x: x.gather(1, (x > 0).long()), "compare cast gather"),
-    "assign": (lambda x: assigned(x), "copy add"),
+    "assign": (assigned, "copy add"),
     "one hot": (lambda x: F.one_hot(x.argmax(1), 8) + 1, "argmax scatter add"),
     "max pool": (
         lambda x: (F.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 2, ceil_mode=True)),
@@ -146,7 +152,7 @@ CASES = {
         lambda x: (F.layer_norm(x, (8,)), F.rms_norm(x, (6, 8)), F.group_norm(x, 2)),
         "layer_norm rms_norm group_norm",
     ),
-    "instance norm": (lambda x: F.instance_norm(x), "instance_norm"),
+    "instance norm": (F.instance_norm, "instance_norm"),
     "einsum": (lambda x: torch.einsum("bchw,bcvw->bchv", x, x), "matmul"),
     "products": (
         lambda x: (x @ x.mT, x @ ROW, ROW @ x.mT, torch.bmm(x[0], x[1].mT), x[0, 0].mm(x[0, 1].T)),
@@ -178,12 +184,6 @@ CASES = {
     "random": (lambda x: (torch.rand(3), torch.randn_like(x)), ""),
     "cosine": (lambda x: F.cosine_similarity(x, x, dim=1).shape, None),
 }
-
-
-def assigned(x):
-    y = torch.zeros(2, 4)
-    y[:, 1:3] = x[:, :2, 0, 0]
-    return y + 1
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -243,7 +243,7 @@ def test_macs_and_parameters_of_layers(number):
     module = make().eval()
     x = torch.zeros(shape)
     seen = []
-    graph = af.from_torch(nn.Sequential(module, Function(lambda y: seen.append(y))), x, strict=True)
+    graph = af.from_torch(nn.Sequential(module, Function(seen.append)), x, strict=True)
     work = af.lower(graph, "eager")
     assert work.macs.sum() == macs
     assert work.params.sum() == sum(p.numel() for p in module.parameters())
@@ -335,7 +335,7 @@ def test_buffers_decide_branches_and_inputs_do_not():
         (lambda x: x[x > 0], "mask"),
         (lambda x: x.sum().item(), "item"),
         (lambda x: x.tolist(), "tolist"),
-        (lambda x: torch.unique(x), "unique"),
+        (torch.unique, "unique"),
         (lambda x: torch.where(x > 0), "where"),
         (lambda x: [0][x.argmax()], "__index__"),
         (lambda x: x.numpy(), "numpy"),

@@ -206,16 +206,21 @@ def _multi_head_attention(
     return steps.part(y, tuple(query.shape)), weights
 
 
+@rule("_pack_padded_sequence", "_pad_packed_sequence")
+def _packed(trace: Trace, *args: Any) -> Any:
+    raise trace.fail(
+        "packed sequences are not supported, their lengths are values; give the padded tensor, "
+        "which costs at least as much"
+    )
+
+
 def _recurrent(cell: str) -> Any:
     def run(trace: Trace, *args: Any) -> Any:
         # input, state, weights, has_biases, num_layers, dropout, training, bidirectional,
         # batch_first; of packed sequences: data, batch_sizes, state, ...
         x, state, weights = args[:3]
         if not isinstance(weights, (list, tuple)):
-            raise trace.fail(
-                "packed sequences are not supported, their lengths are values; give the padded "
-                "tensor, which costs at least as much"
-            )
+            return _packed(trace)
         biased, layers, _, _, both, batch_first = args[3:9]
         states = state if isinstance(state, (list, tuple)) else (state,)
         hidden = weights[1].shape[1] if cell != "lstm" else weights[0].shape[0] // 4

@@ -288,3 +288,9 @@ def _interpolate(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -
         return trace.graph.element([trace.node(input)], f"interpolate_{kind}", shape, at)
 
     return trace.record(result, [input], make)
+
+
+@rule("cpu", "cuda", "pin_memory", "requires_grad", "share_memory", "retain_grad")
+@rule("data.__set__", "grad.__set__", "requires_grad.__set__")
+def _as_it_is(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    return input

@@ -60,12 +60,13 @@ def canonical(function: Any) -> tuple[str, bool]:
             owner = function.__self__.__name__
             name = owner if name == "__get__" else f"{owner}.__set__"
     in_place = name.endswith("_") and not name.endswith("__")
+    writes = name == "__setitem__" or name.endswith(".__set__")
     name = name.rstrip("_") if in_place else name
     if name.startswith("__") and name.endswith("__") and name not in READS_VALUES | QUERIES:
         name = name.strip("_")
         if name[0] == "i" and name[1:] in ELEMENTS:
             name, in_place = name[1:], True
-    found = NAMES[function] = _ALIASES.get(name, name), in_place
+    found = NAMES[function] = _ALIASES.get(name, name), in_place or writes
     return found
 
 
@@ -200,7 +201,7 @@ VIEWS = frozenset(
     T mT H mH adjoint alias as_strided atleast_1d atleast_2d atleast_3d broadcast_tensors
     broadcast_to chunk conj cpu cuda data detach diagonal expand expand_as hsplit vsplit dsplit
     lift_fresh movedim moveaxis narrow permute pin_memory positive ravel real imag
-    requires_grad_ requires_grad resolve_conj resolve_neg select slice split split_with_sizes
+    resolve_conj resolve_neg select slice split split_with_sizes
     split_copy squeeze swapdims t tensor_split transpose unbind unfold_copy unsafe_chunk
     unsafe_split unsqueeze view view_as view_as_complex view_as_real meshgrid
     unsafe_split_with_sizes

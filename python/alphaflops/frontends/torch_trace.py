@@ -63,7 +63,7 @@ class Trace(TorchFunctionMode, Tensors):
         """Run one call of torch; the mode itself is off meanwhile."""
         kwargs = kwargs or {}
         name, in_place = names.NAMES.get(function) or names.canonical(function)
-        if name in names.QUERIES:
+        if name in names.QUERIES and not in_place:
             return function(*args, **kwargs)
         if name == "device" and args and isinstance(args[0], torch.Tensor):
             return self.device if id(args[0]) in self._nodes else args[0].device
