@@ -62,12 +62,11 @@ def qualified_name(operator: str | Callable[..., Any]) -> str:
     """Return the key of an operator, without importing a framework."""
     if isinstance(operator, str):
         return operator
+    operator = getattr(operator, "_opoverload", operator)  # of torch.library.custom_op
     schema = getattr(operator, "_schema", None)  # of one overload in torch.ops
     if schema is not None:
         return str(schema.name)
     packet = getattr(operator, "_qualified_op_name", None)  # of all its overloads
-    if packet is None:  # what torch.library.custom_op returns
-        packet = getattr(operator, "_qualname", None)
     if packet is not None:
         return str(packet)
     name = getattr(operator, "__name__", None)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from alphaflops.frontends.torch_trace import Trace
 
 
-class AtenMode(TorchDispatchMode):
+class AtenMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every operator to the trace."""
 
     def __init__(self, trace: Trace, name: str, operands: Sequence[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
         self.name = name
         for tensor in operands:  # what runs are their twins on the meta device

@@ -30,17 +30,17 @@ def _four_axes(trace: Trace, x: Tensor, batch: tuple[int, ...]) -> int:
     return trace.graph.part(node, wanted, trace.name("part", True))
 
 
-def _attend(trace: Trace, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    fits = q.dim() >= 2 and k.dim() >= 2 and v.dim() >= 2  # noqa: PLR2004
+def _attend(trace: Trace, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Any:
+    fits = q.dim() >= 2 and k.dim() >= 2 and v.dim() >= 2
     if not fits or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise trace.fail(
             f"q, k and v have shapes {list(q.shape)}, {list(k.shape)} and {list(v.shape)}; q and k "
             "need one depth, k and v one length"
         )
     batch = tuple(q.shape[:-2])
-    nodes = [_four_axes(trace, x, batch) for x in (q, k, v)]
+    a, b, c = (_four_axes(trace, x, batch) for x in (q, k, v))
     at = None if mask is None else trace.node(mask)
-    node = trace.graph.attention(*nodes, at, name=trace.name("attention"))
+    node = trace.graph.attention(a, b, c, at, name=trace.name("attention"))
     shape = (*batch, q.shape[-2], v.shape[-1])
     if len(shape) != _AXES:
         node = trace.graph.view(node, shape, trace.name("view", True))
@@ -58,7 +58,7 @@ def _attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> Tensor:
+) -> Any:
     return _attend(trace, query, key, value, attn_mask)
 
 
@@ -80,12 +80,12 @@ class _Steps:
     def __init__(self, trace: Trace, dtype: torch.dtype) -> None:
         self.trace, self.dtype = trace, dtype
 
-    def part(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def part(self, x: Tensor, shape: tuple[int, ...]) -> Any:
         trace = self.trace
         node = trace.graph.part(trace.node(x), shape, trace.name("part", True))
         return trace.tensor(node, self.dtype, shape)
 
-    def element(self, inputs: list[Tensor], kind: str, shape: tuple[int, ...]) -> Tensor:
+    def element(self, inputs: list[Tensor], kind: str, shape: tuple[int, ...]) -> Any:
         trace = self.trace
         nodes = [trace.node(x) for x in inputs]
         node = trace.graph.element(nodes, kind, shape, trace.name(kind))
@@ -116,19 +116,17 @@ def _projections(
     def cut(x: Tensor | None, start: int, count: int) -> Tensor | None:
         if x is None:
             return None
-        size: Tensor = trace.shaped(
-            torch.narrow, (x, 0, start * features, count * features), {}
-        )
+        size: Tensor = trace.shaped(torch.narrow, (x, 0, start * features, count * features), {})
         return size
 
-    q = linear(trace, query, cut(weight, 0, 1), cut(bias, 0, 1))  # type: ignore[arg-type]
+    q = linear(trace, query, cut(weight, 0, 1), cut(bias, 0, 1))
     if key is value:
-        both = linear(trace, key, cut(weight, 1, 2), cut(bias, 1, 2))  # type: ignore[arg-type]
+        both = linear(trace, key, cut(weight, 1, 2), cut(bias, 1, 2))
         both = steps.element([both], "contiguous", (2, *lengths[1], features))
         k, v = (steps.part(both, (*lengths[1], features)) for _ in range(2))
     else:
-        k = linear(trace, key, cut(weight, 1, 1), cut(bias, 1, 1))  # type: ignore[arg-type]
-        v = linear(trace, value, cut(weight, 2, 1), cut(bias, 2, 1))  # type: ignore[arg-type]
+        k = linear(trace, key, cut(weight, 1, 1), cut(bias, 1, 1))
+        v = linear(trace, value, cut(weight, 2, 1), cut(bias, 2, 1))
     return q, k, v
 
 
@@ -160,19 +158,22 @@ def _multi_head_attention(
     for x in (query, key, value):
         if x.shape[-1] != embed_dim_to_check and not others.get("use_separate_proj_weight"):
             raise trace.fail(
-                f"the layer takes {embed_dim_to_check} features; an input has shape "
-                f"{list(x.shape)}"
+                f"the layer takes {embed_dim_to_check} features; an input has shape {list(x.shape)}"
             )
     options = {"in_proj_weight": in_proj_weight, "in_proj_bias": in_proj_bias, **others}
     q, k, v = _projections(trace, query, key, value, options)
     steps = _Steps(trace, query.dtype)
     length, features = query.shape[0], query.shape[-1]
-    batch = query.shape[1] if query.dim() == 3 else 1  # noqa: PLR2004
+    batch = query.shape[1] if query.dim() == 3 else 1
     more = (bias_k is not None) + add_zero_attn
     kv_length, depth = key.shape[0] + more, features // num_heads
     if more:
-        k = steps.element([k, *([] if bias_k is None else [bias_k])], "copy", (kv_length, batch, features))
-        v = steps.element([v, *([] if bias_v is None else [bias_v])], "copy", (kv_length, batch, features))
+        k = steps.element(
+            [k, *([] if bias_k is None else [bias_k])], "copy", (kv_length, batch, features)
+        )
+        v = steps.element(
+            [v, *([] if bias_v is None else [bias_v])], "copy", (kv_length, batch, features)
+        )
     heads = (batch, num_heads, length, depth)
     kv_heads = (batch, num_heads, kv_length, depth)
     q, k, v = steps.part(q, heads), steps.part(k, kv_heads), steps.part(v, kv_heads)
@@ -205,16 +206,21 @@ def _multi_head_attention(
     return steps.part(y, tuple(query.shape)), weights
 
 
+@rule("_pack_padded_sequence", "_pad_packed_sequence")
+def _packed(trace: Trace, *args: Any) -> Any:
+    raise trace.fail(
+        "packed sequences are not supported, their lengths are values; give the padded tensor, "
+        "which costs at least as much"
+    )
+
+
 def _recurrent(cell: str) -> Any:
     def run(trace: Trace, *args: Any) -> Any:
         # input, state, weights, has_biases, num_layers, dropout, training, bidirectional,
         # batch_first; of packed sequences: data, batch_sizes, state, ...
         x, state, weights = args[:3]
         if not isinstance(weights, (list, tuple)):
-            raise trace.fail(
-                "packed sequences are not supported, their lengths are values; give the padded "
-                "tensor, which costs at least as much"
-            )
+            return _packed(trace)
         biased, layers, _, _, both, batch_first = args[3:9]
         states = state if isinstance(state, (list, tuple)) else (state,)
         hidden = weights[1].shape[1] if cell != "lstm" else weights[0].shape[0] // 4
@@ -232,9 +238,7 @@ def _recurrent(cell: str) -> Any:
             node = trace.graph.part(node, (batch, length, features), trace.name("part", True))
 
         def make(_: bool) -> int:
-            return trace.graph.recurrent(
-                node, cell, hidden, layers, both, biased, projection, name
-            )
+            return trace.graph.recurrent(node, cell, hidden, layers, both, biased, projection, name)
 
         made = trace.layer(make, *weights, None)
         own = projection or hidden
@@ -279,9 +283,7 @@ def _cell(cell: str) -> Any:
         name = trace.name(cell)
 
         def make(_: bool) -> int:
-            return trace.graph.recurrent(
-                node, cell, hidden, bias=b_ih is not None, name=name
-            )
+            return trace.graph.recurrent(node, cell, hidden, bias=b_ih is not None, name=name)
 
         made = trace.layer(make, w_ih, w_hh, b_ih, b_hh, None)
         shape = (batch, hidden)

@@ -9,27 +9,31 @@ from typing import Any
 import torch
 
 from alphaflops.frontends import torch_names as names
+from alphaflops.frontends.torch_names import words
 from alphaflops.frontends.torch_trace import RULES, Rule, Trace, rule, tensors_in
 
 # Operators whose result has the broadcast shape of their operands.
-_SHAPED = """
+_SHAPED = words("""
 abs add ceil clamp clamp_max clamp_min cos div elu erf exp floor floor_divide fmod greater
 greater_equal hardtanh leaky_relu less less_equal log log1p log2 log_sigmoid logsigmoid log_softmax
 masked_fill maximum minimum mish mul neg pow rdiv reciprocal remainder round rpow rsqrt rsub selu
 sigmoid sign sin softplus sqrt square sub eq ne lt le gt ge logical_and logical_or logical_not and
 or xor invert bitwise_and bitwise_or bitwise_not celu expm1 tan
-""".split()
+""")
 _BOOLEAN = frozenset(
-    "eq ne lt le gt ge greater greater_equal less less_equal logical_and logical_or "
-    "logical_not".split()
+    words(
+        "eq ne lt le gt ge greater greater_equal less less_equal logical_and logical_or logical_not"
+    )
 )
-_FLOATING = frozenset("div rdiv cos sin exp log log1p log2 sqrt rsqrt reciprocal erf sigmoid".split())
-_ACTIVATIONS = "relu relu6 hardsigmoid hardswish sigmoid silu swish tanh".split()
+_FLOATING = frozenset(
+    words("div rdiv cos sin exp log log1p log2 sqrt rsqrt reciprocal erf sigmoid")
+)
+_ACTIVATIONS = words("relu relu6 hardsigmoid hardswish sigmoid silu swish tanh")
 
 
-def broadcast(trace: Trace, shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+def broadcast(trace: Trace, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """Return the common shape, aligned at the last axis; sizes of 1 repeat."""
-    result = list(max(shapes, key=len))
+    result = list(max((len(shape), shape) for shape in shapes)[1])
     for shape in shapes:
         for axis in range(-len(shape), 0):
             if result[axis] == 1:
@@ -54,12 +58,12 @@ def _element(name: str, kind: str) -> Rule:
         nodes = trace.inputs(operands)
         at = trace.name(name)
         node = None
-        if len(nodes) == 2 and kind == "add" and same:  # noqa: PLR2004
+        if len(nodes) == 2 and kind == "add" and same:
             node = trace.graph.add(nodes[0], nodes[1], at)
-        elif len(nodes) == 2 and kind == "mul":  # noqa: PLR2004
-            if not same and len(shapes[0]) < len(shapes[1]) or shapes[1] == shape != shapes[0]:
+        elif len(nodes) == 2 and kind == "mul":
+            if shapes[0] != shape:  # the smaller one may be a gate
                 nodes, shapes = nodes[::-1], shapes[::-1]
-            if same or (len(shape) == 4 and shapes[1] == (*shape[:2], 1, 1)):  # noqa: PLR2004
+            if same or (len(shape) == 4 and shapes[1] == (*shape[:2], 1, 1)):
                 node = trace.graph.mul(nodes[0], nodes[1], at)
         if node is None:
             node = trace.graph.element(nodes, kind, shape, at)
@@ -126,7 +130,7 @@ def _clamp(
         return _element("clamp", "clip")(trace, input, min, max)
     low, high = (min, max) if min is not None or max is not None else (min_val, max_val)
     if low == 0 and high in (6, None):
-        return RULES["relu6" if high == 6 else "relu"](trace, input)  # noqa: PLR2004
+        return RULES["relu6" if high == 6 else "relu"](trace, input)
     return _element("clamp", "clip")(trace, input)
 
 
@@ -197,14 +201,16 @@ def _where(trace: Trace, condition: Any, *values: Any, **kwargs: Any) -> Any:
         return NotImplemented
     operands = tensors_in([condition, *values, *kwargs.values()])
     shape = broadcast(trace, [tuple(t.shape) for t in operands])
-    if 0 in shape or len(values) != 2:  # noqa: PLR2004
+    if 0 in shape or len(values) != 2:
         return NotImplemented
     node = trace.graph.element(trace.inputs(operands), "where", shape or (1,), trace.name("where"))
     return trace.tensor(node, torch.result_type(*values), shape)
 
 
 @rule("cat")
-def _cat(trace: Trace, tensors: Sequence[torch.Tensor], dim: int = 0, axis: int | None = None) -> Any:
+def _cat(
+    trace: Trace, tensors: Sequence[torch.Tensor], dim: int = 0, axis: int | None = None
+) -> Any:
     at = dim if axis is None else axis
     given = [t for t in tensors if t.numel() or t.dim() > 1]
     axes = given[0].dim()
@@ -220,7 +226,9 @@ def _cat(trace: Trace, tensors: Sequence[torch.Tensor], dim: int = 0, axis: int 
 
 
 @rule("embedding")
-def _embedding(trace: Trace, input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+def _embedding(
+    trace: Trace, input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any
+) -> Any:
     if isinstance(weight, torch.Tensor) and weight.dtype in (torch.int64, torch.int32):
         input, weight = weight, input  # as aten has them
     if not input.numel():
@@ -272,7 +280,7 @@ def _copy(trace: Trace, input: torch.Tensor, src: torch.Tensor, non_blocking: bo
 def _interpolate(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     function = torch.nn.functional.interpolate
     result = trace.shaped(function, (input, *args), kwargs)
-    mode = kwargs.get("mode") or (args[2] if len(args) > 2 else "nearest")  # noqa: PLR2004
+    mode = kwargs.get("mode") or (args[2] if len(args) > 2 else "nearest")
     kind = mode.replace("-exact", "") if mode != "area" else "bilinear"
     at = trace.name("interpolate")
 
@@ -280,3 +288,9 @@ def _interpolate(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -
         return trace.graph.element([trace.node(input)], f"interpolate_{kind}", shape, at)
 
     return trace.record(result, [input], make)
+
+
+@rule("cpu", "cuda", "pin_memory", "requires_grad", "share_memory", "retain_grad")
+@rule("data.__set__", "grad.__set__", "requires_grad.__set__")
+def _as_it_is(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    return input

@@ -8,12 +8,10 @@ import torch
 from torch import fx
 from torch.export.graph_signature import InputKind
 
+from alphaflops.frontends.torch_path import Layer
+
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-
-class _Layer(torch.nn.Module):
-    """Stands for a module of the program, so that its name is on the stack."""
 
 
 class Exported(torch.nn.Module):
@@ -24,11 +22,14 @@ class Exported(torch.nn.Module):
         self.program = program
         # Attributes of an own table: names with dots are no names of parameters.
         self.state: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
-        self.named = [value for value in self.state.values() if isinstance(value, torch.Tensor)]
+        specs = program.graph_signature.input_specs
+        self.input_names = [str(s.arg.name) for s in specs if s.kind is InputKind.USER_INPUT]
+        self.stack: list[Layer] = []  # the trace's, which names layers
 
-    def parameters(self, recurse: bool = True) -> Any:
+    def named_parameters(self, *options: Any, **more: Any) -> Any:
         """Return the program's parameters."""
-        return iter(v for v in self.named if isinstance(v, torch.nn.Parameter))
+        named = self.state.items()
+        return ((k, v) for k, v in named if isinstance(v, torch.nn.Parameter))
 
     def forward(self, *args: Any) -> Any:
         """Run the program; `args` are the leaves of those that it was exported with."""
@@ -39,28 +40,31 @@ class Exported(torch.nn.Module):
                 values.append(next(flat))
             else:
                 values.append(self.state.get(spec.target or ""))
-        return _Named(self.program.graph_module).run(*values, enable_io_processing=False)
+        return _Named(self.program.graph_module, self).run(*values, enable_io_processing=False)
 
 
 class _Named(fx.Interpreter):
     """Knows which layer an operator was in before the export."""
 
+    def __init__(self, graph_module: fx.GraphModule, owner: Exported) -> None:
+        super().__init__(graph_module)
+        self.owner = owner
+        paths = [_paths(n) for n in graph_module.graph.nodes]
+        self.containers = {path for each in paths for path in each[:-1]}
+
     def run_node(self, n: fx.Node) -> Any:
         """Run one operator under the name of its innermost module."""
-        stack = n.meta.get("nn_module_stack")
-        trace = _current_trace()
-        if not stack or trace is None:
+        paths, stack = _paths(n), self.owner.stack
+        if not paths:
             return super().run_node(n)
-        path = list(stack.values())[-1][0]
-        trace.stack.append((path.removeprefix("L['self']."), _Layer()))
+        stack.append(Layer(paths[-1], self.owner, paths[-1] not in self.containers))
         try:
             return super().run_node(n)
         finally:
-            trace.stack.pop()
+            stack.pop()
 
 
-def _current_trace() -> Any:
-    from alphaflops.frontends.torch_trace import Trace  # noqa: PLC0415
-
-    modes = torch.overrides._get_current_function_mode_stack()
-    return next((m for m in reversed(modes) if isinstance(m, Trace)), None)
+def _paths(n: fx.Node) -> list[str]:
+    """Return the modules that an operator was in, outermost first."""
+    modules = n.meta.get("nn_module_stack") or {}
+    return [path.removeprefix("L['self'].") for path, _ in modules.values()]

@@ -18,12 +18,17 @@ except ImportError as error:
         'reading torch modules needs the package torch; pip install "alphaflops[torch]"'
     ) from error
 
-# The rules register themselves.
-from alphaflops.frontends import torch_attention, torch_elements, torch_layers  # noqa: F401
 from alphaflops._core import Graph
 from alphaflops.errors import Error, ModelError, ShapeError, UnsupportedError
+from alphaflops.frontends import (  # noqa: F401  (the rules register themselves)
+    torch_attention,
+    torch_elements,
+    torch_layers,
+    torch_norms,
+    torch_pools,
+)
 from alphaflops.frontends.torch_state import restored
-from alphaflops.frontends.torch_trace import Trace
+from alphaflops.frontends.torch_trace import Trace, map_leaves, tensors_in
 
 __all__ = ["from_torch", "load_function"]
 
@@ -91,6 +96,8 @@ def from_torch(
         module = Exported(module)
     graph = Graph(named, dtype or _dtype_of(module))
     trace = Trace(graph, module)
+    if exported:
+        module.stack = trace.stack
     _forward(trace, module, args, dict(kwargs or {}))
     if strict and trace.unknown:
         total = len(graph)
@@ -148,31 +155,41 @@ def _inputs(
             f"{trace.graph.name}: the arguments are {type(args).__name__}; give a tensor or a "
             "tuple of what the forward takes"
         )
-    try:
-        parameters = list(inspect.signature(module.forward).parameters)
-    except (TypeError, ValueError):
-        parameters = []
-    parameters += [f"input_{i}" for i in range(len(parameters), len(args))]
     made: dict[int, torch.Tensor] = {}
 
-    def walk(value: Any, at: str) -> Any:
-        if isinstance(value, torch.Tensor):
-            if id(value) not in made:
-                made[id(value)] = _input(trace, value, at)
-            return made[id(value)]
-        if isinstance(value, (list, tuple)):
-            each = [walk(v, f"{at}.{i}") for i, v in enumerate(value)]
-            if isinstance(value, list):
-                return each
-            return type(value)(*each) if hasattr(value, "_fields") else tuple(each)
-        if isinstance(value, dict):
-            return {k: walk(v, f"{at}.{k}") for k, v in value.items()}
-        return value
+    def stand_in(name: str, value: Any) -> Any:
+        tensors = len(tensors_in([value]))
+        index = 0
 
+        def change(leaf: Any) -> Any:
+            nonlocal index
+            if not isinstance(leaf, torch.Tensor):
+                return leaf
+            if id(leaf) not in made:
+                made[id(leaf)] = _input(trace, leaf, name if tensors == 1 else f"{name}.{index}")
+            index += 1
+            return made[id(leaf)]
+
+        return map_leaves(change, value)
+
+    named = zip(_parameter_names(module, len(args)), args, strict=False)
     return (
-        [walk(value, at) for value, at in zip(args, parameters, strict=False)],
-        {key: walk(value, key) for key, value in kwargs.items()},
+        [stand_in(at, value) for at, value in named],
+        {key: stand_in(key, value) for key, value in kwargs.items()},
     )
+
+
+def _parameter_names(module: torch.nn.Module, count: int) -> list[str]:
+    """Return names for that many arguments of the forward."""
+    given = getattr(module, "input_names", None)
+    if isinstance(given, list):
+        return given
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+        found = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    except (TypeError, ValueError):
+        found = []
+    return found + [f"input_{i}" for i in range(len(found), count)]
 
 
 def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
@@ -183,7 +200,9 @@ def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
     shape = tuple(value.shape)
     stand_in = torch.empty_strided(shape, value.stride(), dtype=value.dtype, device="meta")
     if 0 in shape:
-        raise ModelError(f"{trace.graph.name}: input '{at}' has the shape {list(shape)}, no elements")
+        raise ModelError(
+            f"{trace.graph.name}: input '{at}' has the shape {list(shape)}, no elements"
+        )
     make = trace.graph.input if shape else trace.graph.constant
     return trace.bind(stand_in, make(shape, name=at))
 
@@ -203,7 +222,7 @@ def load_function(name: str, batch: int | None = None) -> Graph:
     """
     path, _, attribute = name.partition(":")
     made = _call(name, path, attribute)
-    given = isinstance(made, (tuple, list)) and len(made) == 2  # noqa: PLR2004
+    given = isinstance(made, (tuple, list)) and len(made) == 2
     module, args = made if given else (made, None)
     if isinstance(module, torch.export.ExportedProgram):
         graph = from_torch(module, name=attribute)
@@ -215,7 +234,9 @@ def load_function(name: str, batch: int | None = None) -> Graph:
         )
     if args is not None:
         args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
-        return from_torch(module, args if batch is None else _rebatched(args, batch), name=attribute)
+        return from_torch(
+            module, args if batch is None else _rebatched(args, batch), name=attribute
+        )
     image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
     try:
         return from_torch(module, (image,), name=attribute)
@@ -251,15 +272,11 @@ def _rebatched(args: Any, batch: int) -> Any:
         raise ShapeError(f"batch is {batch}; it must be at least 1")
     sizes: list[int] = []
 
-    def walk(value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.dim():
-            sizes.append(value.shape[0])
-            if value.shape[0] == sizes[0]:
-                return torch.empty(batch, *value.shape[1:], dtype=value.dtype, device="meta")
-        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-            return type(value)(walk(each) for each in value)
-        if isinstance(value, dict):
-            return {key: walk(each) for key, each in value.items()}
-        return value
+    def change(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor) and leaf.dim():
+            sizes.append(leaf.shape[0])
+            if leaf.shape[0] == sizes[0]:
+                return torch.empty(batch, *leaf.shape[1:], dtype=leaf.dtype, device="meta")
+        return leaf
 
-    return walk(args)
+    return map_leaves(change, args)

@@ -12,6 +12,12 @@ from typing import Any
 
 import torch
 
+
+def words(text: str) -> list[str]:
+    """Return the words of a list that is easier to read without quotes."""
+    return text.split()
+
+
 NAMES: dict[Any, tuple[str, bool]] = {}  # functions met so far: name, whether in place
 
 _ALIASES = {
@@ -20,7 +26,6 @@ _ALIASES = {
     "concat": "cat",
     "concatenate": "cat",
     "clip": "clamp",
-    "div": "div",
     "divide": "div",
     "true_divide": "div",
     "truediv": "div",
@@ -55,12 +60,13 @@ def canonical(function: Any) -> tuple[str, bool]:
             owner = function.__self__.__name__
             name = owner if name == "__get__" else f"{owner}.__set__"
     in_place = name.endswith("_") and not name.endswith("__")
+    writes = name == "__setitem__" or name.endswith(".__set__")
     name = name.rstrip("_") if in_place else name
     if name.startswith("__") and name.endswith("__") and name not in READS_VALUES | QUERIES:
         name = name.strip("_")
         if name[0] == "i" and name[1:] in ELEMENTS:
             name, in_place = name[1:], True
-    found = NAMES[function] = _ALIASES.get(name, name), in_place
+    found = NAMES[function] = _ALIASES.get(name, name), in_place or writes
     return found
 
 
@@ -81,7 +87,7 @@ def attributes_of(function: Any, args: Any, kwargs: Any) -> Mapping[str, Any]:
 
 # Of shapes and types only; answered by the tensors themselves.
 QUERIES = frozenset(
-    """
+    words("""
     shape size dim ndim ndimension numel nelement element_size itemsize nbytes dtype layout
     is_cuda is_cpu is_meta is_mps is_xpu is_xla is_sparse is_sparse_csr is_quantized is_nested
     is_mkldnn is_leaf is_floating_point is_complex is_signed is_contiguous is_pinned is_inference
@@ -90,43 +96,43 @@ QUERIES = frozenset(
     __hash__ _is_view _base _version __dir__ data_ptr untyped_storage storage _typed_storage
     _backward_hooks has_names __format_query__ retains_grad volatile is_vulkan is_ipu is_ort
     is_maia is_mtia is_hpu _has_compatible_shallow_copy_type has_torch_function _cdata
-    """.split()
+    """)
 )
 # Functions that read no tensor and make one.
 FACTORIES = frozenset(
-    """
+    words("""
     arange bartlett_window blackman_window empty empty_strided eye full hamming_window hann_window
     kaiser_window linspace logspace normal ones rand randint randn randperm range scalar_tensor
     tril_indices triu_indices zeros
-    """.split()
+    """)
 )
 # What needs no values of its operands, though their values decide nothing of its own.
 LIKE = frozenset(
-    """
+    words("""
     zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones
     new_full new_empty new_tensor
-    """.split()
+    """)
 )
 RANDOM = frozenset(
-    """
+    words("""
     bernoulli cauchy dropout exponential feature_dropout geometric log_normal multinomial normal
     poisson rand rand_like randint randint_like randn randn_like randperm random uniform
     native_dropout alpha_dropout gumbel_softmax rrelu
-    """.split()
+    """)
 )
 # The result is a number, or its shape depends on values.
 READS_VALUES = frozenset(
-    """
+    words("""
     item tolist numpy __bool__ __int__ __float__ __index__ __complex__ __array__ __contains__
     __format__ is_nonzero equal allclose nonzero argwhere masked_select unique unique_consecutive
     _unique2 bincount _local_scalar_dense
-    """.split()
+    """)
 )
 
 ELEMENTS: dict[str, str] = {  # to names of _core.ELEMENT_OPS
-    **{name: name for name in "abs ceil cos div elu erf exp floor log maximum minimum neg".split()},
-    **{name: name for name in "masked_fill mish mul pow reciprocal round rsqrt selu sign".split()},
-    **{name: name for name in "sin softplus sqrt sub where leaky_relu prelu add".split()},
+    **{name: name for name in words("abs ceil cos div elu erf exp floor log maximum minimum neg")},
+    **{name: name for name in words("masked_fill mish mul pow reciprocal round rsqrt selu sign")},
+    **{name: name for name in words("sin softplus sqrt sub where leaky_relu prelu add")},
     **dict.fromkeys(["rdiv", "floor_divide", "floordiv", "rfloordiv", "remainder", "fmod"], "div"),
     **dict.fromkeys(["mod", "rmod", "trunc_divide", "rdiv"], "div"),
     **dict.fromkeys(["rsub"], "sub"),
@@ -140,11 +146,11 @@ ELEMENTS: dict[str, str] = {  # to names of _core.ELEMENT_OPS
     **dict.fromkeys(["fmax"], "maximum"),
     **dict.fromkeys(["fmin"], "minimum"),
     **dict.fromkeys(["clamp", "clamp_min", "clamp_max", "hardtanh", "threshold"], "clip"),
-    **dict.fromkeys("eq ne lt le gt ge isnan isinf isfinite isclose signbit".split(), "compare"),
-    **dict.fromkeys("isposinf isneginf greater less greater_equal less_equal".split(), "compare"),
-    **dict.fromkeys("logical_and logical_or logical_xor logical_not bitwise_and".split(), "logical"),
-    **dict.fromkeys("bitwise_or bitwise_xor bitwise_not and or xor invert".split(), "logical"),
-    **dict.fromkeys("bitwise_left_shift bitwise_right_shift lshift rshift".split(), "logical"),
+    **dict.fromkeys(words("eq ne lt le gt ge isnan isinf isfinite isclose signbit"), "compare"),
+    **dict.fromkeys(words("isposinf isneginf greater less greater_equal less_equal"), "compare"),
+    **dict.fromkeys(words("logical_and logical_or logical_xor logical_not bitwise_and"), "logical"),
+    **dict.fromkeys(words("bitwise_or bitwise_xor bitwise_not and or xor invert"), "logical"),
+    **dict.fromkeys(words("bitwise_left_shift bitwise_right_shift lshift rshift"), "logical"),
     **dict.fromkeys(["celu"], "elu"),
     **dict.fromkeys(["logsigmoid", "log_sigmoid"], "softplus"),
     **dict.fromkeys(["softsign", "hardshrink", "softshrink", "tanhshrink"], "leaky_relu"),
@@ -156,7 +162,7 @@ ELEMENTS: dict[str, str] = {  # to names of _core.ELEMENT_OPS
     **dict.fromkeys(["dropout1d", "dropout2d", "dropout3d", "bernoulli"], "dropout"),
     **dict.fromkeys(["feature_alpha_dropout"], "dropout"),
     # Reductions; the flops are those of what they read.
-    **{name: name for name in "sum mean prod argmax cumsum logsumexp sort topk var norm".split()},
+    **{name: name for name in words("sum mean prod argmax cumsum logsumexp sort topk var norm")},
     **dict.fromkeys(["amax", "max", "any", "cummax"], "max"),
     **dict.fromkeys(["amin", "min", "all", "cummin", "aminmax"], "min"),
     **dict.fromkeys(["argmin"], "argmax"),
@@ -168,34 +174,37 @@ ELEMENTS: dict[str, str] = {  # to names of _core.ELEMENT_OPS
     **dict.fromkeys(["vector_norm", "linalg_vector_norm", "linalg_norm", "frobenius_norm"], "norm"),
 }
 COPIES: dict[str, str] = {
-    **{name: name for name in "cat stack roll flip repeat gather contiguous unfold pad".split()},
-    **{name: name for name in "pixel_shuffle scatter".split()},
+    **{name: name for name in words("cat stack roll flip repeat gather contiguous unfold pad")},
+    **{name: name for name in words("pixel_shuffle scatter")},
     **dict.fromkeys(["clone", "copy", "reshape", "flatten", "tril", "triu", "unflatten"], "copy"),
-    **dict.fromkeys("to float half double bfloat16 int long bool type type_as".split(), "cast"),
+    **dict.fromkeys(words("to float half double bfloat16 int long bool type type_as"), "cast"),
     **dict.fromkeys(["hstack", "vstack", "dstack", "column_stack"], "stack"),
     **dict.fromkeys(["tile", "repeat_interleave"], "repeat"),
     **dict.fromkeys(["fliplr", "flipud", "rot90"], "flip"),
     **dict.fromkeys(["take", "take_along_dim", "index_select", "getitem", "index"], "gather"),
     **dict.fromkeys(["_unsafe_index"], "gather"),
-    **dict.fromkeys("scatter_add scatter_reduce index_add index_copy index_put".split(), "scatter"),
-    **dict.fromkeys("index_fill masked_scatter select_scatter slice_scatter".split(), "scatter"),
+    **dict.fromkeys(words("scatter_add scatter_reduce index_add index_copy index_put"), "scatter"),
+    **dict.fromkeys(words("index_fill masked_scatter select_scatter slice_scatter"), "scatter"),
     **dict.fromkeys(["one_hot", "fold", "col2im", "diag_embed", "block_diag"], "scatter"),
     **dict.fromkeys(["im2col"], "unfold"),
     **dict.fromkeys(["fill", "zero", "normal", "uniform", "random", *LIKE], "fill"),
-    **dict.fromkeys("constant_pad_nd reflection_pad1d reflection_pad2d".split(), "pad"),
-    **dict.fromkeys("reflection_pad3d replication_pad1d replication_pad2d".split(), "pad"),
+    **dict.fromkeys(words("constant_pad_nd reflection_pad1d reflection_pad2d"), "pad"),
+    **dict.fromkeys(words("reflection_pad3d replication_pad1d replication_pad2d"), "pad"),
     **dict.fromkeys(["replication_pad3d"], "pad"),
-    **dict.fromkeys(["pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"], "pixel_shuffle"),
+    **dict.fromkeys(
+        ["pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"], "pixel_shuffle"
+    ),
 }
 # The result shares the operand's elements, or is the operand.
 VIEWS = frozenset(
-    """
+    words("""
     T mT H mH adjoint alias as_strided atleast_1d atleast_2d atleast_3d broadcast_tensors
     broadcast_to chunk conj cpu cuda data detach diagonal expand expand_as hsplit vsplit dsplit
     lift_fresh movedim moveaxis narrow permute pin_memory positive ravel real imag
-    requires_grad_ requires_grad resolve_conj resolve_neg select slice split split_with_sizes
+    resolve_conj resolve_neg select slice split split_with_sizes
     split_copy squeeze swapdims t tensor_split transpose unbind unfold_copy unsafe_chunk
-    unsafe_split unsqueeze view view_as view_as_complex view_as_real meshgrid unsafe_split_with_sizes
+    unsafe_split unsqueeze view view_as view_as_complex view_as_real meshgrid
+    unsafe_split_with_sizes
     tensor_unfold __iter__ iter reshape_as lift lift_fresh_copy
-    """.split()
+    """)
 )

@@ -1,0 +1,419 @@
+"""from_torch, operator by operator: shapes as torch makes them, counts by arithmetic."""
+
+import pytest
+
+import alphaflops as af
+from alphaflops import _core, errors
+from alphaflops.frontends.registry import OPERATORS
+
+torch = pytest.importorskip("torch", reason="the extra alphaflops[torch] is not installed")
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+from torch.nn.utils.parametrizations import weight_norm  # noqa: E402
+
+
+class Function(nn.Module):
+    """A function as a forward; keeps what it returned."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.seen = ()
+
+    def forward(self, *args):
+        result = self.function(*args)
+        self.seen += (result,)
+        return result
+
+
+def tensors(result):
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [t for each in result for t in tensors(each)] if isinstance(result, tuple | list) else []
+
+
+def trace(function, *args):
+    """The graph, and the shapes and types that the forward saw."""
+    seen = []
+
+    def spy(*given):
+        result = function(*given)
+        seen.extend((tuple(t.shape), t.dtype) for t in tensors(result))
+        return result
+
+    graph = af.from_torch(Function(spy), args, strict=True)
+    return graph, seen
+
+
+def ops(graph):
+    free = {"input", "flatten", "part", "constant", "parameter"}
+    return [graph.node_op(i) for i in range(len(graph)) if graph.node_op(i) not in free]
+
+
+def assigned(x):
+    y = torch.zeros(2, 4)
+    y[:, 1:3] = x[:, :2, 0, 0]
+    return y + 1
+
+
+X = torch.linspace(-1, 1, 2 * 4 * 6 * 8).reshape(2, 4, 6, 8)
+GATE = torch.ones(2, 4, 1, 1)
+ROW = torch.ones(8)
+INTEGERS = torch.arange(48).reshape(6, 8) % 5
+
+# A function of an image and the operators that it launches.
+CASES = {
+    "add": (lambda x: x + x * 2, "mul add"),
+    "broadcast": (lambda x: x - torch.ones(6, 1) + 1, "sub add"),
+    "reversed": (lambda x: 1 - 2 / x, "div sub"),
+    "integers": (lambda x: (x > 0) + 1, "compare add"),
+    "divided integers": (lambda x: (x > 0).sum(1) / 2, "compare sum div"),
+    "compare": (lambda x: (x > 0) & (x <= x.mean()), "compare mean compare logical"),
+    "in place": (lambda x: x.clone().add_(1).mul_(2).clamp_(0, 6), "copy add mul relu6"),
+    "clamps": (lambda x: (x.clamp(min=0), x.clamp(0, 6), x.clamp(-1, 1)), "relu relu6 clip"),
+    "power": (lambda x: (x**2, x.abs().sqrt(), x.exp(), 2**x), "pow abs sqrt exp pow"),
+    "activations": (
+        lambda x: (F.silu(x), F.gelu(x), F.gelu(x, approximate="tanh"), x.tanh(), x.sigmoid()),
+        "silu gelu gelu_tanh tanh sigmoid",
+    ),
+    "more": (
+        lambda x: (F.hardswish(x), F.leaky_relu(x), F.elu(x), F.softplus(x), F.mish(x), F.selu(x)),
+        "hardswish leaky_relu elu softplus mish selu",
+    ),
+    "glu": (lambda x: F.glu(x, 1), "sigmoid mul"),
+    "softmax": (lambda x: (x.softmax(-1), F.log_softmax(x, 1)), "softmax log_softmax"),
+    "logsumexp": (lambda x: x.logsumexp((2, 3)), "logsumexp"),
+    "reductions": (
+        lambda x: (x.sum(), x.mean((2, 3), keepdim=True), x.amax(1), x.prod(-1), x.std(0)),
+        "sum mean max prod var",
+    ),
+    "max": (lambda x: (x.max(), x.max(1), torch.max(x, x), x.argmax(2)), "max max maximum argmax"),
+    "sorting": (lambda x: (x.topk(3), x.sort(1), x.cumsum(0)), "topk sort cumsum"),
+    "norm": (lambda x: F.normalize(x, dim=1), "norm clip div"),
+    "where": (lambda x: torch.where(x > 0, x, 0.0), "compare where"),
+    "masked": (lambda x: x.masked_fill(torch.ones(8, 8).tril()[:6] == 0, -1.0), "masked_fill"),
+    "lerp": (lambda x: torch.lerp(x, x, 0.5), "lerp"),
+    "cat": (lambda x: torch.cat([x, x, x[:, :1]], 1), "concat"),
+    "stack": (lambda x: (torch.stack([x, x]), torch.hstack([x, x])), "stack stack"),
+    "views": (
+        lambda x: (
+            *(x.view(2, -1), x.permute(0, 2, 3, 1), x[:, 0], x[..., None], x.flatten(1), x[0, 0].T),
+            *(x.unsqueeze(0), x.expand(3, -1, -1, -1, -1), *x.chunk(2, 1), *x.split(3, 2), x.mT),
+            *(*x.unbind(0), x.squeeze(), x.transpose(1, 2), x.narrow(3, 1, 4), x.detach(), x.cpu()),
+        ),
+        "",
+    ),
+    "contiguous": (lambda x: x.transpose(1, 2).contiguous().contiguous(), "contiguous"),
+    "reshape": (lambda x: (x.reshape(8, -1), x.transpose(1, 2).reshape(8, -1)), "copy"),
+    "casts": (lambda x: (x.half(), x.float(), x.to(torch.int64), x.double()), "cast cast cast"),
+    "roll and flip": (
+        lambda x: (x.roll(1, 2), x.flip(1), x.repeat(1, 2, 1, 1)),
+        "roll flip repeat",
+    ),
+    "pad": (lambda x: (F.pad(x, (1, 2)), F.pad(x, (1, 1, 1, 1), "reflect")), "pad pad"),
+    "triangles": (lambda x: (x.tril(), x.triu(1)), "copy copy"),
+    "pixel shuffle": (
+        lambda x: (F.pixel_shuffle(x, 2), F.pixel_unshuffle(x, 2)),
+        "pixel_shuffle pixel_shuffle",
+    ),
+    "interpolate": (
+        lambda x: (
+            *(F.interpolate(x, scale_factor=2), F.interpolate(x, size=9, mode="bilinear")),
+            F.interpolate(x, size=(3, 4), mode="bicubic"),
+        ),
+        "interpolate_nearest interpolate_bilinear interpolate_bicubic",
+    ),
+    "unfold": (lambda x: F.unfold(x, 3, padding=1), "unfold"),
+    "index": (
+        lambda x: (x[:, torch.tensor([0, 2])], x.index_select(3, torch.tensor([1, 1]))),
+        "gather gather",
+    ),
+    "gather": (lambda x: x.gather(1, (x > 0).long()), "compare cast gather"),
+    "assign": (assigned, "copy add"),
+    "one hot": (lambda x: F.one_hot(x.argmax(1), 8) + 1, "argmax scatter add"),
+    "max pool": (
+        lambda x: (F.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 2, ceil_mode=True)),
+        "max_pool max_pool",
+    ),
+    "average pool": (
+        lambda x: (F.avg_pool2d(x, (2, 4)), F.avg_pool1d(x[0], 3)),
+        "avg_pool avg_pool",
+    ),
+    "indices": (lambda x: F.max_pool2d(x, 2, return_indices=True), "max_pool"),
+    "adaptive": (
+        lambda x: (F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, (3, None))),
+        "global_avg_pool adaptive_max_pool",
+    ),
+    "pools of volumes": (
+        lambda x: (F.max_pool3d(x[None], 2), F.adaptive_avg_pool3d(x[None], 2)),
+        "max_pool adaptive_avg_pool",
+    ),
+    "norms": (
+        lambda x: (F.layer_norm(x, (8,)), F.rms_norm(x, (6, 8)), F.group_norm(x, 2)),
+        "layer_norm rms_norm group_norm",
+    ),
+    "instance norm": (F.instance_norm, "instance_norm"),
+    "einsum": (lambda x: torch.einsum("bchw,bcvw->bchv", x, x), "matmul"),
+    "products": (
+        lambda x: (x @ x.mT, x @ ROW, ROW @ x.mT, torch.bmm(x[0], x[1].mT), x[0, 0].mm(x[0, 1].T)),
+        "matmul matmul matmul matmul matmul",
+    ),
+    "addmm": (
+        lambda x: (
+            torch.addmm(x[0, 0, :, :6], x[0, 0], x[0, 1].T),
+            torch.baddbmm(x[0], x[0, :, :, :6], x[1]),
+        ),
+        "matmul add matmul add",
+    ),
+    "dropout": (lambda x: (F.dropout(x, 0.5, False), F.dropout(x, 0.5, True)), "dropout"),
+    "attention": (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), "attention"),
+    "attention of three axes": (
+        lambda x: F.scaled_dot_product_attention(x[0], x[1], x[1], torch.zeros(6, 6)),
+        "attention",
+    ),
+    "grouped queries": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, :2], x[:, :2], enable_gqa=True),
+        "attention",
+    ),
+    "one batch of keys": (
+        lambda x: F.scaled_dot_product_attention(x, x[:1], x[:1]),
+        "attention",
+    ),
+    "meshgrid": (lambda x: torch.meshgrid(x[0, 0, 0], x[0, 0, :, 0], indexing="ij"), ""),
+    "like": (lambda x: (torch.zeros_like(x), x.new_ones(3), torch.arange(x.shape[1])), ""),
+    "random": (lambda x: (torch.rand(3), torch.randn_like(x)), ""),
+    "cosine": (lambda x: F.cosine_similarity(x, x, dim=1).shape, None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_shapes_are_torchs_and_operators_are_launched(case):
+    function, expected = CASES[case]
+    state = torch.get_rng_state()
+    real = [(tuple(t.shape), t.dtype) for t in tensors(function(X.clone()))]
+    torch.set_rng_state(state)
+    graph, seen = trace(function, X)
+    assert seen == real
+    if expected is not None:
+        assert ops(graph) == expected.split()
+
+
+LAYERS = [
+    (lambda: nn.Conv1d(4, 6, 3, 2, 1), (2, 4, 9), 2 * 5 * 6 * 12),
+    (lambda: nn.Conv2d(4, 6, 3, padding="same", bias=False), (2, 4, 5, 7), 2 * 35 * 6 * 36),
+    (lambda: nn.Conv2d(4, 6, (3, 1), (2, 1), (1, 0), (1, 1), 2), (2, 4, 6, 5), 2 * 15 * 6 * 6),
+    (lambda: nn.Conv2d(4, 6, 3), (4, 5, 7), 15 * 6 * 36),
+    (lambda: nn.Conv3d(4, 6, 2), (1, 4, 3, 4, 5), 24 * 6 * 32),
+    (lambda: nn.ConvTranspose1d(4, 6, 3, 2), (2, 4, 5), 2 * 5 * 6 * 12),
+    (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 5), 2 * 25 * 6 * 2 * 9),
+    (lambda: nn.Linear(5, 7), (2, 3, 5), 6 * 35),
+    (lambda: nn.Linear(5, 7, bias=False), (5,), 35),
+    (lambda: nn.BatchNorm1d(5), (2, 5), 0),
+    (lambda: nn.BatchNorm2d(5, affine=False), (2, 5, 3, 3), 0),
+    (lambda: nn.GroupNorm(2, 4), (2, 4, 5), 0),
+    (lambda: nn.InstanceNorm2d(4, affine=True), (2, 4, 5, 5), 0),
+    (lambda: nn.LayerNorm((4, 5), bias=False), (2, 4, 5), 0),
+    (lambda: nn.LayerNorm(5, elementwise_affine=False), (2, 4, 5), 0),
+    (lambda: nn.RMSNorm(5), (2, 4, 5), 0),
+    (lambda: nn.PReLU(4), (2, 4, 5), 0),
+    (lambda: weight_norm(nn.Linear(5, 7)), (2, 5), 2 * 35),
+    (lambda: nn.LSTM(3, 4), (5, 2, 3), 10 * 16 * 7),
+    (lambda: nn.LSTM(3, 4, 2, proj_size=2), (5, 2, 3), 10 * (16 * 5 + 8 + 16 * 4 + 8)),
+    (
+        lambda: nn.GRU(3, 4, 2, batch_first=True, bidirectional=True),
+        (2, 5, 3),
+        10 * 2 * 12 * (7 + 12),
+    ),
+    (lambda: nn.RNN(3, 4, bias=False), (5, 2, 3), 10 * 4 * 7),
+    (lambda: nn.LSTMCell(3, 4), (2, 3), 2 * 16 * 7),
+    (lambda: nn.GRUCell(3, 4), (2, 3), 2 * 12 * 7),
+    (
+        lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        (2, 5, 8),
+        10 * (4 * 64 + 256) + 2 * 2 * 25 * 8,
+    ),
+    (lambda: nn.Sequential(nn.Identity(), nn.Flatten(), nn.Dropout(), nn.Softmax(1)), (2, 3, 4), 0),
+]
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize("number", range(len(LAYERS)))
+def test_macs_and_parameters_of_layers(number):
+    make, shape, macs = LAYERS[number]
+    module = make().eval()
+    x = torch.zeros(shape)
+    seen = []
+    graph = af.from_torch(nn.Sequential(module, Function(seen.append)), x, strict=True)
+    work = af.lower(graph, "eager")
+    assert work.macs.sum() == macs
+    assert work.params.sum() == sum(p.numel() for p in module.parameters())
+    made = [tuple(t.shape) for t in tensors(seen[0])]
+    assert made == [tuple(t.shape) for t in tensors(module(x))]
+
+
+@pytest.mark.parametrize("weights", [True, False])
+@pytest.mark.parametrize("same", ["query", "key", "none"])
+def test_multihead_attention_of_every_kind(weights, same):
+    features, length, other = 8, 5, 7
+    apart = same == "none"
+    sizes = {"kdim": 6, "vdim": 4} if apart else {}
+    module = nn.MultiheadAttention(features, 2, **sizes).eval()
+    q = torch.zeros(length, 3, features)
+    k = {"query": q, "key": torch.zeros(other, 3, features), "none": torch.zeros(other, 3, 6)}[same]
+    v = torch.zeros(other, 3, 4) if apart else k
+
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = module
+
+        def forward(self, q, k, v):
+            y, w = self.attention(q, k, v, need_weights=weights)
+            seen.append([None if t is None else tuple(t.shape) for t in (y, w)])
+            return y
+
+    seen = []
+    work = af.lower(af.from_torch(Attends(), (q, k, v), strict=True), "eager")
+    real = module(q, k, v, need_weights=weights)
+    assert seen[0] == [None if t is None else tuple(t.shape) for t in real]
+    kv_length = k.shape[0]
+    projections = 3 * features * (2 * length * features + kv_length * (k.shape[2] + v.shape[2]))
+    assert work.macs.sum() == projections + 2 * 3 * length * kv_length * features
+    assert work.params.sum() == sum(p.numel() for p in module.parameters())
+
+
+def test_weights_of_all_origins_count_once():
+    class Weights(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.b = nn.Parameter(torch.ones(6, 4)), nn.Parameter(torch.ones(6))
+            self.register_buffer("fixed", torch.ones(4, 4))
+            self.scale = nn.Parameter(torch.ones(1, 4))
+            self.unused = nn.Parameter(torch.ones(100))
+
+        def forward(self, x):
+            y = F.linear(x, self.fixed)  # no parameters
+            y = y * self.scale.expand(2, 4)  # 4
+            y = F.linear(y, self.w, self.b)  # 30
+            y = F.linear(y, self.w.t())  # the same
+            return y @ self.w.t() + self.b  # and again
+
+    graph = af.from_torch(Weights(), torch.empty(2, 4), strict=True)
+    work = af.lower(graph, "eager")
+    assert work.params.sum() == 4 + 24 + 6
+    assert work.macs.sum() == 2 * (16 + 3 * 24)
+    assert "scale" in [graph.node_name(i) for i in range(len(graph))]
+
+
+def test_buffers_decide_branches_and_inputs_do_not():
+    class Branches(nn.Module):
+        def __init__(self, by_input):
+            super().__init__()
+            self.by_input = by_input
+            self.register_buffer("mask", torch.eye(4))
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            size = int(self.mask.sum().item()) + len(torch.arange(3).tolist())
+            y = self.layer(x)
+            if bool((y if self.by_input else self.mask).max() > 0):
+                return F.pad(y, (0, size))
+            return y
+
+    graph = af.from_torch(Branches(False), torch.empty(2, 4))
+    assert graph.shape(len(graph) - 1) == (2, 11)
+    with pytest.raises(
+        errors.ModelError, match=r"Branches\): the forward reads the values .*'__bool"
+    ):
+        af.from_torch(Branches(True), torch.empty(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("function", "reads"),
+    [
+        (lambda x: x.nonzero(), "nonzero"),
+        (lambda x: x[x > 0], "mask"),
+        (lambda x: x.sum().item(), "item"),
+        (lambda x: x.tolist(), "tolist"),
+        (torch.unique, "unique"),
+        (lambda x: torch.where(x > 0), "where"),
+        (lambda x: [0][x.argmax()], "__index__"),
+        (lambda x: x.numpy(), "numpy"),
+    ],
+)
+def test_what_depends_on_values_is_an_error(function, reads):
+    with pytest.raises(errors.ModelError, match=reads):
+        af.from_torch(Function(function), torch.empty(2, 4))
+
+
+def test_unknown_operators_are_listed():
+    def forward(x, grid):
+        return F.grid_sample(x, grid, align_corners=False).relu()
+
+    module, args = Function(forward), (torch.empty(1, 3, 8, 8), torch.empty(1, 5, 5, 2))
+    graph = af.from_torch(module, args)
+    work = af.lower(graph)
+    assert [graph.node_op(i) for i in range(2, 4)] == ["aten::grid_sampler_2d", "relu"]
+    assert graph.shape(3) == (1, 3, 5, 5)
+    assert int((work.kind == _core.KINDS.index("unknown")).sum()) == 1
+    with pytest.raises(errors.UnsupportedError, match=r"1 of 4 tensors .*grid_sampler_2d \(1\)"):
+        af.from_torch(module, args, strict=True)
+
+
+@pytest.fixture
+def registry():
+    """The registry, which the test finds empty and leaves empty."""
+    assert not OPERATORS
+    yield OPERATORS
+    OPERATORS.clear()
+
+
+@pytest.mark.parametrize("key", ["aten::grid_sampler_2d", "function"])
+def test_users_say_what_an_operator_costs(key, registry):
+    calls = []
+
+    def count(graph, inputs, shapes_out, attributes):
+        calls.append((inputs, shapes_out, attributes))
+        return graph.custom(inputs, "sample", shapes_out[0], flops=7, name="mine")
+
+    af.register_op(F.grid_sample if key == "function" else key, count)
+
+    def forward(x, grid):
+        return F.grid_sample(x, grid, mode="nearest", align_corners=False).relu()
+
+    args = (torch.empty(1, 3, 8, 8), torch.empty(1, 5, 5, 2))
+    graph = af.from_torch(Function(forward), args, strict=True)
+    assert [graph.node_op(i) for i in range(2, 4)] == ["sample", "relu"]
+    assert af.lower(graph, "eager").flops.tolist() == [7, 75]
+    ((inputs, shapes, attributes),) = calls
+    assert (list(inputs), shapes) == ([0, 1], [(1, 3, 5, 5)])
+    assert attributes["align_corners"] is False
+    with pytest.raises(TypeError, match="register_op"):
+        af.register_op("com.example::Op", 5)
+    with pytest.raises(TypeError, match="neither a name nor a function"):
+        af.register_op(5, count)
+
+
+def test_operators_of_a_library(registry):
+    @torch.library.custom_op("alphaflops_test::halve", mutates_args=())
+    def halve(x: torch.Tensor, times: int) -> torch.Tensor:
+        return x[: x.shape[0] // 2**times].clone()
+
+    module = Function(lambda x: halve(x, 1) + 1)
+    with pytest.raises(errors.Error, match=r"alphaflops_test::halve"):
+        af.from_torch(module, torch.empty(4, 3))
+
+    @halve.register_fake
+    def _(x, times):
+        return x.new_empty(x.shape[0] // 2**times, *x.shape[1:])
+
+    graph = af.from_torch(module, torch.empty(4, 3))
+    assert [graph.node_op(i) for i in range(1, 3)] == ["alphaflops_test::halve", "add"]
+
+    def count(graph, inputs, shapes_out, attributes):
+        return graph.custom(inputs, "halve", shapes_out[0], flops=attributes["times"])
+
+    af.register_op(halve, count)
+    assert list(registry) == ["alphaflops_test::halve"]
+    graph = af.from_torch(module, torch.empty(4, 3), strict=True)
+    assert af.lower(graph).flops.tolist() == [1, 6]
