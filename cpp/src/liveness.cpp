@@ -7,6 +7,7 @@
 
 #include "alphaflops/error.hpp"
 #include "backward.hpp"
+#include "blocks.hpp"
 #include "count.hpp"
 #include "gradient_flow.hpp"
 #include "lowering.hpp"
@@ -15,36 +16,6 @@ namespace alphaflops {
 namespace {
 
 constexpr int nothing = -1;
-
-/// Blocks of memory with the number of their holders.
-class Blocks {
- public:
-  int allocate(std::int64_t bytes) {
-    live_ = checked_add(live_, bytes, "bytes alive together");
-    blocks_.push_back({bytes, 1});
-    return static_cast<int>(blocks_.size()) - 1;
-  }
-  int hold(int block) {
-    ++at(block).holders;
-    return block;
-  }
-  void release(int block) {
-    if (--at(block).holders == 0) live_ -= at(block).bytes;
-  }
-  bool has_one_holder(int block) { return at(block).holders == 1; }
-  std::int64_t bytes(int block) { return at(block).bytes; }
-  std::int64_t live() const { return live_; }
-
- private:
-  struct Block {
-    std::int64_t bytes;
-    int holders;
-  };
-  Block& at(int block) { return blocks_[static_cast<std::size_t>(block)]; }
-
-  std::vector<Block> blocks_;
-  std::int64_t live_ = 0;
-};
 
 /// Runs a graph on paper. Without a training step nothing is kept and nothing runs back.
 class Run {
