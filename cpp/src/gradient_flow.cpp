@@ -80,6 +80,10 @@ bool shares_gradient(const Graph& graph, int index, std::size_t operand) {
 
 GradientFlow::GradientFlow(const Graph& graph, const Training& training)
     : graph_(graph), trained_(graph.nodes().size()), reached_(graph.nodes().size()) {
+  if (training.accumulate < 1) {
+    throw ShapeError("accumulate is " + std::to_string(training.accumulate) +
+                     "; it must be at least 1");
+  }
   require_layers(graph, "frozen", training.frozen);
   require_layers(graph, "checkpoint", training.checkpoint);
   const int count = static_cast<int>(trained_.size());
