@@ -9,6 +9,7 @@
 #include "backward.hpp"
 #include "blocks.hpp"
 #include "count.hpp"
+#include "element_backward.hpp"
 #include "gradient_flow.hpp"
 #include "lowering.hpp"
 
@@ -173,12 +174,16 @@ class Run {
     if (!again) free_after(i);
   }
 
-  /// PyTorch's max pools always make indices, its attention the sums of its rows.
+  /// PyTorch's max pools always make indices, its attention the sums of its rows, its batch norms
+  /// in training their statistics.
   std::int64_t scratch_of(const Node& node) const {
     const char* what = node.name.c_str();
     if (std::holds_alternative<AttentionOp>(node.op)) {
       const Shape& q = graph_.node(node.inputs[0]).shape;
       return checked_mul(4, element_count({q.begin(), q.end() - 1}), what);
+    }
+    if (training_ != nullptr && std::holds_alternative<BatchNormOp>(node.op)) {
+      return 2 * node.shape[1] * 4;
     }
     const std::string_view op = op_name(node.op);
     const bool is_max = op == "max_pool" || op == "adaptive_max_pool";
@@ -281,11 +286,30 @@ class Run {
     return 0;
   }
 
-  /// Kept scores have a gradient before and behind the softmax.
+  /// Kept scores have a gradient before and behind the softmax; what was broadcast has one as large
+  /// as the output before it is summed.
   std::int64_t scratch_back(const Node& node, int i) const {
-    const bool kept =
-        std::holds_alternative<AttentionOp>(node.op) && !training_->recompute_attention;
-    return kept ? checked_mul(2, kept_[at(i)].bytes, node.name.c_str()) : 0;
+    if (std::holds_alternative<AttentionOp>(node.op) && !training_->recompute_attention) {
+      return checked_mul(2, kept_[at(i)].bytes, node.name.c_str());
+    }
+    const bool broadcasts =
+        std::holds_alternative<MulOp>(node.op) ||
+        (std::holds_alternative<ElementOp>(node.op) &&
+         element_cost(std::get<ElementOp>(node.op).type).kind == ElementCost::Kind::elementwise);
+    for (std::size_t k = 0; k < node.inputs.size() && broadcasts; ++k) {
+      const bool is_product =
+          !std::holds_alternative<ElementOp>(node.op) || !is_sum(std::get<ElementOp>(node.op), k);
+      if (is_product && flow_->reaches_operand(i, k) &&
+          gradient_bytes(node.inputs[k]) < gradient_bytes(i)) {
+        return gradient_bytes(i);
+      }
+    }
+    return 0;
+  }
+
+  /// Whether the gradient is the output's own, so that only its sum is new.
+  static bool is_sum(const ElementOp& op, std::size_t operand) {
+    return element_backward(op.type, operand).pass == ElementBackward::Pass::view;
   }
 
   /// A first gradient is taken as it is, another one added to it.
