@@ -290,18 +290,34 @@ def test_every_element_operator_has_a_gradient_or_says_no():
         assert (passes == {"forward"}) == (name in steps), name
 
 
-def test_a_recurrence_runs_back_through_time():
-    graph, x = image((2, 7, 5))
-    y = graph.recurrent(x, "lstm", 6, layers=2)
-    work = step(graph)
-    at = np.flatnonzero(work.node == y)
-    first, second = 4 * 6 * (5 + 6), 4 * 6 * (6 + 6)
-    steps, params = 2 * 7, first + second + 2 * 2 * 4 * 6
-    assert work.macs[at].tolist() == [steps * (first + second)] * 3
-    assert work.elements_written[at][2] == params
-    graph = af.Graph("first")
-    graph.recurrent(graph.input([2, 7, 5]), "lstm", 6, layers=2)
-    assert step(graph).macs[1] == steps * (first + second - 4 * 6 * 5)
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("needs_input", [False, True])
+def test_recurrences_against_torchs_counter(cell, bidirectional, needs_input):
+    """Of its layers step by step, which it sees where no library has a kernel for them all."""
+    torch = pytest.importorskip("torch", reason="the oracle is torch")
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
+
+    for projection in (0, 3) if cell == "lstm" else (0,):
+        graph, x = image((2, 7, 5))
+        x = x if needs_input else graph.input([2, 7, 5])
+        y = graph.recurrent(x, cell, 6, 2, bidirectional, True, projection)
+        work = step(graph)
+        at = np.flatnonzero(work.node == y)
+        forward, of_input, of_weights = work.macs[at].tolist()
+        assert of_weights == forward
+        assert (of_input < 0.9 * forward) == (not needs_input)
+        assert work.elements_written[at][2] == work.params[at][0]
+        options = {"proj_size": projection} if projection else {}
+        module = getattr(torch.nn, cell.upper())(
+            5, 6, 2, batch_first=True, bidirectional=bidirectional, **options
+        )
+        data = torch.randn(2, 7, 5, requires_grad=needs_input)
+        counter = FlopCounterMode(display=False)
+        with torch.backends.mkldnn.flags(enabled=False), counter:
+            module(data)[0].sum().backward()
+        assert 2 * int(work.macs[at].sum()) == counter.get_total_flops()
 
 
 def counted_by_torch(function, *tensors, **options):

@@ -58,7 +58,11 @@ void Backward::differentiate(const RecurrentOp& op) {
   const std::int64_t first = product(what(), directions, gates_of[cell], op.hidden, in[2]);
   Work w = start(Pass::input_gradient);
   std::swap(w.c_in, w.c_out);
-  add_macs(w, forward_.macs - (needs(0) ? 0 : checked_mul(steps, first, what())));
+  // Nobody asks for the gradient of the state before the first step.
+  const std::int64_t state = op.projection > 0 ? op.projection : op.hidden;
+  const std::int64_t initial =
+      product(what(), in[0], directions, op.layers, gates_of[cell], op.hidden, state);
+  add_macs(w, forward_.macs - initial - (needs(0) ? 0 : checked_mul(steps, first, what())));
   add_flops(w, flops_of[cell], product(what(), steps, directions, op.layers, op.hidden));
   w.activations_read = checked_add(w.activations_read, kept_, what());
   w.weights_read = forward_.weights_read - biases - (needs(0) ? 0 : first);

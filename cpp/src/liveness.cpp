@@ -39,6 +39,10 @@ class Run {
       for (int i = 0; i < static_cast<int>(nodes_); ++i) {
         kept_[at(i)] = kept_of(graph, i, *flow_, training->recompute_attention);
       }
+      comes_back_.resize(training->checkpoint.size());
+      for (int i = 0; i < static_cast<int>(nodes_); ++i) {
+        if (segment_of(i) != nothing && flow_->reaches(i)) comes_back_[at(segment_of(i))] = true;
+      }
     }
     hide_folded(forward_rows(graph, mode, training == nullptr));
     count_parameters();
@@ -166,7 +170,9 @@ class Run {
       scratch = std::max<std::int64_t>(0, scratch - kept.bytes);
     } else {
       scratch = std::max(scratch, kept.bytes);
-      if (segment != nothing) keep_operands_from_outside(node, segment);
+      if (segment != nothing && comes_back_[at(segment)]) {
+        keep_operands_from_outside(node, segment);
+      }
     }
     if (!is_free(node.op) || std::holds_alternative<Input>(node.op)) {
       look(i, Pass::forward, scratch);
@@ -355,6 +361,7 @@ class Run {
   std::vector<std::vector<int>> holders_;  // blocks that each node keeps
   std::vector<bool> has_gradient_;         // of its parameters
   std::vector<bool> hidden_;
+  std::vector<bool> comes_back_;  // checkpointed groups that have gradients
   std::vector<Kept> kept_;
   std::vector<Outside> outside_;
   Blocks blocks_;
