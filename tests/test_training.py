@@ -290,6 +290,23 @@ def test_every_element_operator_has_a_gradient_or_says_no():
         assert (passes == {"forward"}) == (name in steps), name
 
 
+def test_attention_computes_only_what_is_asked_for():
+    batch, heads, length, keys, depth, v_depth = 2, 3, 4, 5, 6, 7
+    shapes = [[batch, heads, n, d] for n, d in ((length, depth), (keys, depth), (keys, v_depth))]
+    scores = batch * heads * length * keys
+    of_one = [v_depth + depth, v_depth + depth, v_depth]
+    for trained in range(3):
+        graph = af.Graph("attention")
+        operands = [graph.input(shape) for shape in shapes]
+        operands[trained] = graph.norm(operands[trained], "rms")
+        y = graph.attention(*operands)
+        for recompute in (False, True):
+            work = step(graph, recompute_attention=recompute)
+            at = np.flatnonzero((work.node == y) & (work.passes != 0))
+            assert work.macs[at].tolist() == [scores * (of_one[trained] + recompute * depth)]
+            assert work.elements_written[at].tolist() == [int(np.prod(shapes[trained]))]
+
+
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [False, True])

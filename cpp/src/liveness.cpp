@@ -121,10 +121,13 @@ class Run {
     }
     if (training_ == nullptr) return;
     const std::int64_t states = cost_of(training_->optimizer).states;
+    std::vector<bool> counted(nodes_);
     for (int i = 0; i < static_cast<int>(nodes_); ++i) {
       const int owner = owner_of(graph_, i);
       if (!flow_->trains(i)) continue;
-      if (++uses_[at(owner)] > 1) continue;
+      if (!std::holds_alternative<ConstantOp>(graph_.node(i).op)) ++uses_[at(owner)];
+      if (counted[at(owner)]) continue;
+      counted[at(owner)] = true;
       const std::int64_t bytes = parameter_bytes(owner);
       now_.optimizer_state =
           checked_add(now_.optimizer_state, checked_mul(states, bytes, "states"), "states");
@@ -342,6 +345,7 @@ class Run {
       has_gradient_[at(i)] = true;
     }
     drop(gradient_[at(i)]);
+    drop(pending_[at(i)]);
     look(i, Pass::weight_gradient);
   }
 
