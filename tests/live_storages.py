@@ -15,15 +15,19 @@ _NUMBER_BYTES = 8
 
 
 class LiveStorages(TorchDispatchMode):
-    """Sees every storage that an operator returns, and when it goes."""
+    """Sees every storage that an operator returns, and when it goes.
+
+    While it looks, torch never adds gradients in place, though else it does where it can: `low` is
+    the peak without the results of additions, `peak` with them.
+    """
 
     def __init__(self, *tensors):
         super().__init__()
-        self.now = self.peak = 0
+        self.now = self.peak = self.low = 0
         self._alive = {}
         self._see(tensors)
 
-    def _see(self, tensors):
+    def _see(self, tensors, *, keeps=True):
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key, size = storage._cdata, storage.nbytes()
@@ -37,10 +41,12 @@ class LiveStorages(TorchDispatchMode):
             self._alive[key] = weakref.ref(storage, gone)
             self.now += size
         self.peak = max(self.peak, self.now)
+        self.low = max(self.low, self.now if keeps else 0)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
-        self._see(t for t in tree_leaves(out) if isinstance(t, torch.Tensor))
+        adds = function is torch.ops.aten.add.Tensor
+        self._see((t for t in tree_leaves(out) if isinstance(t, torch.Tensor)), keeps=not adds)
         return out
 
 

@@ -47,6 +47,27 @@ def test_estimate_json_is_one_object_and_nothing_else():
     assert done.stderr == ""
 
 
+def test_estimate_a_step_of_training():
+    options = ("--training", "--optimizer", "adam", "--frozen", "layer1", "--checkpoint", "layer2")
+    document = json.loads(run("estimate", "resnet18", *options, "-f", "json").stdout)
+    assert document["training"]["optimizer"] == "adam"
+    assert {layer["pass"] for layer in document["layers"]} == set(document["passes"])
+    assert set(document["passes"]) == {
+        "forward",
+        "input_gradient",
+        "weight_gradient",
+        "optimizer",
+    }
+    assert document["macs"] > 2.5 * 1_814_073_344
+    done = run("estimate", "resnet18", *options)
+    for words in ("training, adam", "weight gradient", "memory ", "optimizer: "):
+        assert words in done.stdout
+    done = run("estimate", "resnet18", "--training", "--frozen", "layer9")
+    assert_one_clear_error(done, "frozen 'layer9'")
+    done = run("estimate", "resnet18", "--training", "--optimizer", "lion")
+    assert_one_clear_error(done, "lion", "adamw")
+
+
 def test_estimate_csv_and_markdown():
     done = run("estimate", "vgg16", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))

@@ -36,7 +36,6 @@ constexpr std::array element_gradients{
     Named{"ceil", none},
     Named{"clip", of_self(3)},  // two comparisons, select
     Named{"compare", none},
-    Named{"concat", view},
     Named{"contiguous", view},
     Named{"copy", view},
     Named{"cos", of_self(3)},

@@ -80,6 +80,10 @@ bool shares_gradient(const Graph& graph, int index, std::size_t operand) {
 
 GradientFlow::GradientFlow(const Graph& graph, const Training& training)
     : graph_(graph), trained_(graph.nodes().size()), reached_(graph.nodes().size()) {
+  if (training.accumulate < 1) {
+    throw ShapeError("accumulate is " + std::to_string(training.accumulate) +
+                     "; it must be at least 1");
+  }
   require_layers(graph, "frozen", training.frozen);
   require_layers(graph, "checkpoint", training.checkpoint);
   const int count = static_cast<int>(trained_.size());
@@ -87,8 +91,8 @@ GradientFlow::GradientFlow(const Graph& graph, const Training& training)
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const int owner = owner_of(graph, i);
-    trained_[at] =
-        prefix_of(graph.node(owner).name, training.frozen) < 0 && parameters_of(graph, owner) > 0;
+    trained_[at] = prefix_of(graph.node(owner).name, training.frozen) < 0 &&
+                   parameters_of(graph, owner) > 0 && parameters_of(graph, i) > 0;
     required[at] = trained_[at];
     const Node& node = graph.node(i);
     for (std::size_t k = 0; k < node.inputs.size(); ++k) {

@@ -11,7 +11,7 @@ namespace alphaflops {
 
 class GradientFlow {
  public:
-  /// Raises UnsupportedError for a prefix that no layer's name has.
+  /// Raises UnsupportedError for a prefix that no layer's name has, ShapeError for `accumulate`.
   GradientFlow(const Graph& graph, const Training& training);
 
   /// Whether the gradient of the node's tensor is computed.

@@ -7,7 +7,9 @@
 
 #include "alphaflops/error.hpp"
 #include "backward.hpp"
+#include "blocks.hpp"
 #include "count.hpp"
+#include "element_backward.hpp"
 #include "gradient_flow.hpp"
 #include "lowering.hpp"
 
@@ -15,36 +17,6 @@ namespace alphaflops {
 namespace {
 
 constexpr int nothing = -1;
-
-/// Blocks of memory with the number of their holders.
-class Blocks {
- public:
-  int allocate(std::int64_t bytes) {
-    live_ = checked_add(live_, bytes, "bytes alive together");
-    blocks_.push_back({bytes, 1});
-    return static_cast<int>(blocks_.size()) - 1;
-  }
-  int hold(int block) {
-    ++at(block).holders;
-    return block;
-  }
-  void release(int block) {
-    if (--at(block).holders == 0) live_ -= at(block).bytes;
-  }
-  bool has_one_holder(int block) { return at(block).holders == 1; }
-  std::int64_t bytes(int block) { return at(block).bytes; }
-  std::int64_t live() const { return live_; }
-
- private:
-  struct Block {
-    std::int64_t bytes;
-    int holders;
-  };
-  Block& at(int block) { return blocks_[static_cast<std::size_t>(block)]; }
-
-  std::vector<Block> blocks_;
-  std::int64_t live_ = 0;
-};
 
 /// Runs a graph on paper. Without a training step nothing is kept and nothing runs back.
 class Run {
@@ -66,6 +38,10 @@ class Run {
       flow_.emplace(graph, *training);
       for (int i = 0; i < static_cast<int>(nodes_); ++i) {
         kept_[at(i)] = kept_of(graph, i, *flow_, training->recompute_attention);
+      }
+      comes_back_.resize(training->checkpoint.size());
+      for (int i = 0; i < static_cast<int>(nodes_); ++i) {
+        if (segment_of(i) != nothing && flow_->reaches(i)) comes_back_[at(segment_of(i))] = true;
       }
     }
     hide_folded(forward_rows(graph, mode, training == nullptr));
@@ -145,10 +121,13 @@ class Run {
     }
     if (training_ == nullptr) return;
     const std::int64_t states = cost_of(training_->optimizer).states;
+    std::vector<bool> counted(nodes_);
     for (int i = 0; i < static_cast<int>(nodes_); ++i) {
       const int owner = owner_of(graph_, i);
       if (!flow_->trains(i)) continue;
-      if (++uses_[at(owner)] > 1) continue;
+      if (!std::holds_alternative<ConstantOp>(graph_.node(i).op)) ++uses_[at(owner)];
+      if (counted[at(owner)]) continue;
+      counted[at(owner)] = true;
       const std::int64_t bytes = parameter_bytes(owner);
       now_.optimizer_state =
           checked_add(now_.optimizer_state, checked_mul(states, bytes, "states"), "states");
@@ -194,7 +173,9 @@ class Run {
       scratch = std::max<std::int64_t>(0, scratch - kept.bytes);
     } else {
       scratch = std::max(scratch, kept.bytes);
-      if (segment != nothing) keep_operands_from_outside(node, segment);
+      if (segment != nothing && comes_back_[at(segment)]) {
+        keep_operands_from_outside(node, segment);
+      }
     }
     if (!is_free(node.op) || std::holds_alternative<Input>(node.op)) {
       look(i, Pass::forward, scratch);
@@ -202,12 +183,16 @@ class Run {
     if (!again) free_after(i);
   }
 
-  /// PyTorch's max pools always make indices, its attention the sums of its rows.
+  /// PyTorch's max pools always make indices, its attention the sums of its rows, its batch norms
+  /// in training their statistics.
   std::int64_t scratch_of(const Node& node) const {
     const char* what = node.name.c_str();
     if (std::holds_alternative<AttentionOp>(node.op)) {
       const Shape& q = graph_.node(node.inputs[0]).shape;
       return checked_mul(4, element_count({q.begin(), q.end() - 1}), what);
+    }
+    if (training_ != nullptr && std::holds_alternative<BatchNormOp>(node.op)) {
+      return 2 * node.shape[1] * 4;
     }
     const std::string_view op = op_name(node.op);
     const bool is_max = op == "max_pool" || op == "adaptive_max_pool";
@@ -310,11 +295,30 @@ class Run {
     return 0;
   }
 
-  /// Kept scores have a gradient before and behind the softmax.
+  /// Kept scores have a gradient before and behind the softmax; what was broadcast has one as large
+  /// as the output before it is summed.
   std::int64_t scratch_back(const Node& node, int i) const {
-    const bool kept =
-        std::holds_alternative<AttentionOp>(node.op) && !training_->recompute_attention;
-    return kept ? checked_mul(2, kept_[at(i)].bytes, node.name.c_str()) : 0;
+    if (std::holds_alternative<AttentionOp>(node.op) && !training_->recompute_attention) {
+      return checked_mul(2, kept_[at(i)].bytes, node.name.c_str());
+    }
+    const bool broadcasts =
+        std::holds_alternative<MulOp>(node.op) ||
+        (std::holds_alternative<ElementOp>(node.op) &&
+         element_cost(std::get<ElementOp>(node.op).type).kind == ElementCost::Kind::elementwise);
+    for (std::size_t k = 0; k < node.inputs.size() && broadcasts; ++k) {
+      const bool is_product =
+          !std::holds_alternative<ElementOp>(node.op) || !is_sum(std::get<ElementOp>(node.op), k);
+      if (is_product && flow_->reaches_operand(i, k) &&
+          gradient_bytes(node.inputs[k]) < gradient_bytes(i)) {
+        return gradient_bytes(i);
+      }
+    }
+    return 0;
+  }
+
+  /// Whether the gradient is the output's own, so that only its sum is new.
+  static bool is_sum(const ElementOp& op, std::size_t operand) {
+    return element_backward(op.type, operand).pass == ElementBackward::Pass::view;
   }
 
   /// A first gradient is taken as it is, another one added to it.
@@ -341,6 +345,7 @@ class Run {
       has_gradient_[at(i)] = true;
     }
     drop(gradient_[at(i)]);
+    drop(pending_[at(i)]);
     look(i, Pass::weight_gradient);
   }
 
@@ -360,6 +365,7 @@ class Run {
   std::vector<std::vector<int>> holders_;  // blocks that each node keeps
   std::vector<bool> has_gradient_;         // of its parameters
   std::vector<bool> hidden_;
+  std::vector<bool> comes_back_;  // checkpointed groups that have gradients
   std::vector<Kept> kept_;
   std::vector<Outside> outside_;
   Blocks blocks_;

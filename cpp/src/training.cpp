@@ -167,10 +167,6 @@ OptimizerCost cost_of(Optimizer optimizer) {
 }
 
 WorkTable lower(const Graph& graph, Mode mode, const Training& training) {
-  if (training.accumulate < 1) {
-    throw ShapeError("accumulate is " + std::to_string(training.accumulate) +
-                     "; it must be at least 1");
-  }
   return Step(graph, mode, training).table();
 }
 

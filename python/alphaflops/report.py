@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphaflops import _core, export
+from alphaflops import _core, export, training_report
 from alphaflops.errors import MissingExtraError, UnsupportedError
 from alphaflops.profiles import Profile, load_profile
 
@@ -114,27 +114,17 @@ class Report:
 
     @cached_property
     def passes(self) -> dict[str, dict[str, float]]:
-        """Totals of every pass that has rows: macs, flops, bytes, and seconds of priced rows."""
-        totals = {}
-        for code, name in enumerate(_core.PASSES):
-            rows = self.work.passes == code
-            if rows.any():
-                totals[name] = {
-                    "launches": int(rows.sum()),
-                    "macs": int(self.work.macs[rows].sum()),
-                    "flops": int(self.work.flops[rows].sum()),
-                    "bytes_read": int(self._bytes_read[rows].sum()),
-                    "bytes_written": int(self._bytes_written[rows].sum()),
-                    "time_s": float(np.nansum(self.prediction.time_s[rows])),
-                }
-        return totals
+        """Totals of every pass that has rows: launches, macs, flops, bytes, priced seconds."""
+        return training_report.passes(
+            self.work, self._bytes_read, self._bytes_written, self.prediction.time_s
+        )
 
     @cached_property
     def head(self) -> dict[str, Any]:
         """What the numbers refer to."""
         return {
             **self._head,
-            "training": None if self.training is None else _describe_training(self.training),
+            "training": None if self.training is None else training_report.describe(self.training),
         }
 
     @property
@@ -195,7 +185,7 @@ class Report:
         return self.work.folded
 
     def _pass(self, row: int) -> str:
-        return _core.PASSES[self._passes[row]]
+        return _core.PASSES[int(self._passes[row])]
 
     @cached_property
     def _passes(self) -> NDArray[np.uint8]:
@@ -205,7 +195,7 @@ class Report:
     def unpriced(self) -> dict[str, int]:
         """Operators without a price, and how many launches of each there are."""
         counts: dict[str, int] = {}
-        for row in np.flatnonzero(np.isnan(self.prediction.time_s)):
+        for row in np.flatnonzero(np.isnan(self.prediction.time_s)).tolist():
             name = self._pass(row)
             operator = self._operator(row).partition("+")[0]
             if name.endswith("gradient"):
@@ -240,29 +230,12 @@ class Report:
     @property
     def assumptions(self) -> list[str]:
         """What was taken for granted, in sentences."""
-        assumed = self.profile.assumptions
-        if borrowed := self._borrowed:
-            assumed.append(
-                f"the profile was not timed on {' and '.join(borrowed)} rows; they are priced as "
-                "forward rows of the same kind with their own counts"
-            )
+        assumed = training_report.assumptions(self.work, self.profile, self.prediction.time_s)
         if self._stood_in_for:
             assumed.append(
                 "priced as the nearest kind that the profile has: " + ", ".join(self._stood_in_for)
             )
-        return assumed
-
-    @property
-    def _borrowed(self) -> list[str]:
-        """Passes priced by models of the forward pass."""
-        own = {(m["kind"], m.get("pass", "forward")) for m in self.profile.data["models"]}
-        found = []
-        for code, name in enumerate(_core.PASSES[1:], 1):
-            rows = (self.work.passes == code) & ~np.isnan(self.prediction.time_s)
-            kinds = {_core.KINDS[kind] for kind in np.unique(self.work.kind[rows])}
-            if any((kind, name) not in own for kind in kinds):
-                found.append(name.replace("_", " "))
-        return found
+        return self.profile.assumptions + assumed
 
     @cached_property
     def _stood_in_for(self) -> list[str]:
@@ -287,7 +260,7 @@ class Report:
             "time_interval_s": None if interval is None else list(interval),
             "energy_j": self.energy_j,
             "extrapolated_share": self.extrapolated_share,
-            "memory": _describe_memory(self.memory, self.graph),
+            "memory": training_report.describe_memory(self.memory, self.graph),
             "passes": self.passes,
             "unpriced": self.unpriced,
             "notes": self.notes,
@@ -349,23 +322,9 @@ class Report:
             f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
             f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
         ]
-        memory = self.memory
-        at = self.graph.node_name(memory.node) if memory.node >= 0 else "no layer"
-        lines.append(f"memory {memory.total_bytes / 1e6:,.1f} MB at most, at {at}")
+        lines += training_report.memory_lines(self.memory, self.graph, self.training)
         if self.training is not None:
-            lines[-1] += (
-                f" ({memory.during.replace('_', ' ')}): parameters "
-                f"{memory.parameters_bytes / 1e6:,.1f}, gradients "
-                f"{memory.gradients_bytes / 1e6:,.1f}, optimizer "
-                f"{memory.optimizer_state_bytes / 1e6:,.1f}, activations "
-                f"{memory.activations_bytes / 1e6:,.1f} MB"
-            )
-            for name, total in self.passes.items():
-                lines.append(
-                    f"{name.replace('_', ' ')}: {total['time_s'] * 1e3:,.3f} ms, "
-                    f"{total['macs'] / 1e6:,.1f} MMACs, {total['flops'] / 1e6:,.1f} MFLOPs, "
-                    f"{total['launches']} launches"
-                )
+            lines += training_report.pass_lines(self.passes)
         if self.energy_j is not None:
             lines.append(f"energy {self.energy_j * 1e3:,.3f} mJ")
         return lines + self.notes
@@ -421,26 +380,3 @@ def _describe_shape(graph: _core.Graph, node: int) -> str:
     """Input and output sizes without the batch, as 64x56x56 → 128x28x28."""
     ends = [graph.shape(t) for t in (*graph.node_inputs(node)[:1], node)]
     return " → ".join("x".join(map(str, shape[1:])) for shape in ends)
-
-
-def _describe_training(training: _core.Training) -> dict[str, Any]:
-    return {
-        "optimizer": training.optimizer,
-        "frozen": list(training.frozen),
-        "checkpoint": list(training.checkpoint),
-        "accumulate": training.accumulate,
-        "recompute_attention": training.recompute_attention,
-    }
-
-
-def _describe_memory(memory: _core.PeakMemory, graph: _core.Graph) -> dict[str, Any]:
-    return {
-        "total_bytes": memory.total_bytes,
-        "parameters_bytes": memory.parameters_bytes,
-        "constants_bytes": memory.constants_bytes,
-        "gradients_bytes": memory.gradients_bytes,
-        "optimizer_state_bytes": memory.optimizer_state_bytes,
-        "activations_bytes": memory.activations_bytes,
-        "layer": graph.node_name(memory.node) if memory.node >= 0 else None,
-        "during": memory.during,
-    }

@@ -34,10 +34,11 @@ OptimizerCost cost_of(Optimizer optimizer);
 /// not for "layer10".
 struct Training {
   Optimizer optimizer = Optimizer::sgd;
-  std::vector<std::string> frozen;      // layers without gradients of their parameters
-  std::vector<std::string> checkpoint;  // layers whose forward rows run again in the backward pass
-  std::int64_t accumulate = 1;          // micro-batches a step, each of the graph's batch
-  bool recompute_attention = false;     // scores are computed again and not kept
+  std::vector<std::string> frozen{};  // layers without gradients of their parameters
+  std::vector<std::string>
+      checkpoint{};                  // layers whose forward rows run again in the backward pass
+  std::int64_t accumulate = 1;       // micro-batches a step, each of the graph's batch
+  bool recompute_attention = false;  // scores are computed again and not kept
 };
 
 /// The rows of one step. `params` stands in the first forward rows only. In fused mode an
