@@ -1,7 +1,6 @@
 #include "alphaflops/liveness.hpp"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -9,9 +8,9 @@
 #include "backward.hpp"
 #include "blocks.hpp"
 #include "count.hpp"
-#include "element_backward.hpp"
 #include "gradient_flow.hpp"
 #include "lowering.hpp"
+#include "tensor_bytes.hpp"
 
 namespace alphaflops {
 namespace {
@@ -58,23 +57,8 @@ class Run {
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
   std::int64_t element_bytes() const { return size_of(graph_.dtype()); }
 
-  /// Indices take 8 bytes and truth values 1, whatever the graph's type is.
   std::int64_t tensor_bytes(int i) const {
-    const Node& node = graph_.node(i);
-    std::int64_t each = element_bytes();
-    if (const auto* element = std::get_if<ElementOp>(&node.op)) {
-      if (element->type == "argmax") each = 8;
-      if (element->type == "compare" || element->type == "logical") each = 1;
-      if (element->type == "quantize") each = 1;
-    }
-    const auto is_lookup = [&](int reader) {
-      return std::holds_alternative<EmbeddingOp>(graph_.node(reader).op);
-    };
-    if (std::holds_alternative<Input>(node.op) && !consumers_[at(i)].empty() &&
-        std::ranges::all_of(consumers_[at(i)], is_lookup)) {
-      each = 8;
-    }
-    return checked_mul(each, element_count(node.shape), node.name.c_str());
+    return alphaflops::tensor_bytes(graph_, i, consumers_[at(i)]);
   }
   std::int64_t gradient_bytes(int i) const {
     return checked_mul(element_bytes(), element_count(graph_.node(i).shape),
@@ -166,7 +150,7 @@ class Run {
     const Kept& kept = kept_[at(i)];
     const int segment = segment_of(i);
     const bool keeps = training_ != nullptr && (segment == nothing || again);
-    std::int64_t scratch = scratch_of(node);
+    std::int64_t scratch = forward_scratch(graph_, i, training_ != nullptr);
     if (keeps) {
       for (const int x : kept.tensors) holders_[at(i)].push_back(blocks_.hold(tensor_[at(x)]));
       holders_[at(i)].push_back(blocks_.allocate(kept.bytes));
@@ -181,22 +165,6 @@ class Run {
       look(i, Pass::forward, scratch);
     }
     if (!again) free_after(i);
-  }
-
-  /// PyTorch's max pools always make indices, its attention the sums of its rows, its batch norms
-  /// in training their statistics.
-  std::int64_t scratch_of(const Node& node) const {
-    const char* what = node.name.c_str();
-    if (std::holds_alternative<AttentionOp>(node.op)) {
-      const Shape& q = graph_.node(node.inputs[0]).shape;
-      return checked_mul(4, element_count({q.begin(), q.end() - 1}), what);
-    }
-    if (training_ != nullptr && std::holds_alternative<BatchNormOp>(node.op)) {
-      return 2 * node.shape[1] * 4;
-    }
-    const std::string_view op = op_name(node.op);
-    const bool is_max = op == "max_pool" || op == "adaptive_max_pool";
-    return is_max ? checked_mul(8, element_count(node.shape), what) : 0;
   }
 
   void keep_operands_from_outside(const Node& node, int segment) {
@@ -269,7 +237,7 @@ class Run {
       made.emplace_back(
           x, shared ? blocks_.hold(gradient_[at(i)]) : blocks_.allocate(gradient_bytes(x)));
     }
-    std::int64_t scratch = scratch_back(node, i);
+    std::int64_t scratch = backward_scratch(graph_, i, *flow_, training_->recompute_attention);
     const int owner = owner_of(graph_, i);
     if (flow_->trains(i)) {
       scratch = checked_add(scratch, train_parameters(owner, parameter_bytes(i)), "gradients");
@@ -293,32 +261,6 @@ class Run {
     if (training_->accumulate == 1 || pending_[at(owner)] != nothing) return bytes;
     pending_[at(owner)] = blocks_.allocate(bytes);
     return 0;
-  }
-
-  /// Kept scores have a gradient before and behind the softmax; what was broadcast has one as large
-  /// as the output before it is summed.
-  std::int64_t scratch_back(const Node& node, int i) const {
-    if (std::holds_alternative<AttentionOp>(node.op) && !training_->recompute_attention) {
-      return checked_mul(2, kept_[at(i)].bytes, node.name.c_str());
-    }
-    const bool broadcasts =
-        std::holds_alternative<MulOp>(node.op) ||
-        (std::holds_alternative<ElementOp>(node.op) &&
-         element_cost(std::get<ElementOp>(node.op).type).kind == ElementCost::Kind::elementwise);
-    for (std::size_t k = 0; k < node.inputs.size() && broadcasts; ++k) {
-      const bool is_product =
-          !std::holds_alternative<ElementOp>(node.op) || !is_sum(std::get<ElementOp>(node.op), k);
-      if (is_product && flow_->reaches_operand(i, k) &&
-          gradient_bytes(node.inputs[k]) < gradient_bytes(i)) {
-        return gradient_bytes(i);
-      }
-    }
-    return 0;
-  }
-
-  /// Whether the gradient is the output's own, so that only its sum is new.
-  static bool is_sum(const ElementOp& op, std::size_t operand) {
-    return element_backward(op.type, operand).pass == ElementBackward::Pass::view;
   }
 
   /// A first gradient is taken as it is, another one added to it.
