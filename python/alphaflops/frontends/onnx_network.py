@@ -192,8 +192,8 @@ class Network:
 
     def _add_unknown(self, call: Call) -> list[int | None]:
         """Add an operator that has no handler: one unknown node for each tensor that is read."""
-        # An operator that a user registered under f"{domain}::{op_type}" is to be looked up here,
-        # with call.graph, the operands' tensors, the shapes call.made(i) and call.attributes.
+        # Operators that users register as f"{node.domain}::{node.op_type}" are to be looked up here:
+        # function(call.graph, call.operands(), [call.made(i), ...], call.attributes) makes them.
         outputs = call.node.output
         return [
             self._unknown_tensor(call, i) if name and (i == 0 or self.is_read(name)) else None
