@@ -192,7 +192,7 @@ class Network:
 
     def _add_unknown(self, call: Call) -> list[int | None]:
         """Add an operator that has no handler: one unknown node for each tensor that is read."""
-        # Operators that users register as f"{node.domain}::{node.op_type}" are to be looked up here:
+        # Operators that users register as f"{domain}::{op_type}" are to be looked up here:
         # function(call.graph, call.operands(), [call.made(i), ...], call.attributes) makes them.
         outputs = call.node.output
         return [
