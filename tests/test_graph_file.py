@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import re
+import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -89,7 +92,12 @@ def everything(draw):
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_there_and_back(tmp_path_factory, data):
     graph = everything(data.draw)
     path = tmp_path_factory.getbasetemp() / "graph.json"
@@ -110,6 +118,26 @@ def test_zoo_networks_there_and_back(tmp_path, name):
     assert contents(af.load(tmp_path / "net.json")) == contents(graph)
     other = af.load(tmp_path / "net.json", batch=3, dtype="int8")
     assert contents(other) == contents(graph.with_batch(3).with_dtype("int8"))
+
+
+def test_memory_of_a_graph_file(tmp_path):
+    path = tmp_path / "net.json"
+    af.save_graph(af.zoo.build("densenet121"), path)
+    af.load(path)
+    tracemalloc.start()
+    af.load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * path.stat().st_size
+
+
+def test_the_documented_file():
+    text = (Path(__file__).parent.parent / "docs" / "onnx.md").read_text(encoding="utf-8")
+    block = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+    document = json.loads(block[1])
+    graph = graph_from_json(document)
+    assert graph_to_json(graph) == document
+    assert af.lower(graph).macs.sum() == 16 * 16 * 27
 
 
 def document(**changes):

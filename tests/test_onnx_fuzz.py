@@ -76,7 +76,7 @@ def test_every_operator_with_operands_that_it_may_not_have(tmp_path, domain):
             with contextlib.suppress(af.Error):
                 af.lower(load_onnx(saved(tmp_path, model)))
                 made += 1
-    assert made > len(operators(domain))
+    assert made > len(operators(domain)) / 2
 
 
 def varint(value):

@@ -199,9 +199,8 @@ class Network:
         counter = OPERATORS.get(f"{node.domain or 'ai.onnx'}::{node.op_type}")
         if counter is None:
             return None
-        inputs = [self.tensors[x] for x in call.inputs if x in self.tensors]
         shapes = [call.made(i) for i, name in enumerate(node.output) if name]
-        return counter(self.graph, inputs, shapes, call.attributes)
+        return counter(self.graph, call.operands(), shapes, call.attributes)
 
     def _add_unknown(self, call: Call) -> list[int | None]:
         """Add an operator that has no handler: one unknown node for each tensor that is read."""
