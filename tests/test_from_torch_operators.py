@@ -417,3 +417,33 @@ def test_operators_of_a_library(registry):
     assert list(registry) == ["alphaflops_test::halve"]
     graph = af.from_torch(module, torch.empty(4, 3), strict=True)
     assert af.lower(graph).flops.tolist() == [1, 6]
+
+
+def test_own_autograd_functions_and_checkpoints():
+    class Scale(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return x * 2 + 1
+
+        @staticmethod
+        def backward(context, grad):
+            return grad
+
+    layer = nn.Linear(8, 8)
+
+    def forward(x):
+        return Scale.apply(torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False))
+
+    graph, seen = trace(forward, X)
+    assert ops(graph) == ["linear", "mul", "add"]
+    assert seen == [(tuple(X.shape), torch.float32)]
+
+
+def test_exported_with_a_dynamic_batch():
+    module = nn.Sequential(nn.Linear(4, 6), nn.Flatten(), nn.ReLU()).eval()
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(module, (torch.empty(3, 2, 4),), dynamic_shapes=({0: batch},))
+    graph = af.from_torch(program, strict=True)
+    assert ops(graph) == ["linear", "relu"]
+    assert graph.shape(len(graph) - 1) == (3, 12)

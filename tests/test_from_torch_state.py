@@ -304,3 +304,13 @@ def test_the_command_line_takes_a_function(models):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '"macs": 120' in done.stdout
+
+
+def test_without_torch_the_error_names_the_extra():
+    code = (
+        "import sys; sys.modules['torch'] = None; import alphaflops as af\n"
+        "try: af.load('models:build')\n"
+        "except af.errors.MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "alphaflops[torch]" in done.stdout

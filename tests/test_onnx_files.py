@@ -34,7 +34,7 @@ def test_load_of_a_zoo_name():
     [
         ("resnet19", r"nor a network of the zoo: did you mean resnet18"),
         ("", "neither an .onnx file"),
-        ("torchvision.models:resnet18", "no such function"),
+        ("no_such_package.models:resnet18", "no such function"),
         ("missing.onnx", "missing.onnx: there is no such file"),
     ],
 )

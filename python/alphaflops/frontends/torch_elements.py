@@ -291,6 +291,7 @@ def _interpolate(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -
 
 
 @rule("cpu", "cuda", "pin_memory", "requires_grad", "share_memory", "retain_grad")
+@rule("register_hook", "_assert_tensor_metadata", "_assert_async", "lift_fresh_copy")
 @rule("data.__set__", "grad.__set__", "requires_grad.__set__")
 def _as_it_is(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     return input

@@ -96,6 +96,7 @@ QUERIES = frozenset(
     __hash__ _is_view _base _version __dir__ data_ptr untyped_storage storage _typed_storage
     _backward_hooks has_names __format_query__ retains_grad volatile is_vulkan is_ipu is_ort
     is_maia is_mtia is_hpu _has_compatible_shallow_copy_type has_torch_function _cdata
+    sym_size sym_numel sym_stride sym_storage_offset
     """)
 )
 # Functions that read no tensor and make one.
