@@ -151,6 +151,17 @@ def test_element_types():
     assert af.from_torch(nn.Linear(4, 4), x, dtype="int8").dtype == "int8"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of importing the compiler
+def test_wrapped_modules_run_as_what_they_wrap():
+    layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    compiled, inside = torch.compile(layers), nn.Sequential(torch.compile(layers))
+    graphs = [af.from_torch(m, torch.empty(2, 3)) for m in (layers, compiled, inside)]
+    assert len({af.lower(graph).macs.sum() for graph in graphs}) == 1
+    names = [[graph.node_name(i) for i in range(3)] for graph in graphs]
+    assert names[0] == names[1] == ["input", "0", "1"]
+    assert names[2] == ["input", "0._orig_mod.0", "0._orig_mod.1"]
+
+
 LIBRARIES = [
     ("torchvision.models", "efficientnet_b0", 385_814_752, 5_288_548),
     ("torchvision.models", "swin_t", 4_490_566_656, 28_288_354),

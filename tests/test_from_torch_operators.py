@@ -1,5 +1,7 @@
 """from_torch, operator by operator: shapes as torch makes them, counts by arithmetic."""
 
+import itertools
+
 import pytest
 
 import alphaflops as af
@@ -91,6 +93,10 @@ CASES = {
     "sorting": (lambda x: (x.topk(3), x.sort(1), x.cumsum(0)), "topk sort cumsum"),
     "norm": (lambda x: F.normalize(x, dim=1), "norm clip div"),
     "where": (lambda x: torch.where(x > 0, x, 0.0), "compare where"),
+    "scalars": (
+        lambda x: (torch.where(x.sum() > 0, x.sum(), 1.0), x.max().lerp(x.min(), 0.5), -x.mean()),
+        "sum compare sum where max min lerp mean neg",
+    ),
     "masked": (lambda x: x.masked_fill(torch.ones(8, 8).tril()[:6] == 0, -1.0), "masked_fill"),
     "lerp": (lambda x: torch.lerp(x, x, 0.5), "lerp"),
     "cat": (lambda x: torch.cat([x, x, x[:, :1]], 1), "concat"),
@@ -447,3 +453,36 @@ def test_exported_with_a_dynamic_batch():
     graph = af.from_torch(program, strict=True)
     assert ops(graph) == ["linear", "relu"]
     assert graph.shape(len(graph) - 1) == (3, 12)
+
+
+def test_every_pair_of_shapes_broadcasts_as_torch_does():
+    shapes = [
+        (),
+        (1,),
+        (4,),
+        (3, 1),
+        (2, 3, 4),
+        (2, 3, 1, 1),
+        (1, 1, 5, 4),
+        (2, 3, 5, 4),
+        (2, 1, 1, 4),
+    ]
+    pairs, seen = 0, []
+    for a, b in itertools.product(shapes, shapes):
+        try:
+            expected = torch.broadcast_shapes(a, b)
+        except RuntimeError:
+            expected = None
+        for operator in (torch.add, torch.mul, torch.sub, torch.maximum):
+            args = (torch.ones(2, 3, 5, 4), torch.empty(a), torch.empty(b))
+            module = Function(lambda _, x, y, operator=operator: seen.append(operator(x, y)))
+            seen.clear()
+            if expected is None:
+                with pytest.raises(errors.ModelError, match="do not broadcast"):
+                    af.from_torch(module, args)
+                continue
+            work = af.lower(af.from_torch(module, args, strict=True))
+            assert seen[0].shape == expected
+            assert work.elements_written.tolist() == work.flops.tolist() == [expected.numel()]
+            pairs += 1
+    assert pairs > 200

@@ -63,7 +63,9 @@ def _element(name: str, kind: str) -> Rule:
         elif len(nodes) == 2 and kind == "mul":
             if shapes[0] != shape:  # the smaller one may be a gate
                 nodes, shapes = nodes[::-1], shapes[::-1]
-            if same or (len(shape) == 4 and shapes[1] == (*shape[:2], 1, 1)):
+            if shapes[0] == shape and (
+                same or (len(shape) == 4 and shapes[1] == (*shape[:2], 1, 1))
+            ):
                 node = trace.graph.mul(nodes[0], nodes[1], at)
         if node is None:
             node = trace.graph.element(nodes, kind, shape, at)

@@ -160,7 +160,7 @@ def _linear(trace: Trace, x: Tensor, features: int, weight: Tensor, bias: Tensor
     return trace.tensor(trace.layer(make, weight, bias), x.dtype)
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot", "inner_matmul")
+@rule("matmul", "mm", "bmm", "mv", "dot", "vdot")
 def matmul(trace: Trace, input: Tensor, other: Tensor) -> Any:
     """Add a product; with a parameter on the right it is a linear layer."""
     x, y = input, other

@@ -88,6 +88,8 @@ def from_torch(
         )
     if isinstance(args, torch.Tensor):
         args = (args,)
+    if type(module).__name__ == "OptimizedModule":  # what torch.compile returns
+        module = module._orig_mod
     named = name or (type(module).__name__ if not exported else "exported")
     if exported:
         from alphaflops.frontends.torch_exported import Exported  # noqa: PLC0415  (slow to import)
@@ -186,7 +188,7 @@ def _parameter_names(module: torch.nn.Module, count: int) -> list[str]:
         return given
     try:
         parameters = inspect.signature(module.forward).parameters.values()
-        found = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+        found = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     except (TypeError, ValueError):
         found = []
     return found + [f"input_{i}" for i in range(len(found), count)]

@@ -189,6 +189,7 @@ COPIES: dict[str, str] = {
     **dict.fromkeys(["one_hot", "fold", "col2im", "diag_embed", "block_diag"], "scatter"),
     **dict.fromkeys(["im2col"], "unfold"),
     **dict.fromkeys(["fill", "zero", "normal", "uniform", "random", *LIKE], "fill"),
+    **dict.fromkeys(["exponential", "cauchy", "log_normal", "geometric"], "fill"),
     **dict.fromkeys(words("constant_pad_nd reflection_pad1d reflection_pad2d"), "pad"),
     **dict.fromkeys(words("reflection_pad3d replication_pad1d replication_pad2d"), "pad"),
     **dict.fromkeys(["replication_pad3d"], "pad"),

@@ -60,9 +60,12 @@ class Tensors(Layers):
         self._nodes[id(tensor)] = node
         return tensor
 
-    def tensor(self, node: int, dtype: torch.dtype, shape: Sequence[int] = ()) -> torch.Tensor:
+    def tensor(
+        self, node: int, dtype: torch.dtype, shape: Sequence[int] | None = None
+    ) -> torch.Tensor:
         """Return what the module sees of a node."""
-        made = torch.empty(shape or self.graph.shape(node), dtype=dtype, device="meta")
+        size = self.graph.shape(node) if shape is None else shape
+        made = torch.empty(size, dtype=dtype, device="meta")
         return self.bind(made, node)
 
     def key(self, tensor: torch.Tensor) -> Key | None:
