@@ -83,8 +83,8 @@ Shape input_shape(const OperatorSpec& s) {
     }
     return {s.batch, s.groups, s.h_in, s.c_in / s.groups};
   }
-  const bool flat = s.op == "linear" || s.op == "layer_norm" ||
-                    (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
+  const bool flat =
+      s.op == "linear" || s.op == "layer_norm" || (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
   if (!flat) return {s.batch, s.c_in, s.h_in, s.w_in};
   return {checked_mul(s.batch, checked_mul(s.h_in, s.w_in, "rows"), "rows"), s.c_in};
 }
