@@ -115,6 +115,11 @@ def _conv(graph: Graph, node: int) -> Any:
     return nn.Sequential(nn.ZeroPad2d(before), conv) if before else conv
 
 
+_TRANSPOSED = (
+    "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation",
+)  # fmt: skip
+
+
 def _conv_transpose(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
     into, out = _ends(graph, node)
@@ -125,9 +130,9 @@ def _conv_transpose(graph: Graph, node: int) -> Any:
             f"{graph.node_name(node)}: a transposed convolution with uneven padding is not known "
             "to the torch backend"
         )
-    attributes["padding"] = (top, left)
-    kernel = attributes.pop("kernel")
-    return nn.utils.skip_init(nn.ConvTranspose2d, into[1], out[1], kernel_size=kernel, **attributes)
+    attributes |= {"padding": (top, left), "kernel_size": attributes["kernel"]}
+    named = {name: attributes[name] for name in _TRANSPOSED}
+    return nn.utils.skip_init(nn.ConvTranspose2d, into[1], out[1], **named)
 
 
 def _linear(graph: Graph, node: int) -> Any:
