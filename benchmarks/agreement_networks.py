@@ -10,89 +10,15 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 import alphaflops as af
 from alphaflops.zoo.attention import attend, thirds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import networks
+from torch_models import GPT, ViT
 
 HEADS, FEATURES, LENGTH, VOCABULARY, LAYERS = 8, 256, 128, 1000, 4  # of the small GPT
-
-
-class Attention(nn.Module):
-    """Self-attention written with SDPA, with products of matrices, or with MultiheadAttention."""
-
-    def __init__(self, features: int, heads: int, how: str, causal: bool = False) -> None:
-        super().__init__()
-        self.heads, self.how, self.causal = heads, how, causal
-        if how == "mha":
-            self.own = nn.MultiheadAttention(features, heads, batch_first=True)
-        else:
-            self.qkv, self.out = nn.Linear(features, 3 * features), nn.Linear(features, features)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.how == "mha":
-            return self.own(x, x, x, need_weights=False)[0]
-        batch, length, features = x.shape
-        heads = self.qkv(x).view(batch, length, 3, self.heads, features // self.heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)
-        if self.how == "sdpa":
-            y = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        else:
-            y = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, -1) @ v
-        return self.out(y.transpose(1, 2).reshape(batch, length, features))
-
-
-class Layer(nn.Module):
-    """A transformer's layer with the norms first."""
-
-    def __init__(self, features: int, heads: int, how: str, causal: bool = False) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
-        self.attention = Attention(features, heads, how, causal)
-        self.mlp = nn.Sequential(
-            nn.Linear(features, 4 * features), nn.GELU(), nn.Linear(4 * features, features)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class ViT(nn.Module):
-    """ViT-B/16 at 224 x 224."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(3, 768, 16, 16)
-        self.token = nn.Parameter(torch.zeros(1, 1, 768))
-        self.position = nn.Parameter(torch.zeros(1, 197, 768))
-        self.layers = nn.Sequential(*(Layer(768, 12, how) for _ in range(12)))
-        self.norm, self.head = nn.LayerNorm(768), nn.Linear(768, 1000)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
-        return self.head(self.norm(self.layers(x))[:, 0])
-
-
-class GPT(nn.Module):
-    """A decoder of four layers over 128 tokens, causal, with logits at every position."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(VOCABULARY, FEATURES)
-        self.positions = nn.Parameter(torch.zeros(1, LENGTH, FEATURES))
-        self.layers = nn.Sequential(
-            *(Layer(FEATURES, HEADS, "sdpa", causal=True) for _ in range(LAYERS))
-        )
-        self.norm = nn.LayerNorm(FEATURES)
-        self.head = nn.Linear(FEATURES, VOCABULARY, bias=False)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.head(self.norm(self.layers(self.tokens(tokens) + self.positions)))
 
 
 class LanguageModel(nn.Module):
@@ -193,8 +119,13 @@ NETWORKS = {
         lambda: ViT("sdpa"), (1, 3, 224, 224), lambda: af.zoo.build("vit_b_16")
     ),
     "ViT-B/16 (MHA)": Network(
-        lambda: ViT("mha"), (1, 3, 224, 224), lambda: af.zoo.build("vit_b_16")
+        lambda: ViT("module"), (1, 3, 224, 224), lambda: af.zoo.build("vit_b_16")
     ),
-    "GPT (SDPA)": Network(GPT, (1, LENGTH), gpt_graph, tokens=True),
+    "GPT (SDPA)": Network(
+        lambda: GPT(VOCABULARY, LENGTH, FEATURES, HEADS, LAYERS),
+        (1, LENGTH),
+        gpt_graph,
+        tokens=True,
+    ),
     "LSTM": Network(LanguageModel, (1, 35), lambda: af.zoo.build("lstm"), tokens=True),
 }

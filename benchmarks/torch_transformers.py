@@ -11,16 +11,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
-from agreement_networks import GPT, Layer, ViT
 from torch import nn
 
 import alphaflops as af
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.readings import Reading, summarise
 from alphaflops.scenarios.calibrate import calibrate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from torch_models import GPT, Block, ViT
 
 LIMIT = 0.15
 _PASSES = 2  # the first finds another's data in cache
@@ -32,7 +35,7 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.tokens = nn.Embedding(30522, 768)
-        self.layers = nn.Sequential(*(Layer(768, 12, "sdpa") for _ in range(12)))
+        self.layers = nn.Sequential(*(Block(768, 12, "sdpa") for _ in range(12)))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return self.layers(self.tokens(tokens))
@@ -42,7 +45,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ViT-B/16, SDPA": (lambda: ViT("sdpa"), (1, 3, 224, 224)),
     "ViT-B/16, matmul": (lambda: ViT("matmul"), (1, 3, 224, 224)),
     "encoder, 12 x 768": (Encoder, (1, 128)),
-    "GPT, 4 x 256": (GPT, (1, 128)),
+    "GPT, 4 x 256": (lambda: GPT(1000, 128, 256, 8, 4), (1, 128)),
 }
 
 

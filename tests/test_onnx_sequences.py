@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="the exporter is torch's")
 
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
+from torch_models import Block, ViT  # noqa: E402
 
 from alphaflops.frontends.onnx import load_onnx  # noqa: E402
 
@@ -41,58 +42,8 @@ def parameters_of(module):
     return sum(p.numel() for p in module.parameters())
 
 
-class Attention(nn.Module):
-    """Self-attention written in one of three ways, or as torch's module."""
-
-    def __init__(self, way, causal=False):
-        super().__init__()
-        self.way, self.causal = way, causal
-        if way == "module":
-            self.inner = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
-            return
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, x):
-        if self.way == "module":
-            return self.inner(x, x, x, need_weights=False)[0]
-        batch, length, _ = x.shape
-        q, k, v = self.qkv(x).reshape(batch, length, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-        if self.way == "sdpa":
-            y = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        elif self.way == "einsum":
-            scores = torch.einsum("bhqd,bhkd->bhqk", q, k) * (WIDTH // HEADS) ** -0.5
-            y = torch.einsum("bhqk,bhkd->bhqd", scores.softmax(-1), v)
-        else:
-            scores = (q @ k.transpose(-2, -1)) / (WIDTH // HEADS) ** 0.5
-            y = scores.softmax(-1) @ v
-        return self.out(y.transpose(1, 2).reshape(batch, length, WIDTH))
-
-
-class Block(nn.Module):
-    def __init__(self, way, causal=False):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.attention = Attention(way, causal)
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, WIDTH))
-
-    def forward(self, x):
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class VisionTransformer(nn.Module):
-    def __init__(self, way):
-        super().__init__()
-        self.patches = nn.Conv2d(3, WIDTH, PATCH, PATCH)
-        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
-        self.places = nn.Parameter(torch.randn(1, TOKENS, WIDTH))
-        self.blocks = nn.Sequential(Block(way), Block(way))
-        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, CLASSES)
-
-    def forward(self, x):
-        x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.places
-        return self.head(self.norm(self.blocks(x))[:, 0])
+def vision_transformer(how):
+    return ViT(how, WIDTH, HEADS, 2, classes=CLASSES, image=IMAGE, patch=PATCH, hidden=HIDDEN)
 
 
 def block_macs(batch, tokens):
@@ -123,7 +74,7 @@ def built(batch):
 @pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
 @pytest.mark.parametrize("way", ["module", "sdpa", "einsum", "matmul"])
 def test_vision_transformers(tmp_path, way, exporter):
-    module = VisionTransformer(way)
+    module = vision_transformer(way)
     path = export(module, (torch.zeros(1, 3, IMAGE, IMAGE),), tmp_path / "v.onnx", exporter)
     graph = load_onnx(path, strict=True)
     work, expected = af.lower(graph), af.lower(built(1))
@@ -134,7 +85,7 @@ def test_vision_transformers(tmp_path, way, exporter):
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 17])
 def test_vision_transformer_of_older_opsets(tmp_path, opset):
-    module = VisionTransformer("matmul")
+    module = vision_transformer("matmul")
     example = (torch.zeros(1, 3, IMAGE, IMAGE),)
     path = export(module, example, tmp_path / "v.onnx", "legacy", opset_version=opset)
     work, expected = af.lower(load_onnx(path, strict=True)), af.lower(built(1))
@@ -148,7 +99,9 @@ class Language(nn.Module):
     def __init__(self):
         super().__init__()
         self.words, self.places = nn.Embedding(50, WIDTH), nn.Embedding(32, WIDTH)
-        self.blocks = nn.Sequential(Block("sdpa", causal=True), Block("sdpa", causal=True))
+        self.blocks = nn.Sequential(
+            *(Block(WIDTH, HEADS, "sdpa", HIDDEN, causal=True) for _ in range(2))
+        )
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 50, bias=False)
         self.head.weight = self.words.weight
 

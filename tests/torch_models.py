@@ -1,4 +1,4 @@
-"""Transformers and small modules as people write them, for tests of the torch front end."""
+"""Transformers as people write them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 
 class Attention(nn.Module):
-    """Self-attention over [batch, length, features], written in one of three ways."""
+    """Self-attention over [batch, length, features]: sdpa, matmul, einsum, or torch's module."""
 
-    def __init__(self, features, heads, how):
+    def __init__(self, features, heads, how, causal=False):
         super().__init__()
-        self.heads, self.how = heads, how
+        self.heads, self.how, self.causal = heads, how, causal
         if how == "module":
             self.attention = nn.MultiheadAttention(features, heads, batch_first=True)
         else:
@@ -24,24 +24,31 @@ class Attention(nn.Module):
         n, length, features = x.shape
         qkv = self.qkv(x).reshape(n, length, 3, self.heads, features // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scale = (features // self.heads) ** -0.5
         if self.how == "sdpa":
-            y = functional.scaled_dot_product_attention(q, k, v)
+            y = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        elif self.how == "einsum":
+            scores = torch.einsum("bhqd,bhkd->bhqk", q, k) * scale
+            y = torch.einsum("bhqk,bhkd->bhqd", scores.softmax(-1), v)
         else:
-            scores = (q * (features // self.heads) ** -0.5) @ k.transpose(-2, -1)
+            scores = (q * scale) @ k.transpose(-2, -1)
             y = scores.softmax(-1) @ v
         return self.proj(y.transpose(1, 2).reshape(n, length, features))
 
 
 class Block(nn.Module):
-    def __init__(self, features, heads, how):
+    """A transformer's layer with the norms first."""
+
+    def __init__(self, features, heads, how, hidden=None, causal=False):
         super().__init__()
+        hidden = hidden or 4 * features
         self.ln_1, self.ln_2 = nn.LayerNorm(features), nn.LayerNorm(features)
-        self.attention = Attention(features, heads, how)
+        self.attention = Attention(features, heads, how, causal)
         self.mlp = nn.Sequential(
-            nn.Linear(features, 4 * features),
+            nn.Linear(features, hidden),
             nn.GELU(),
             nn.Dropout(0.1),
-            nn.Linear(4 * features, features),
+            nn.Linear(hidden, features),
         )
 
     def forward(self, x):
@@ -52,12 +59,23 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """ViT-B/16 by default."""
 
-    def __init__(self, how, features=768, heads=12, layers=12, classes=1000):
+    def __init__(
+        self,
+        how,
+        features=768,
+        heads=12,
+        layers=12,
+        *,
+        classes=1000,
+        image=224,
+        patch=16,
+        hidden=None,
+    ):
         super().__init__()
-        self.conv_proj = nn.Conv2d(3, features, 16, 16)
+        self.conv_proj = nn.Conv2d(3, features, patch, patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, features))
-        self.position = nn.Parameter(torch.zeros(1, 197, features))
-        self.layers = nn.Sequential(*[Block(features, heads, how) for _ in range(layers)])
+        self.position = nn.Parameter(torch.zeros(1, (image // patch) ** 2 + 1, features))
+        self.layers = nn.Sequential(*(Block(features, heads, how, hidden) for _ in range(layers)))
         self.ln, self.head = nn.LayerNorm(features), nn.Linear(features, classes)
 
     def forward(self, x):
