@@ -151,3 +151,11 @@ def test_a_kind_that_another_stands_in_for_is_said():
     alpha = ((s_k + 0.02 * (s - s_k)) / s) ** 0.99
     assert report.macs == 2 * 4 * rows * inner * columns
     assert math.isclose(report.time_s, 0.0375e-9 * alpha * report.macs, rel_tol=1e-12)
+
+
+def test_launches_of_both_modes_are_said(report):
+    # ResNet-18: 20 convolutions with a norm each, 17 ReLUs, a pool, 8 sums, a mean and a layer.
+    assert report.launches == {"fused": 31, "eager": 68}
+    assert len(report.layers) == 31
+    assert "31 launches fused, 68 eager; priced: fused" in report.summary
+    assert json.loads(report.to_json())["launches"] == report.launches

@@ -113,6 +113,13 @@ class Report:
         return _core.peak_memory(self.graph, self.mode, self.training)
 
     @cached_property
+    def launches(self) -> dict[str, int]:
+        """How many kernels each mode launches: fused as a runtime does, eager as PyTorch does."""
+        return {
+            mode: len(_core.lower(self.graph, mode, self.training)) for mode in ("fused", "eager")
+        }
+
+    @cached_property
     def passes(self) -> dict[str, dict[str, float]]:
         """Totals of every pass that has rows: launches, macs, flops, bytes, priced seconds."""
         return training_report.passes(
@@ -261,6 +268,7 @@ class Report:
             "energy_j": self.energy_j,
             "extrapolated_share": self.extrapolated_share,
             "memory": training_report.describe_memory(self.memory, self.graph),
+            "launches": self.launches,
             "passes": self.passes,
             "unpriced": self.unpriced,
             "notes": self.notes,
@@ -321,6 +329,8 @@ class Report:
             f"{self.macs / 1e6:,.1f} MMACs, {self.flops / 1e6:,.1f} MFLOPs, "
             f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
             f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
+            f"{self.launches['fused']} launches fused, {self.launches['eager']} eager; "
+            f"priced: {self.mode}",
         ]
         lines += training_report.memory_lines(self.memory, self.graph, self.training)
         if self.training is not None:
