@@ -50,7 +50,7 @@ constexpr std::array element_gradients{
     Named{"floor", none},
     Named{"gather", of_others(1)},
     Named{"gelu_tanh", of_self(18)},  // u 5, tanh, half of 1 + t 2, u' 3, 1 - t^2 2, rest 5
-    Named{"interpolate_bicubic", copied(39)},
+    Named{"interpolate_bicubic", copied(35)},
     Named{"interpolate_bilinear", copied(9)},
     Named{"interpolate_linear", copied(3)},
     Named{"interpolate_nearest", copied(1)},

@@ -23,6 +23,17 @@ def _check_channels(trace: Trace, x: Tensor, *weights: Tensor | None) -> None:
             )
 
 
+def _scale_and_shift(
+    trace: Trace, given: Sequence[Any], weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the parameters among the first four arguments, else those given by name.
+
+    torch.nn.functional has mean, variance, weight, bias; torch.batch_norm has the last two first.
+    """
+    keyed = [t for t in given[:4] if isinstance(t, Tensor) and trace.key(t) is not None]
+    return (keyed[0], keyed[1] if len(keyed) > 1 else None) if keyed else (weight, bias)
+
+
 @rule("batch_norm")
 def _batch_norm(
     trace: Trace,
@@ -34,10 +45,7 @@ def _batch_norm(
     bias: Tensor | None = None,
     **options: Any,
 ) -> Any:
-    # torch.nn.functional has mean, variance, weight, bias; torch.batch_norm has the last two first.
-    keyed = [t for t in given[:4] if isinstance(t, Tensor) and trace.key(t) is not None]
-    if keyed:
-        weight, bias = keyed[0], (keyed[1] if len(keyed) > 1 else None)
+    weight, bias = _scale_and_shift(trace, given, weight, bias)
     buffers = [t for t in given[:4] if isinstance(t, Tensor) and trace.key(t) is None]
     if running_mean is None and buffers:
         running_mean = buffers[0]
@@ -133,9 +141,7 @@ def _instance_norm(
     bias: Tensor | None = None,
     **options: Any,
 ) -> Any:
-    keyed = [t for t in given[:4] if isinstance(t, Tensor) and trace.key(t) is not None]
-    if keyed:
-        weight, bias = keyed[0], (keyed[1] if len(keyed) > 1 else None)
+    weight, bias = _scale_and_shift(trace, given, weight, bias)
     _check_channels(trace, input, weight, bias)
     return _norm(trace, input, "instance", 1, weight, bias)
 

@@ -50,3 +50,41 @@ def pool_and_classify(graph: Graph, x: int, at: str) -> int:
     """Average over the image, then a linear layer `at` to 1000 classes."""
     x = graph.flatten(graph.global_avg_pool(x, "avgpool"), "flatten")
     return graph.linear(x, 1000, True, at)
+
+
+def inverted_residual(
+    graph: Graph,
+    x: int,
+    c_out: int,
+    at: str,
+    *,
+    hidden: int,
+    kernel: int,
+    stride: int,
+    activation: str,
+    squeezed: int = 0,
+    excite: tuple[str, str] = ("relu", "hardsigmoid"),
+) -> int:
+    """Expand, convolve depthwise, excite where `squeezed` channels are given, project, add.
+
+    `excite` are the activation between its two convolutions and that of its gate.
+    """
+    y, part = x, 0
+    if hidden != graph.shape(x)[1]:
+        y, part = conv_norm(graph, y, hidden, f"{at}.block.0", activation=activation), 1
+    y = conv_norm(
+        graph,
+        y,
+        hidden,
+        f"{at}.block.{part}",
+        kernel=kernel,
+        stride=stride,
+        groups=hidden,
+        activation=activation,
+    )
+    if squeezed:
+        part += 1
+        between, gate = excite
+        y = squeeze_excite(graph, y, squeezed, f"{at}.block.{part}", activation=between, gate=gate)
+    y = conv_norm(graph, y, c_out, f"{at}.block.{part + 1}")
+    return graph.add(y, x, f"{at}.add") if stride == 1 and graph.shape(x)[1] == c_out else y

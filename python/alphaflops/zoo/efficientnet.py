@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from alphaflops._core import Graph
-from alphaflops.zoo.blocks import conv_norm, divisible, pool_and_classify, squeeze_excite
+from alphaflops.zoo.blocks import conv_norm, divisible, inverted_residual, pool_and_classify
 
 # Expansion, kernel, stride of the first block, channels and blocks of B0.
 _STAGES = (
@@ -66,27 +66,15 @@ def _block(
     graph: Graph, x: int, at: str, *, expansion: int, kernel: int, stride: int, c_out: int
 ) -> int:
     c_in = graph.shape(x)[1]
-    hidden = divisible(c_in * expansion)
-    y, part = x, 0
-    if hidden != c_in:
-        y, part = conv_norm(graph, y, hidden, f"{at}.block.0", activation="silu"), 1
-    y = conv_norm(
+    return inverted_residual(
         graph,
-        y,
-        hidden,
-        f"{at}.block.{part}",
+        x,
+        c_out,
+        at,
+        hidden=divisible(c_in * expansion),
         kernel=kernel,
         stride=stride,
-        groups=hidden,
         activation="silu",
+        squeezed=max(1, c_in // 4),
+        excite=("silu", "sigmoid"),
     )
-    y = squeeze_excite(
-        graph,
-        y,
-        max(1, c_in // 4),
-        f"{at}.block.{part + 1}",
-        activation="silu",
-        gate="sigmoid",
-    )
-    y = conv_norm(graph, y, c_out, f"{at}.block.{part + 2}")
-    return graph.add(y, x, f"{at}.add") if stride == 1 and c_in == c_out else y

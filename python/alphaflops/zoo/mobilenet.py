@@ -7,7 +7,7 @@ Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2.
 from __future__ import annotations
 
 from alphaflops._core import Graph
-from alphaflops.zoo.blocks import conv_norm, divisible, pool_and_classify, squeeze_excite
+from alphaflops.zoo.blocks import conv_norm, divisible, inverted_residual, pool_and_classify
 
 # Expansion, output channels, blocks, stride of the first block.
 _V2_STAGES = (
@@ -119,29 +119,14 @@ def _v3(
 
 def _v3_block(graph: Graph, x: int, at: str, block: tuple[int, int, int, bool, str, int]) -> int:
     kernel, hidden, c_out, excites, activation, stride = block
-    c_in = graph.shape(x)[1]
-    y, part = x, 0
-    if hidden != c_in:
-        y, part = conv_norm(graph, y, hidden, f"{at}.block.0", activation=activation), 1
-    y = conv_norm(
+    return inverted_residual(
         graph,
-        y,
-        hidden,
-        f"{at}.block.{part}",
+        x,
+        c_out,
+        at,
+        hidden=hidden,
         kernel=kernel,
         stride=stride,
-        groups=hidden,
         activation=activation,
+        squeezed=divisible(hidden // 4) if excites else 0,
     )
-    if excites:
-        part += 1
-        y = squeeze_excite(
-            graph,
-            y,
-            divisible(hidden // 4),
-            f"{at}.block.{part}",
-            activation="relu",
-            gate="hardsigmoid",
-        )
-    y = conv_norm(graph, y, c_out, f"{at}.block.{part + 1}")
-    return graph.add(y, x, f"{at}.add") if stride == 1 and c_in == c_out else y
