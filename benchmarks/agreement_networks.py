@@ -17,21 +17,9 @@ from alphaflops.zoo.attention import attend, thirds
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import networks
 from torch_models import GPT, ViT
+from zoo_modules import LanguageModel
 
 HEADS, FEATURES, LENGTH, VOCABULARY, LAYERS = 8, 256, 128, 1000, 4  # of the small GPT
-
-
-class LanguageModel(nn.Module):
-    """The zoo's LSTM: two layers of 650 over 35 tokens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Embedding(10_000, 650)
-        self.rnn = nn.LSTM(650, 650, 2, batch_first=True)
-        self.decoder = nn.Linear(650, 10_000)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.rnn(self.encoder(tokens))[0])
 
 
 def grouped() -> nn.Module:

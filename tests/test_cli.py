@@ -140,6 +140,51 @@ def test_compare_prices_every_pair():
     assert networks[0]["time_s"]["quadro-t2000"] < networks[1]["time_s"]["quadro-t2000"]
 
 
+@pytest.fixture
+def with_symbols(tmp_path):
+    """Two files whose inputs have symbolic axes: x of both, and y of the second."""
+    models = pytest.importorskip("onnx_models", reason="the extra alphaflops[onnx] is missing")
+    paths = []
+    for name, others in (("one", {}), ("two", {"y": ("n", 4, 9, 8)})):
+        layer = models.node("Relu") if not others else models.node("Add", "x", "y", outputs=["z"])
+        outputs = ("z",) if others else ("y",)
+        model = models.model_of([layer], None, ("n", 4, "h", 8), outputs=outputs, **others)
+        paths.append(tmp_path / f"{name}.onnx")
+        paths[-1].write_bytes(model.SerializeToString())
+    return paths
+
+
+def test_compare_gives_each_file_the_shapes_of_its_own_inputs(with_symbols):
+    given = ["--input", "x=3x4x9x8", "-i", "y=3x4x9x8", "--json"]
+    done = run("compare", *with_symbols, "mlp", *given)
+    assert done.returncode == 0, done.stderr
+    networks = json.loads(done.stdout)["networks"]
+    assert [n["network"] for n in networks] == ["one", "two", "mlp"]
+    alone = json.loads(run("estimate", with_symbols[0], *given[:2], "-f", "json").stdout)
+    assert networks[0]["time_s"]["quadro-t2000"] == alone["time_s"]
+
+
+def test_compare_and_shapes_that_nothing_takes(with_symbols):
+    assert_one_clear_error(run("compare", *with_symbols), "symbolic", "--batch", "--input")
+    done = run("compare", *with_symbols, "mlp", "--input", "image=1x3")
+    assert_one_clear_error(done, "none of the models", "'image'", "they have x, y")
+    done = run("compare", "mlp", "lstm", "--input", "x=1x3")
+    assert_one_clear_error(done, "'x'", "only .onnx files have some")
+    assert_one_clear_error(run("compare", *with_symbols, "-i", "x:3"), "'x:3'", "x3x224x224")
+    done = run("compare", *with_symbols, "-i", "x=1x4x9")
+    assert_one_clear_error(done, "one.onnx", "'x'")
+
+
+def test_causal_attention(tmp_path):
+    lots, few = (
+        json.loads(run("compare", "gpt2", *option, "--json").stdout)["networks"][0]["macs"]
+        for option in ([], ["--causal"])
+    )
+    assert lots - few == 12 * 12 * (1024 * 1023 // 2) * 2 * 64
+    report = json.loads(run("estimate", "gpt2", "--causal", "-f", "json").stdout)
+    assert report["macs"] == few
+
+
 def test_devices_lists_the_shipped_profiles():
     assert "quadro-t2000" in run("devices").stdout
     listed = json.loads(run("devices", "--json").stdout)["devices"]

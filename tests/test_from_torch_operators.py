@@ -1,55 +1,16 @@
-"""from_torch, operator by operator: shapes as torch makes them, counts by arithmetic."""
+"""from_torch, operator by operator: shapes as torch makes them, launches by name."""
 
 import itertools
 
 import pytest
 
 import alphaflops as af
-from alphaflops import _core, errors
-from alphaflops.frontends.registry import OPERATORS
+from alphaflops import errors
 
 torch = pytest.importorskip("torch", reason="the extra alphaflops[torch] is not installed")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
-from torch.nn.utils.parametrizations import weight_norm  # noqa: E402
-
-
-class Function(nn.Module):
-    """A function as a forward; keeps what it returned."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-        self.seen = ()
-
-    def forward(self, *args):
-        result = self.function(*args)
-        self.seen += (result,)
-        return result
-
-
-def tensors(result):
-    if isinstance(result, torch.Tensor):
-        return [result]
-    return [t for each in result for t in tensors(each)] if isinstance(result, tuple | list) else []
-
-
-def trace(function, *args):
-    """The graph, and the shapes and types that the forward saw."""
-    seen = []
-
-    def spy(*given):
-        result = function(*given)
-        seen.extend((tuple(t.shape), t.dtype) for t in tensors(result))
-        return result
-
-    graph = af.from_torch(Function(spy), args, strict=True)
-    return graph, seen
-
-
-def ops(graph):
-    free = {"input", "flatten", "part", "constant", "parameter"}
-    return [graph.node_op(i) for i in range(len(graph)) if graph.node_op(i) not in free]
+from torch_traces import Function, ops, tensors, trace  # noqa: E402
 
 
 def assigned(x):
@@ -204,113 +165,6 @@ def test_shapes_are_torchs_and_operators_are_launched(case):
         assert ops(graph) == expected.split()
 
 
-LAYERS = [
-    (lambda: nn.Conv1d(4, 6, 3, 2, 1), (2, 4, 9), 2 * 5 * 6 * 12),
-    (lambda: nn.Conv2d(4, 6, 3, padding="same", bias=False), (2, 4, 5, 7), 2 * 35 * 6 * 36),
-    (lambda: nn.Conv2d(4, 6, (3, 1), (2, 1), (1, 0), (1, 1), 2), (2, 4, 6, 5), 2 * 15 * 6 * 6),
-    (lambda: nn.Conv2d(4, 6, 3), (4, 5, 7), 15 * 6 * 36),
-    (lambda: nn.Conv3d(4, 6, 2), (1, 4, 3, 4, 5), 24 * 6 * 32),
-    (lambda: nn.ConvTranspose1d(4, 6, 3, 2), (2, 4, 5), 2 * 5 * 6 * 12),
-    (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 5), 2 * 25 * 6 * 2 * 9),
-    (lambda: nn.Linear(5, 7), (2, 3, 5), 6 * 35),
-    (lambda: nn.Linear(5, 7, bias=False), (5,), 35),
-    (lambda: nn.BatchNorm1d(5), (2, 5), 0),
-    (lambda: nn.BatchNorm2d(5, affine=False), (2, 5, 3, 3), 0),
-    (lambda: nn.GroupNorm(2, 4), (2, 4, 5), 0),
-    (lambda: nn.InstanceNorm2d(4, affine=True), (2, 4, 5, 5), 0),
-    (lambda: nn.LayerNorm((4, 5), bias=False), (2, 4, 5), 0),
-    (lambda: nn.LayerNorm(5, elementwise_affine=False), (2, 4, 5), 0),
-    (lambda: nn.RMSNorm(5), (2, 4, 5), 0),
-    (lambda: nn.PReLU(4), (2, 4, 5), 0),
-    (lambda: weight_norm(nn.Linear(5, 7)), (2, 5), 2 * 35),
-    (lambda: nn.LSTM(3, 4), (5, 2, 3), 10 * 16 * 7),
-    (lambda: nn.LSTM(3, 4, 2, proj_size=2), (5, 2, 3), 10 * (16 * 5 + 8 + 16 * 4 + 8)),
-    (
-        lambda: nn.GRU(3, 4, 2, batch_first=True, bidirectional=True),
-        (2, 5, 3),
-        10 * 2 * 12 * (7 + 12),
-    ),
-    (lambda: nn.RNN(3, 4, bias=False), (5, 2, 3), 10 * 4 * 7),
-    (lambda: nn.LSTMCell(3, 4), (2, 3), 2 * 16 * 7),
-    (lambda: nn.GRUCell(3, 4), (2, 3), 2 * 12 * 7),
-    (
-        lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
-        (2, 5, 8),
-        10 * (4 * 64 + 256) + 2 * 2 * 25 * 8,
-    ),
-    (lambda: nn.Sequential(nn.Identity(), nn.Flatten(), nn.Dropout(), nn.Softmax(1)), (2, 3, 4), 0),
-]
-
-
-@pytest.mark.filterwarnings("ignore:LSTM with projections")
-@pytest.mark.parametrize("number", range(len(LAYERS)))
-def test_macs_and_parameters_of_layers(number):
-    make, shape, macs = LAYERS[number]
-    module = make().eval()
-    x = torch.zeros(shape)
-    seen = []
-    graph = af.from_torch(nn.Sequential(module, Function(seen.append)), x, strict=True)
-    work = af.lower(graph, "eager")
-    assert work.macs.sum() == macs
-    assert work.params.sum() == sum(p.numel() for p in module.parameters())
-    made = [tuple(t.shape) for t in tensors(seen[0])]
-    assert made == [tuple(t.shape) for t in tensors(module(x))]
-
-
-@pytest.mark.parametrize("weights", [True, False])
-@pytest.mark.parametrize("same", ["query", "key", "none"])
-def test_multihead_attention_of_every_kind(weights, same):
-    features, length, other = 8, 5, 7
-    apart = same == "none"
-    sizes = {"kdim": 6, "vdim": 4} if apart else {}
-    module = nn.MultiheadAttention(features, 2, **sizes).eval()
-    q = torch.zeros(length, 3, features)
-    k = {"query": q, "key": torch.zeros(other, 3, features), "none": torch.zeros(other, 3, 6)}[same]
-    v = torch.zeros(other, 3, 4) if apart else k
-
-    class Attends(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = module
-
-        def forward(self, q, k, v):
-            y, w = self.attention(q, k, v, need_weights=weights)
-            seen.append([None if t is None else tuple(t.shape) for t in (y, w)])
-            return y
-
-    seen = []
-    work = af.lower(af.from_torch(Attends(), (q, k, v), strict=True), "eager")
-    real = module(q, k, v, need_weights=weights)
-    assert seen[0] == [None if t is None else tuple(t.shape) for t in real]
-    kv_length = k.shape[0]
-    projections = 3 * features * (2 * length * features + kv_length * (k.shape[2] + v.shape[2]))
-    assert work.macs.sum() == projections + 2 * 3 * length * kv_length * features
-    assert work.params.sum() == sum(p.numel() for p in module.parameters())
-
-
-def test_weights_of_all_origins_count_once():
-    class Weights(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.w, self.b = nn.Parameter(torch.ones(6, 4)), nn.Parameter(torch.ones(6))
-            self.register_buffer("fixed", torch.ones(4, 4))
-            self.scale = nn.Parameter(torch.ones(1, 4))
-            self.unused = nn.Parameter(torch.ones(100))
-
-        def forward(self, x):
-            y = F.linear(x, self.fixed)  # no parameters
-            y = y * self.scale.expand(2, 4)  # 4
-            y = F.linear(y, self.w, self.b)  # 30
-            y = F.linear(y, self.w.t())  # the same
-            return y @ self.w.t() + self.b  # and again
-
-    graph = af.from_torch(Weights(), torch.empty(2, 4), strict=True)
-    work = af.lower(graph, "eager")
-    assert work.params.sum() == 4 + 24 + 6
-    assert work.macs.sum() == 2 * (16 + 3 * 24)
-    assert "scale" in [graph.node_name(i) for i in range(len(graph))]
-
-
 def test_buffers_decide_branches_and_inputs_do_not():
     class Branches(nn.Module):
         def __init__(self, by_input):
@@ -350,79 +204,6 @@ def test_buffers_decide_branches_and_inputs_do_not():
 def test_what_depends_on_values_is_an_error(function, reads):
     with pytest.raises(errors.ModelError, match=reads):
         af.from_torch(Function(function), torch.empty(2, 4))
-
-
-def test_unknown_operators_are_listed():
-    def forward(x, grid):
-        return F.grid_sample(x, grid, align_corners=False).relu()
-
-    module, args = Function(forward), (torch.empty(1, 3, 8, 8), torch.empty(1, 5, 5, 2))
-    graph = af.from_torch(module, args)
-    work = af.lower(graph)
-    assert [graph.node_op(i) for i in range(2, 4)] == ["aten::grid_sampler_2d", "relu"]
-    assert graph.shape(3) == (1, 3, 5, 5)
-    assert int((work.kind == _core.KINDS.index("unknown")).sum()) == 1
-    with pytest.raises(errors.UnsupportedError, match=r"1 of 4 tensors .*grid_sampler_2d \(1\)"):
-        af.from_torch(module, args, strict=True)
-
-
-@pytest.fixture
-def registry():
-    """The registry, which the test finds empty and leaves empty."""
-    assert not OPERATORS
-    yield OPERATORS
-    OPERATORS.clear()
-
-
-@pytest.mark.parametrize("key", ["aten::grid_sampler_2d", "function"])
-def test_users_say_what_an_operator_costs(key, registry):
-    calls = []
-
-    def count(graph, inputs, shapes_out, attributes):
-        calls.append((inputs, shapes_out, attributes))
-        return graph.custom(inputs, "sample", shapes_out[0], flops=7, name="mine")
-
-    af.register_op(F.grid_sample if key == "function" else key, count)
-
-    def forward(x, grid):
-        return F.grid_sample(x, grid, mode="nearest", align_corners=False).relu()
-
-    args = (torch.empty(1, 3, 8, 8), torch.empty(1, 5, 5, 2))
-    graph = af.from_torch(Function(forward), args, strict=True)
-    assert [graph.node_op(i) for i in range(2, 4)] == ["sample", "relu"]
-    assert af.lower(graph, "eager").flops.tolist() == [7, 75]
-    ((inputs, shapes, attributes),) = calls
-    assert (list(inputs), shapes) == ([0, 1], [(1, 3, 5, 5)])
-    assert attributes["align_corners"] is False
-    with pytest.raises(TypeError, match="register_op"):
-        af.register_op("com.example::Op", 5)
-    with pytest.raises(TypeError, match="neither a name nor a function"):
-        af.register_op(5, count)
-
-
-def test_operators_of_a_library(registry):
-    @torch.library.custom_op("alphaflops_test::halve", mutates_args=())
-    def halve(x: torch.Tensor, times: int) -> torch.Tensor:
-        return x[: x.shape[0] // 2**times].clone()
-
-    module = Function(lambda x: halve(x, 1) + 1)
-    with pytest.raises(errors.Error, match=r"alphaflops_test::halve"):
-        af.from_torch(module, torch.empty(4, 3))
-
-    @halve.register_fake
-    def _(x, times):
-        return x.new_empty(x.shape[0] // 2**times, *x.shape[1:])
-
-    graph = af.from_torch(module, torch.empty(4, 3))
-    assert [graph.node_op(i) for i in range(1, 3)] == ["alphaflops_test::halve", "add"]
-
-    def count(graph, inputs, shapes_out, attributes):
-        return graph.custom(inputs, "halve", shapes_out[0], flops=attributes["times"])
-
-    af.register_op(halve, count)
-    assert list(registry) == ["alphaflops_test::halve"]
-    graph = af.from_torch(module, torch.empty(4, 3), strict=True)
-    assert af.lower(graph).flops.tolist() == [1, 6]
 
 
 def test_own_autograd_functions_and_checkpoints():

@@ -251,6 +251,16 @@ MODELS = """
     def pair():
         return nn.Linear(5, 6), (torch.empty(4, 5),)
 
+    class Masked(nn.Module):
+        def forward(self, x, *, mask):
+            return x * mask
+
+    def keywords():
+        return Masked(), {"x": torch.empty(2, 5), "mask": torch.empty(2, 1)}
+
+    def text():
+        return nn.Linear(5, 6), "tokens"
+
     def features():
         return nn.Linear(5, 6)
 
@@ -278,9 +288,14 @@ def test_load_by_function(models):
     assert af.load("own_models:pair").shape(0) == (4, 5)
     graph = af.load("own_models:pair", batch=7, dtype="fp16")
     assert (graph.shape(1), graph.dtype) == ((7, 6), "fp16")
+    graph = af.load("own_models:keywords", batch=4)
+    assert [graph.shape(i) for i in range(3)] == [(4, 5), (4, 1), (4, 5)]
     assert sys.path == path
+    with pytest.raises(errors.ModelError, match=r"only be given for \.onnx files"):
+        af.load("own_models:pair", inputs={"input": [3, 5]})
     for name, message in {
         "own_models:features": r"an image \[1, 3, 224, 224\] was tried; let 'features' return",
+        "own_models:text": r"the arguments are str; give a tensor or a tuple",
         "own_models:wrong": r"returned int; it must return",
         "own_models:raises": r"raised KeyError: 'weights.pt'",
         "own_models:none": r"no such function.*none",

@@ -54,7 +54,7 @@ def everything(draw):
     graph.conv(graph.view(x, [n, c, 2, 9, 4]), 3, [1, 2, 3], 1, 1, [2, 1, 1])
     graph.activation(x, draw(st.sampled_from(ACTIVATIONS)))
     graph.max_pool(x, pair, draw(size), [draw(pads), 0, 0, draw(pads)], draw(size), True)
-    graph.avg_pool(x, pair, None, 1, draw(st.booleans()), draw(st.booleans()))
+    graph.avg_pool(x, pair, None, 1, draw(st.booleans()), draw(st.booleans()), draw(size))
     graph.pool(line, draw(st.sampled_from(["max", "avg"])), 2, 1, [1, 0], 2, draw(st.booleans()))
     graph.adaptive_pool(x, draw(st.sampled_from(["max", "avg"])), [draw(size), 4])
     graph.global_avg_pool(x)

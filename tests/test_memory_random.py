@@ -19,9 +19,29 @@ ACTIVATIONS = {
     "hardswish": F.hardswish,
     "relu6": F.relu6,
 }
-# Those whose gradient is one kernel; others need room for what is between their kernels.
-BINARY = {"add": torch.add, "mul": torch.mul, "sub": torch.sub}
-UNARY = {"exp": torch.exp, "neg": torch.neg, "log": torch.log}
+BINARY = {
+    "add": torch.add,
+    "mul": torch.mul,
+    "sub": torch.sub,
+    "div": torch.div,
+    "pow": torch.pow,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+}
+UNARY = {
+    "exp": torch.exp,
+    "neg": torch.neg,
+    "log": torch.log,
+    "abs": torch.abs,
+    "erf": torch.erf,
+    "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
+    "reciprocal": torch.reciprocal,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "clip": lambda x: x.clamp(0.2, 0.8),
+    "pow": lambda x: x**3,
+}
 
 
 class Network:

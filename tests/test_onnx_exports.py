@@ -48,6 +48,7 @@ def export(module, example, path, exporter, batch_name=None):
         # The exporters warn about themselves and about what they call in torch.
         for category in (DeprecationWarning, FutureWarning, UserWarning):
             warnings.simplefilter("ignore", category)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(module, (example,), str(path), **options)
     return path
 

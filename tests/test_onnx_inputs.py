@@ -13,6 +13,7 @@ from alphaflops.cli import app
 pytest.importorskip("onnx", reason="the extra alphaflops[onnx] is not installed")
 
 from onnx import TensorProto, helper, numpy_helper
+from onnx_checks import X
 from onnx_models import I64, model_of, node, ops_of, saved
 
 from alphaflops.frontends.onnx import load_onnx
@@ -234,3 +235,16 @@ def test_literals_of_constant_nodes(tmp_path):
         ("add", (2, 6)),
     ]
     assert af.lower(graph).params.sum() == 0
+
+
+def test_another_size_than_the_one_that_stands_in_a_constant(tmp_path):
+    layer = node("Add", "x", "table")
+    path = saved(tmp_path, model_of([layer], {"table": (9, 8)}, X))
+    assert last_shape(load_onnx(path, inputs={"x": [7, 4, 9, 8]})) == (7, 4, 9, 8)
+    message = "do not broadcast.*the file states other sizes of x.*export it with dynamic axes"
+    with pytest.raises(errors.Error, match=message):
+        load_onnx(path, inputs={"x": [2, 4, 5, 8]})
+    path = saved(tmp_path, model_of([layer], {"table": (9, 8)}, (2, "n", 5, 8)))
+    with pytest.raises(errors.Error, match="do not broadcast") as raised:
+        load_onnx(path, inputs={"x": [2, 4, 5, 8]})
+    assert "other sizes" not in str(raised.value)

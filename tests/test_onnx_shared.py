@@ -5,8 +5,8 @@ import pytest
 pytest.importorskip("onnx", reason="the extra alphaflops[onnx] is not installed")
 
 from onnx import TensorProto
+from onnx_checks import X, check, ints
 from onnx_models import model_of, node, ops_of
-from test_onnx_operators import X, check, ints
 
 
 def test_a_weight_that_two_layers_have_counts_once(tmp_path):

@@ -1,6 +1,7 @@
 """`docs/operators.md` against the core: every operator is there, with the numbers it counts."""
 
 import re
+from pathlib import Path
 
 import operators_doc
 import pytest
@@ -72,3 +73,11 @@ def test_every_layer_has_a_row():
     ops = {graph.node_op(i) for i in range(len(graph))} - {"input"}
     assert len(ops) == 25
     assert ops <= named
+
+
+def test_the_example_in_cpp_is_the_one_that_is_compiled_and_run():
+    """By `tests/cpp/test_builder.cpp`, which checks what it counts."""
+    source = Path(__file__).with_name("cpp") / "test_builder.cpp"
+    compiled = source.read_text().split("// example: begins\n")[1].split("// example: ends")[0]
+    (shown,) = re.findall(r"```cpp\n(.*?)```", TEXT, re.DOTALL)
+    assert shown.strip() == compiled.strip()

@@ -145,6 +145,7 @@ def test_convolutional_networks_of_the_zoo_run(name: str) -> None:
     [
         (lambda g, x: g.part(x, [1, 4, 9, 8], "cut"), "cut: a part of shape"),
         (lambda g, x: g.part(x, [1, 4], "cut"), "cut: a part of shape"),
+        (lambda g, x: g.avg_pool(x, 2, dilation=2, name="wide"), "wide: an average pool with dil"),
         (lambda g, x: g.element([x], "transpose", [1, 8, 8, 4], "turn"), "turn: a transpose of"),
         (
             lambda g, x: g.conv(x, 4, 3, 2, (1, 0, 1, 0), transposed=True, name="up"),

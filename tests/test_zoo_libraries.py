@@ -1,10 +1,11 @@
-"""The zoo against torchvision and transformers: parameters, MACs, and layer by layer.
+"""The zoo against torchvision and transformers: parameters, MACs, traces, and layer by layer.
 
 MACs are those of torch's own counter, with attention as products of matrices, which it counts.
 Nothing is computed: modules are on the meta device.
 """
 
 import pytest
+from work_rows import products
 
 import alphaflops as af
 
@@ -76,6 +77,9 @@ def test_network_is_its_librarys(name, batch, image_size):
             forward = network.forward.__code__.co_varnames[1]
             inputs = {forward: torch.empty(shape)}
     macs, shapes = run(network, inputs)
+    traced = af.from_torch(network, (), inputs, strict=True)
+    assert products(traced) == products(graph)
+    assert af.lower(traced).params.sum() == af.lower(graph).params.sum()
     work = af.lower(graph, "eager")
     assert work.params.sum() == sum(p.numel() for p in network.parameters())
     assert work.macs.sum() == macs

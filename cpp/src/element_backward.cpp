@@ -70,7 +70,7 @@ constexpr std::array element_gradients{
     Named{"mul", of_others(1)},
     Named{"neg", copied(1)},
     Named{"norm", of_ends(2)},
-    Named{"pow", of_self(3)},
+    Named{"pow", of_both(3)},
     Named{"prelu", of_both(2)},
     Named{"prod", of_ends(2)},
     Named{"quantize", none},
@@ -101,6 +101,9 @@ static_assert(std::ranges::is_sorted(element_gradients, {}, &Named::first));
 ElementBackward element_backward(std::string_view type, std::size_t operand) {
   if (operand == 1 && type == "sub") return copied(1);  // negate
   if (operand == 1 && type == "div") return of_both(3);
+  if (operand == 1 && type == "pow") {  // logarithm, two products
+    return {.flops = 3, .self = true, .others = true, .output = true};
+  }
   const auto found = std::ranges::lower_bound(element_gradients, type, {}, &Named::first);
   return found != element_gradients.end() && found->first == type ? found->second : copied();
 }

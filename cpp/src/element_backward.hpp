@@ -1,6 +1,7 @@
 // How gradients pass through the element operators.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -21,5 +22,17 @@ struct ElementBackward {
 
 /// Of one operand of an operator of `element_ops`.
 ElementBackward element_backward(std::string_view type, std::size_t operand);
+
+/// What PyTorch holds at most while it computes the gradients of some operands, by several kernels
+/// one after another: the results, before they are summed, and what lies between.
+struct Held {
+  std::int64_t tensors = 0;  // of as many elements as the output, or as a reduction's input
+  std::int64_t masks = 0;    // of as many, a byte each
+  std::array<std::int64_t, 2> of_operand{0, 0};  // tensors of as many elements as that operand
+  std::array<std::int64_t, 2> operand_masks{0, 0};
+};
+
+/// Nothing where one kernel computes each gradient; `first` and `second` say whose are needed.
+Held held_for_gradients(std::string_view type, bool is_binary, bool first, bool second);
 
 }  // namespace alphaflops

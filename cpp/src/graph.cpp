@@ -1,28 +1,10 @@
 #include "alphaflops/graph.hpp"
 
-#include <type_traits>
 #include <utility>
 
 #include "sizes.hpp"
 
 namespace alphaflops {
-namespace {
-
-/// The node's shape at another batch, which is a factor of its leading size.
-Shape rebatched(const Node& node, std::int64_t from, std::int64_t to) {
-  Shape shape = node.shape;
-  if (shape.empty()) return shape;
-  if (shape[0] % from != 0) {
-    throw ShapeError(node.name + ": the leading size of " + describe(shape) +
-                     " is no multiple of the batch " + std::to_string(from) +
-                     ", so the shape at another batch is not known; make the graph at that batch");
-  }
-  shape[0] = checked_mul(shape[0] / from, to, node.name.c_str());
-  return shape;
-}
-
-}  // namespace
-
 std::string describe(const Shape& shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -116,65 +98,6 @@ void Graph::tie(int tensor, int to) {
                      owner.name + "' is not");
   }
   nodes_[static_cast<std::size_t>(tensor)].tied_to = owner.tied_to >= 0 ? owner.tied_to : to;
-}
-
-/// The node again, behind the tensors of this graph; `shape` where no operator infers it.
-int Graph::add_again(const Node& node, const Shape& shape) {
-  const std::vector<int>& in = node.inputs;
-  return std::visit(
-      [&](const auto& op) {
-        using T = std::decay_t<decltype(op)>;
-        if constexpr (std::is_same_v<T, Input>) return input(shape, node.name);
-        if constexpr (std::is_same_v<T, ConstantOp>)
-          return constant(shape, op.trainable, node.name);
-        if constexpr (std::is_same_v<T, Conv2dOp>) return conv2d(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, ConvNdOp>) return conv_nd(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, LinearOp>) return linear(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, MatmulOp>) return matmul(in[0], in[1], node.name);
-        if constexpr (std::is_same_v<T, AttentionOp>) return attention(in, op, node.name);
-        if constexpr (std::is_same_v<T, RecurrentOp>) return recurrent(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, BatchNormOp>) return batch_norm(in[0], node.name);
-        if constexpr (std::is_same_v<T, NormOp>) return norm(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, EmbeddingOp>) return embedding(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, ActivationOp>)
-          return activation(in[0], op.activation, node.name);
-        if constexpr (std::is_same_v<T, PoolOp>) return pool(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, PoolNdOp>) return pool_nd(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, AdaptivePoolOp>) return adaptive_pool(in[0], op, node.name);
-        if constexpr (std::is_same_v<T, GlobalPoolOp>) return global_avg_pool(in[0], node.name);
-        if constexpr (std::is_same_v<T, AddOp>) return add(in[0], in[1], node.name);
-        if constexpr (std::is_same_v<T, MulOp>) return mul(in[0], in[1], node.name);
-        if constexpr (std::is_same_v<T, ElementOp>) return append(node.name, op, in, shape);
-        if constexpr (std::is_same_v<T, ConcatOp>) return concat(in, node.name, op.axis);
-        if constexpr (std::is_same_v<T, FlattenOp>) return view(in[0], shape, node.name);
-        if constexpr (std::is_same_v<T, PartOp>) return part(in[0], shape, node.name);
-        if constexpr (std::is_same_v<T, SoftmaxOp>) return softmax(in[0], node.name);
-        if constexpr (std::is_same_v<T, CustomOp>) return custom(in, op, shape, node.name);
-        if constexpr (std::is_same_v<T, UnknownOp>) return unknown(in, op.type, shape, node.name);
-      },
-      node.op);
-}
-
-Graph Graph::with_batch(std::int64_t batch) const {
-  require_at_least(name_, "batch", batch, 1);
-  const std::int64_t from = this->batch();
-  Graph result(name_, dtype_);
-  std::vector<bool> batched;  // what no input reaches is the same at any batch
-  for (const Node& node : nodes_) {
-    bool is_batched = std::holds_alternative<Input>(node.op);
-    for (const int x : node.inputs) {
-      is_batched = is_batched || batched[static_cast<std::size_t>(x)];
-    }
-    if (is_batched && batch != from && std::holds_alternative<CustomOp>(node.op)) {
-      throw ShapeError(node.name + ": how a custom operator's counts depend on the batch is not " +
-                       "known; make the graph at batch " + std::to_string(batch));
-    }
-    const int again =
-        result.add_again(node, is_batched ? rebatched(node, from, batch) : node.shape);
-    if (node.tied_to >= 0) result.tie(again, node.tied_to);
-    batched.push_back(is_batched);
-  }
-  return result;
 }
 
 }  // namespace alphaflops

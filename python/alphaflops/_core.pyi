@@ -56,7 +56,17 @@ class Graph:
 
     def shape(self, tensor: int) -> tuple[int, ...]: ...
     def with_batch(self, batch: int) -> Graph:
-        """The same network at another batch; every shape is inferred anew."""
+        """The same network at another batch; every shape is inferred anew.
+
+        Parameters that are expanded or repeated over the batch are so again, with the layers
+        behind them.
+
+        Raises
+        ------
+        ShapeError
+            How a tensor depends on the batch is not known; it is named. Make the graph at that
+            batch.
+        """
 
     def with_dtype(self, dtype: str) -> Graph:
         """The same network in another element type."""
@@ -98,6 +108,7 @@ class Graph:
         padding: _Pair = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
+        dilation: _Pair = 1,
         name: str = "",
     ) -> int: ...
     def global_avg_pool(self, x: int, name: str = "") -> int: ...

@@ -43,16 +43,7 @@ _OPERATORS: dict[str, tuple[range, _Fields]] = {
     "adaptive_pool": (range(1, 2), {"kind": _TEXT, "extent": _SIZES}),
     "add": (range(2, 3), {}),
     "attention": (range(3, 5), {"causal": _BOOL}),
-    "avg_pool": (
-        range(1, 2),
-        {
-            "kernel": _SIZES,
-            "stride": _SIZES,
-            "padding": _SIZES,
-            "ceil_mode": _BOOL,
-            "count_include_pad": _BOOL,
-        },
-    ),
+    "avg_pool": (range(1, 2), {**_WINDOW, "ceil_mode": _BOOL, "count_include_pad": _BOOL}),
     "batch_norm": (range(1, 2), {}),
     "concat": (_ANY, {"axis": _INT}),
     "constant": (range(1), {"trainable": _BOOL}),

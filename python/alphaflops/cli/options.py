@@ -49,6 +49,10 @@ Inputs = Annotated[
         "--input", "-i", help="NAME=1x3x224x224: the shape of an .onnx file's input; repeatable."
     ),
 ]
+Causal = Annotated[
+    bool,
+    typer.Option("--causal", help="Leave out the scores that causal attention masks."),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write to this file instead of stdout."),

@@ -11,6 +11,7 @@ from rich.table import Table
 from alphaflops.cli.options import (
     AsJson,
     Batch,
+    Causal,
     Device,
     DType,
     Format,
@@ -23,6 +24,7 @@ from alphaflops.cli.options import (
     shapes_of,
     table_width,
 )
+from alphaflops.errors import ModelError
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +49,7 @@ def estimate(
         bool, typer.Option("--strict", help="An operator without a price is an error.")
     ] = False,
     inputs: Inputs = None,
+    causal: Causal = False,
     output: Output = None,
     training: Annotated[
         bool, typer.Option("--training", help="Price a step of training, not a forward pass.")
@@ -73,7 +76,7 @@ def estimate(
     from alphaflops.render import report_table  # noqa: PLC0415
     from alphaflops.report import estimate as price  # noqa: PLC0415
 
-    graph = load(model, batch=batch, dtype=dtype, inputs=shapes_of(inputs))
+    graph = load(model, batch=batch, dtype=dtype, inputs=shapes_of(inputs), causal=causal)
     step = Training(optimizer, frozen or (), checkpoint or (), accumulate, recompute_attention)
     report = price(
         graph,
@@ -101,6 +104,8 @@ def compare(
     ] = "quadro-t2000",
     batch: Batch = None,
     dtype: DType = None,
+    inputs: Inputs = None,
+    causal: Causal = False,
     as_json: AsJson = False,
 ) -> None:
     """Price several networks on several devices, a row a network."""
@@ -109,7 +114,10 @@ def compare(
     from alphaflops.report import estimate as price  # noqa: PLC0415
 
     profiles = [load_profile(name) for name in devices.split(",")]
-    graphs = [load(model, batch=batch, dtype=dtype) for model in models]
+    graphs = [
+        load(model, batch=batch, dtype=dtype, inputs=own, causal=causal)
+        for model, own in zip(models, _inputs_of(models, shapes_of(inputs)), strict=True)
+    ]
     reports = [[price(graph, profile) for profile in profiles] for graph in graphs]
     if as_json:
         rows = [
@@ -131,6 +139,21 @@ def compare(
         times = [f"{report.time_s * 1e3:,.3f}" for report in row]
         table.add_row(graph.name, f"{row[0].macs / 1e6:,.1f}", *times)
     emit_table(table, None)
+
+
+def _inputs_of(
+    models: list[str], shapes: dict[str, tuple[int, ...]]
+) -> list[dict[str, tuple[int, ...]]]:
+    """Give each model the shapes of the inputs that it has."""
+    from alphaflops.frontends import input_names  # noqa: PLC0415
+
+    names = [input_names(model) if shapes else () for model in models]
+    known = sorted({name for own in names for name in own})
+    for name in shapes:
+        if name not in known:
+            there = f"they have {', '.join(known)}" if known else "only .onnx files have some"
+            raise ModelError(f"--input: none of the models has an input '{name}'; {there}")
+    return [{name: shapes[name] for name in own if name in shapes} for own in names]
 
 
 def devices(as_json: AsJson = False) -> None:

@@ -10,7 +10,7 @@ from alphaflops._core import Graph
 from alphaflops.errors import ModelError
 from alphaflops.graph_file import load_graph
 
-__all__ = ["load"]
+__all__ = ["input_names", "load"]
 
 
 def load(
@@ -19,6 +19,8 @@ def load(
     dtype: str | None = None,
     inputs: Mapping[str, Sequence[int]] | None = None,
     strict: bool = False,
+    *,
+    causal: bool = False,
 ) -> Graph:
     """Read a network as a graph.
 
@@ -39,6 +41,9 @@ def load(
         than in the file.
     strict
         Of an ``.onnx`` file: an operator that cannot be counted is an error.
+    causal
+        Count only the scores that are not masked, where one operator is the attention and says that
+        it is causal. By default all scores count. A graph file has what it was made with.
 
     Raises
     ------
@@ -53,25 +58,47 @@ def load(
         ``torch`` is not.
     """
     name = os.fspath(path_or_name)
-    if inputs and (name in zoo.names() or name.lower().endswith(".json")):
+    if inputs and not _is_onnx(name):
         raise ModelError(f"model '{name}': shapes of inputs can only be given for .onnx files")
     if name.lower().endswith(".json"):
+        if causal:
+            raise ModelError(
+                f"model '{name}': a graph file says which scores count; give causal where the "
+                "graph is made, and save it anew"
+            )
         graph = load_graph(name)
         graph = graph if batch is None or graph.batch == batch else graph.with_batch(batch)
         return graph if dtype is None else graph.with_dtype(dtype)
     if name in zoo.names():
-        return zoo.build(name, 1 if batch is None else batch, dtype=dtype or "fp32")
-    if name.lower().endswith(".onnx") or os.path.exists(name):
+        images = 1 if batch is None else batch
+        return zoo.build(name, images, dtype=dtype or "fp32", causal=causal)
+    if _is_onnx(name):
         from alphaflops.frontends.onnx import load_onnx  # noqa: PLC0415  (onnx is an extra)
 
-        graph = load_onnx(name, batch, strict, inputs)
+        graph = load_onnx(name, batch, strict, inputs, causal)
         return graph if dtype is None else graph.with_dtype(dtype)
     if ":" in name:
         from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
 
-        graph = load_function(name, batch)
+        graph = load_function(name, batch, causal)
         return graph if dtype is None else graph.with_dtype(dtype)
     raise ModelError(
         f"model '{name}' is neither an .onnx file, a .json graph, nor a network of the zoo: "
         f"{zoo.suggestion(name)}"
     )
+
+
+def input_names(path_or_name: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the inputs whose sizes `load` can be given: those of an ``.onnx`` file, or none."""
+    name = os.fspath(path_or_name)
+    if not _is_onnx(name):
+        return ()
+    from alphaflops.frontends.onnx import inputs_of  # noqa: PLC0415  (onnx is an extra)
+
+    return inputs_of(name)
+
+
+def _is_onnx(name: str) -> bool:
+    if name in zoo.names() or name.lower().endswith(".json"):
+        return False
+    return name.lower().endswith(".onnx") or os.path.exists(name)

@@ -23,11 +23,11 @@ except ImportError as error:
 
 from alphaflops._core import Graph
 from alphaflops.errors import ModelError, ShapeError, UnsupportedError
-from alphaflops.frontends.onnx_bind import bound_shapes
+from alphaflops.frontends.onnx_bind import bound_shapes, unstored_inputs
 from alphaflops.frontends.onnx_file import read_model
 from alphaflops.frontends.onnx_network import Network
 
-__all__ = ["load_onnx"]
+__all__ = ["inputs_of", "load_onnx"]
 
 
 def load_onnx(
@@ -35,6 +35,7 @@ def load_onnx(
     batch: int | None = None,
     strict: bool = False,
     inputs: Mapping[str, Sequence[int]] | None = None,
+    causal: bool = False,
 ) -> Graph:
     """Read an ONNX model as a graph, without its weights.
 
@@ -49,6 +50,8 @@ def load_onnx(
     inputs
         Sizes of inputs by their names, where they are symbolic or others than in the file. A
         symbol that they bind is bound in every input.
+    causal
+        Count only the scores that are not masked, where an operator says that it is causal.
 
     Raises
     ------
@@ -67,13 +70,32 @@ def load_onnx(
     bound = bound_shapes(where, model.graph, batch, inputs or {})
     if model.functions:
         model = _inlined(where, model)
-    network = Network(where, model, bound.shapes, bound.symbols)
-    graph = network.build()
+    network = Network(where, model, bound.shapes, bound.symbols, causal)
+    try:
+        graph = network.build()
+    except (ModelError, ShapeError) as error:
+        if not bound.resized:
+            raise
+        raise type(error)(
+            f"{error}; the file states other sizes of {', '.join(bound.resized)}, which may stand "
+            "in its constants too: export it with dynamic axes, or at these sizes"
+        ) from error
     if strict:
         _raise_on_unknown(where, network)
     if batch is not None and not bound.has_batch and graph.batch != batch:
         return graph.with_batch(batch)
     return graph
+
+
+def inputs_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of a model's inputs, stored weights not among them.
+
+    Raises
+    ------
+    ModelError
+        The file is missing or malformed.
+    """
+    return tuple(unstored_inputs(os.fspath(path), read_model(os.fspath(path)).graph))
 
 
 def _inlined(where: str, model: onnx.ModelProto) -> onnx.ModelProto:

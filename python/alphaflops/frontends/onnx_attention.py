@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alphaflops.frontends.causal import first_keys
 from alphaflops.frontends.onnx_call import Call, Handler
 
 __all__ = ["HANDLERS", "MICROSOFT"]
@@ -18,19 +19,31 @@ def _heads(call: Call, x: int, heads: int) -> int:
 
 
 def _attend(
-    call: Call, q: int, k: int, v: int, *, mask: int = -1, past: int = -1
+    call: Call,
+    q: int,
+    k: int,
+    v: int,
+    *,
+    mask: int = -1,
+    past: int = -1,
+    causal: bool = False,
 ) -> list[int | None]:
     """Add attention; results are the output and what the next call finds as keys and values.
 
     Input `mask` is the mask, and inputs `past` and the next are keys and values of earlier calls;
-    below 0 for none.
+    below 0 for none. A `causal` mask is aligned at the last key where there are earlier ones, else
+    at the first.
     """
     graph, shape = call.graph, call.graph.shape(q)
+    causal = causal and call.net.causal and shape[2] <= graph.shape(k)[2]
+    if causal:
+        k = first_keys(graph, k, shape[2], f"{call.name}.seen_keys")
+        v = first_keys(graph, v, shape[2], f"{call.name}.seen_values")
     if past >= 0 and call.has(past) and call.has(past + 1):
         k = graph.concat([call.tensor(past), k], f"{call.name}.keys", 2)
         v = graph.concat([call.tensor(past + 1), v], f"{call.name}.values", 2)
     added = call.tensor(mask) if mask >= 0 and call.has(mask) else None
-    made = graph.attention(q, k, v, added, name=call.name)
+    made = graph.attention(q, k, v, added, causal, call.name)
     batch, heads, length, depth = graph.shape(made)
     if len(call.shape(0)) == 3:  # noqa: PLR2004
         made = call.part(made, [batch, length, heads * depth])
@@ -47,7 +60,8 @@ def _attention(call: Call) -> list[int | None]:
     q = _heads(call, call.tensor(0), heads)
     kv_heads = call.integer("kv_num_heads", heads)
     k, v = (_heads(call, call.tensor(i), kv_heads) for i in (1, 2))
-    return _attend(call, q, k, v, mask=3, past=4)
+    causal = call.integer("is_causal", 0) == 1
+    return _attend(call, q, k, v, mask=3, past=4, causal=causal)
 
 
 def _multi_head(call: Call) -> list[int | None] | None:
@@ -56,7 +70,8 @@ def _multi_head(call: Call) -> list[int | None] | None:
         return None
     heads = call.integer("num_heads", 0)
     q, k, v = (_heads(call, call.tensor(i), heads) for i in range(3))
-    return _attend(call, q, k, v, mask=5, past=6)
+    causal = call.integer("unidirectional", 0) == 1
+    return _attend(call, q, k, v, mask=5, past=6, causal=causal)
 
 
 def _grouped_query(call: Call) -> list[int | None] | None:
@@ -65,7 +80,7 @@ def _grouped_query(call: Call) -> list[int | None] | None:
         return None
     q = _heads(call, call.tensor(0), call.integer("num_heads", 0))
     k, v = (_heads(call, call.tensor(i), call.integer("kv_num_heads", 0)) for i in (1, 2))
-    return _attend(call, q, k, v, past=3)
+    return _attend(call, q, k, v, past=3, causal=True)
 
 
 def _packed(call: Call) -> list[int | None] | None:
@@ -81,7 +96,7 @@ def _packed(call: Call) -> list[int | None] | None:
     )
     third = [shape[0], heads, shape[1], weight[1] // 3 // heads]
     q, k, v = (call.graph.part(joint, third, f"{call.name}.{x}") for x in "qkv")
-    return _attend(call, q, k, v)[:1]
+    return _attend(call, q, k, v, causal=call.integer("unidirectional", 0) == 1)[:1]
 
 
 def _rotary(call: Call) -> int | None:

@@ -9,18 +9,36 @@ from onnx import GraphProto, ValueInfoProto
 
 from alphaflops.errors import ModelError, ShapeError
 
-__all__ = ["Bound", "bound_shapes"]
+__all__ = ["Bound", "bound_shapes", "unstored_inputs"]
 
 _LARGEST = 2**62
 
 
 @dataclass(frozen=True)
 class Bound:
-    """Sizes of every input, what its symbols stand for, and whether the batch was one of them."""
+    """Sizes of every input, what its symbols stand for, and whether the batch was one of them.
+
+    Of inputs that are `resized` the file states other sizes.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     symbols: dict[str, int]
     has_batch: bool
+    resized: tuple[str, ...]
+
+
+def unstored_inputs(where: str, graph: GraphProto) -> dict[str, ValueInfoProto]:
+    """Return the inputs by name; old files list stored weights among them.
+
+    Raises
+    ------
+    ModelError
+        A name is no text.
+    """
+    if not all(isinstance(value.name, str) for value in graph.input):
+        raise ModelError(f"{where}: the name of an input is not UTF-8 text; export it again")
+    stored = {tensor.name for tensor in graph.initializer}
+    return {value.name: value for value in graph.input if value.name not in stored}
 
 
 def bound_shapes(
@@ -36,10 +54,7 @@ def bound_shapes(
     ShapeError
         A given size is below one.
     """
-    if not all(isinstance(value.name, str) for value in graph.input):
-        raise ModelError(f"{where}: the name of an input is not UTF-8 text; export it again")
-    stored = {tensor.name for tensor in graph.initializer}
-    values = {value.name: value for value in graph.input if value.name not in stored}
+    values = unstored_inputs(where, graph)
     for name in inputs:
         if name not in values:
             raise ModelError(f"{where}: it has no input '{name}'; it has {', '.join(values)}")
@@ -56,7 +71,12 @@ def bound_shapes(
         name: tuple(inputs[name]) if name in inputs else _fixed(where, name, sizes, symbols)
         for name, sizes in declared.items()
     }
-    return Bound(shapes, symbols, any(batches))
+    resized = [
+        name
+        for name, given in inputs.items()
+        if any(isinstance(x, int) and x != y for x, y in zip(declared[name], given, strict=True))
+    ]
+    return Bound(shapes, symbols, any(batches), tuple(resized))
 
 
 def _bind_batch(

@@ -41,7 +41,9 @@ _TO_BOOL = frozenset(
 )
 _TO_BOOL |= {"Or", "Xor"}
 _TO_INDICES = frozenset(("ArgMax", "ArgMin", "NonZero"))
-_OF_SECOND = frozenset(("Where", "DequantizeLinear"))  # the type is that of the second input
+_OF_SECOND = frozenset(
+    ("CastLike", "DequantizeLinear", "Where")
+)  # the type is that of the second input
 _STATED = ("to", "dtype", "output_dtype")  # attributes that state an element type
 
 

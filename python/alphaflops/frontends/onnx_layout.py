@@ -138,9 +138,12 @@ def _scatter(call: Call) -> int | None:
 
 def _cast(call: Call) -> int | None:
     """Copy; between floating types it is the model's precision, not a step of its own."""
-    call.need(1)
-    to = call.integer("to", 0)
+    like = call.node.op_type == "CastLike"
+    call.need(2 if like else 1)
     types = call.net.types
+    to = call.integer("to", 0)
+    if like:
+        to = types.element(call.inputs[1], call.net.constants)
     of = types.element(call.inputs[0], call.net.constants)
     x = call.tensor(0)
     if to == of or (to in FLOATS and of in FLOATS):
@@ -150,7 +153,7 @@ def _cast(call: Call) -> int | None:
 
 HANDLERS: dict[str, Handler] = {
     "Cast": _cast,
-    "CastLike": _same,
+    "CastLike": _cast,
     "CenterCropPad": _copy("pad"),
     "Col2Im": _copy("unfold"),
     "Concat": _concat,

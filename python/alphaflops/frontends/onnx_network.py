@@ -45,6 +45,8 @@ class Network:
         The tensors that are the same for every input, by their names in the file.
     unknown
         How often each operator that cannot be counted was met.
+    causal
+        Whether causal attention leaves out the scores that it masks.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Network:
         model: ModelProto,
         inputs: Mapping[str, Sequence[int]],
         symbols: Mapping[str, int],
+        causal: bool = False,
     ) -> None:
         self.where = where
+        self.causal = causal
         self._proto = model.graph
         self._inputs = inputs
         self.types = Types(where, model, symbols)

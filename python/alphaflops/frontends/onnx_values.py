@@ -218,6 +218,7 @@ _RULES: dict[str, _Rule] = {
     "Add": _pointwise(np.add),
     "And": _pointwise(np.logical_and),
     "Cast": _cast,
+    "CastLike": lambda _, x, like: x.astype(like.dtype),
     "Ceil": _pointwise(np.ceil),
     "Concat": lambda attributes, *x: np.concatenate(x, attributes["axis"]),
     "ConstantOfShape": _filled,

@@ -155,9 +155,9 @@ def _pool_over(call: Call, kind: str, x: int) -> int:
     graph, name = call.graph, call.name
     if axes == 2 and kind == "max":  # noqa: PLR2004
         return graph.max_pool(x, kernel, stride, padding, dilation, ceil, name)
-    if axes == 2 and dilation == [1, 1]:  # noqa: PLR2004
+    if axes == 2:  # noqa: PLR2004
         with_pad = bool(call.integer("count_include_pad", 0))
-        return graph.avg_pool(x, kernel, stride, padding, ceil, with_pad, name)
+        return graph.avg_pool(x, kernel, stride, padding, ceil, with_pad, dilation, name)
     return graph.pool(x, kind, kernel, stride, padding, dilation, ceil, name)
 
 

@@ -1,4 +1,4 @@
-"""Rules for attention and recurrences: whole, however they are written."""
+"""Rules for attention: whole, however it is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from alphaflops.frontends.causal import first_keys
 from alphaflops.frontends.torch_layers import linear
 from alphaflops.frontends.torch_trace import Trace, rule
 
@@ -30,7 +31,9 @@ def _four_axes(trace: Trace, x: Tensor, batch: tuple[int, ...]) -> int:
     return trace.graph.part(node, wanted, trace.name("part", True))
 
 
-def _attend(trace: Trace, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Any:
+def _attend(
+    trace: Trace, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False
+) -> Any:
     fits = q.dim() >= 2 and k.dim() >= 2 and v.dim() >= 2
     if not fits or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise trace.fail(
@@ -40,10 +43,16 @@ def _attend(trace: Trace, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) 
     batch = tuple(q.shape[:-2])
     a, b, c = (_four_axes(trace, x, batch) for x in (q, k, v))
     at = None if mask is None else trace.node(mask)
-    node = trace.graph.attention(a, b, c, at, name=trace.name("attention"))
+    # Query i sees the first i + 1 keys, so further queries than keys see all: as without a mask.
+    if causal := causal and trace.causal and q.shape[-2] <= k.shape[-2]:
+        b, c = (first_keys(trace.graph, x, q.shape[-2], trace.name("part", True)) for x in (b, c))
+    node = trace.graph.attention(a, b, c, at, causal, trace.name("attention"))
     shape = (*batch, q.shape[-2], v.shape[-1])
     if len(shape) != _AXES:
         node = trace.graph.view(node, shape, trace.name("view", True))
+    elif shape == tuple(q.shape) and q.stride(-1) == 1:
+        # A fused kernel lays it out as the queries, so that joining the heads need not copy.
+        return trace.bind(torch.empty_like(q, device="meta", requires_grad=False), node)
     return trace.tensor(node, q.dtype, shape)
 
 
@@ -59,19 +68,26 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    return _attend(trace, query, key, value, attn_mask)
+    return _attend(trace, query, key, value, attn_mask, is_causal)
 
 
-@rule(
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_attention_math",
+def _of_a_backend(place: int) -> Any:
+    """Return the rule of a backend that has is_causal at that place behind q, k and v."""
+
+    def run(
+        trace: Trace, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, None]:
+        causal = args[place] if len(args) > place else kwargs.get("is_causal", False)
+        return _attend(trace, query, key, value, None, causal), None
+
+    return run
+
+
+rule("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu")(
+    _of_a_backend(1)
 )
-def _attention_of_a_backend(
-    trace: Trace, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
-) -> tuple[Tensor, None]:
-    return _attend(trace, query, key, value, None), None
+rule("_scaled_dot_product_attention_math")(_of_a_backend(2))
+rule("_scaled_dot_product_efficient_attention")(_of_a_backend(3))
 
 
 class _Steps:
@@ -200,102 +216,12 @@ def _multi_head_attention(
         mask = masks[0] if masks else None
         if len(masks) > 1:
             mask = steps.element(masks, "add", (batch, num_heads, length, kv_length))
-        y = _attend(trace, q, k, v, mask)
-    y = steps.element([y], "contiguous", (length * batch, features))
+        causal = is_causal and key_padding_mask is None  # torch then has no need of the mask
+        y = _attend(trace, q, k, v, None if causal else mask, causal)
+    # A fused kernel's result lies as its queries do, in the order of [length, batch, features].
+    if need_weights:
+        y = steps.element([y], "contiguous", (length * batch, features))
+    else:
+        y = steps.part(y, (length * batch, features))
     y = linear(trace, y, out_proj_weight, out_proj_bias)
     return steps.part(y, tuple(query.shape)), weights
-
-
-@rule("_pack_padded_sequence", "_pad_packed_sequence")
-def _packed(trace: Trace, *args: Any) -> Any:
-    raise trace.fail(
-        "packed sequences are not supported, their lengths are values; give the padded tensor, "
-        "which costs at least as much"
-    )
-
-
-def _recurrent(cell: str) -> Any:
-    def run(trace: Trace, *args: Any) -> Any:
-        # input, state, weights, has_biases, num_layers, dropout, training, bidirectional,
-        # batch_first; of packed sequences: data, batch_sizes, state, ...
-        x, state, weights = args[:3]
-        if not isinstance(weights, (list, tuple)):
-            return _packed(trace)
-        biased, layers, _, _, both, batch_first = args[3:9]
-        states = state if isinstance(state, (list, tuple)) else (state,)
-        hidden = weights[1].shape[1] if cell != "lstm" else weights[0].shape[0] // 4
-        projection = states[0].shape[-1] if cell == "lstm" else 0
-        projection = 0 if projection == hidden else projection
-        features = weights[0].shape[1]
-        if x.shape[-1] != features:
-            raise trace.fail(
-                f"the layer takes {features} features; the input has shape {list(x.shape)}"
-            )
-        batch, length = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
-        directions = 2 if both else 1
-        node, name = trace.node(x), trace.name(cell)
-        if not batch_first:
-            node = trace.graph.part(node, (batch, length, features), trace.name("part", True))
-
-        def make(_: bool) -> int:
-            return trace.graph.recurrent(node, cell, hidden, layers, both, biased, projection, name)
-
-        made = trace.layer(make, *weights, None)
-        own = projection or hidden
-        shape = (length, batch, directions * own)
-        if batch_first:
-            shape = (batch, length, directions * own)
-        else:
-            made = trace.graph.part(made, shape, trace.name("part", True))
-        results = [trace.tensor(made, x.dtype, shape)]
-        for size in (own, hidden)[: len(states)]:
-            last = (layers * directions, batch, size)
-            node_of_state = trace.graph.part(made, last, trace.name("state", True))
-            results.append(trace.tensor(node_of_state, x.dtype, last))
-        return tuple(results)
-
-    return run
-
-
-rule("lstm")(_recurrent("lstm"))
-rule("gru")(_recurrent("gru"))
-rule("rnn_tanh", "rnn_relu")(_recurrent("rnn"))
-
-
-def _cell(cell: str) -> Any:
-    def run(
-        trace: Trace,
-        x: Tensor,
-        state: Any,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None = None,
-        b_hh: Tensor | None = None,
-    ) -> Any:
-        states = state if isinstance(state, (list, tuple)) else (state,)
-        hidden, features = w_hh.shape[1], x.shape[-1]
-        if features != w_ih.shape[1]:
-            raise trace.fail(
-                f"the cell takes {w_ih.shape[1]} features; the input has shape {list(x.shape)}"
-            )
-        batch = x.shape[0]
-        node = trace.graph.view(trace.node(x), (batch, 1, features), trace.name("view", True))
-        name = trace.name(cell)
-
-        def make(_: bool) -> int:
-            return trace.graph.recurrent(node, cell, hidden, bias=b_ih is not None, name=name)
-
-        made = trace.layer(make, w_ih, w_hh, b_ih, b_hh, None)
-        shape = (batch, hidden)
-        last = [
-            trace.tensor(trace.graph.part(made, shape, trace.name("state", True)), x.dtype, shape)
-            for _ in states
-        ]
-        return tuple(last) if len(last) > 1 else last[0]
-
-    return run
-
-
-rule("lstm_cell")(_cell("lstm"))
-rule("gru_cell")(_cell("gru"))
-rule("rnn_tanh_cell", "rnn_relu_cell")(_cell("rnn"))

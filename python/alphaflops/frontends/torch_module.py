@@ -26,6 +26,7 @@ from alphaflops.frontends import (  # noqa: F401  (the rules register themselves
     torch_layers,
     torch_norms,
     torch_pools,
+    torch_recurrent,
 )
 from alphaflops.frontends.torch_state import restored
 from alphaflops.frontends.torch_trace import Trace, map_leaves, tensors_in
@@ -49,6 +50,7 @@ def from_torch(
     name: str | None = None,
     dtype: str | None = None,
     strict: bool = False,
+    causal: bool = False,
 ) -> Graph:
     """Read a PyTorch module as a graph, without running it.
 
@@ -70,6 +72,10 @@ def from_torch(
         Element type: fp32, tf32, fp16, bf16 or int8. By default that of the parameters.
     strict
         Raise instead of keeping operators that cannot be counted as unknown nodes.
+    causal
+        Count only the scores that are not masked, where attention is called with
+        ``is_causal=True``. By default all scores count, so that attention costs the same however
+        it is written; see docs/operators.md.
 
     Raises
     ------
@@ -97,7 +103,7 @@ def from_torch(
         args, kwargs = torch.utils._pytree.tree_leaves(module.example_inputs), None
         module = Exported(module)
     graph = Graph(named, dtype or _dtype_of(module))
-    trace = Trace(graph, module)
+    trace = Trace(graph, module, causal)
     if exported:
         module.stack = trace.stack
     _forward(trace, module, args, dict(kwargs or {}))
@@ -155,7 +161,7 @@ def _inputs(
     if not isinstance(args, Sequence) or isinstance(args, str):
         raise ModelError(
             f"{trace.graph.name}: the arguments are {type(args).__name__}; give a tensor or a "
-            "tuple of what the forward takes"
+            "tuple of what the forward takes, and keyword arguments as kwargs"
         )
     made: dict[int, torch.Tensor] = {}
 
@@ -209,13 +215,14 @@ def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
     return trace.bind(stand_in, make(shape, name=at))
 
 
-def load_function(name: str, batch: int | None = None) -> Graph:
+def load_function(name: str, batch: int | None = None, causal: bool = False) -> Graph:
     """Read the module that a function ``package.module:function`` returns.
 
     The function is called without arguments and returns a module, an ExportedProgram, or
-    ``(module, args)``. A module alone is tried with an image [batch, 3, 224, 224]. The folder that
-    one is in is searched too. `batch` replaces the leading size of the tensors in `args` that have
-    the first one's.
+    ``(module, args)``, with a dict where the forward takes keyword arguments. A module alone is
+    tried with an image [batch, 3, 224, 224]. The folder that one is in is searched too. `batch`
+    replaces the leading size of the tensors in `args` that have the first one's; `causal` is that
+    of `from_torch`.
 
     Raises
     ------
@@ -227,7 +234,7 @@ def load_function(name: str, batch: int | None = None) -> Graph:
     given = isinstance(made, (tuple, list)) and len(made) == 2
     module, args = made if given else (made, None)
     if isinstance(module, torch.export.ExportedProgram):
-        graph = from_torch(module, name=attribute)
+        graph = from_torch(module, name=attribute, causal=causal)
         return graph if batch is None else graph.with_batch(batch)
     if not isinstance(module, torch.nn.Module):
         raise ModelError(
@@ -235,13 +242,12 @@ def load_function(name: str, batch: int | None = None) -> Graph:
             "torch.nn.Module, or (module, args)"
         )
     if args is not None:
-        args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
-        return from_torch(
-            module, args if batch is None else _rebatched(args, batch), name=attribute
-        )
+        args = args if batch is None else _rebatched(args, batch)
+        args, kwargs = ((), args) if isinstance(args, Mapping) else (args, None)
+        return from_torch(module, args, kwargs, name=attribute, causal=causal)
     image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
     try:
-        return from_torch(module, (image,), name=attribute)
+        return from_torch(module, (image,), name=attribute, causal=causal)
     except ModelError as error:
         raise ModelError(
             f"{error} (the module came without arguments, so an image {list(image.shape)} was "

@@ -45,7 +45,8 @@ def _pool(kind: str, axes: int) -> Rule:
         elif kind == "max":
             made = graph.max_pool(node, kernel, step, pad, wide, ceil_mode, name)
         else:
-            made = graph.avg_pool(node, kernel, step, pad, ceil_mode, count_include_pad, name)
+            padded = count_include_pad
+            made = graph.avg_pool(node, kernel, step, pad, ceil_mode, padded, name=name)
         return trace.tensor(made, input.dtype)
 
     return make

@@ -48,9 +48,10 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
 class Trace(TorchFunctionMode, Tensors):
     """The graph of one forward, while that runs."""
 
-    def __init__(self, graph: Graph, module: torch.nn.Module) -> None:
+    def __init__(self, graph: Graph, module: torch.nn.Module, causal: bool = False) -> None:
         TorchFunctionMode.__init__(self)
         Tensors.__init__(self, graph, module)
+        self.causal = causal  # whether causal attention leaves out the scores that it masks
         self.unknown: dict[str, int] = {}
         first = next(iter(module.parameters()), None)
         # What the module is told, so that masks it makes there are known.

@@ -165,6 +165,11 @@ def _avg_pool(graph: Graph, node: int) -> Any:
             f"{graph.node_name(node)}: an average pool whose padding is uneven and not counted is "
             "not known to the torch backend"
         )
+    if attributes.pop("dilation") != (1, 1):
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: an average pool with dilation is not known to the torch "
+            "backend; only a maximum pool has one there"
+        )
     pool = nn.AvgPool2d(attributes.pop("kernel"), **attributes)
     return nn.Sequential(nn.ZeroPad2d(before), pool) if before else pool
 

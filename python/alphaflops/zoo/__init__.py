@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from alphaflops._core import Graph
 from alphaflops.errors import ModelError
@@ -46,7 +47,8 @@ __all__ = ["REFERENCE", "build", "names", "suggestion"]
 REFERENCE = ("densenet121", "mobilenet_v2", "resnet18", "resnet50", "vgg16")
 
 # A builder gets the graph and its first input.
-_Builder = Callable[[Graph, int], int]
+_Builder = Callable[..., int]
+_CAUSAL = ("gpt2",)  # those that take `causal`
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,13 @@ def suggestion(name: str) -> str:
     return f"did you mean {' or '.join(near)}? {known}" if near else known
 
 
-def build(name: str, batch: int = 1, image_size: int | None = None, dtype: str = "fp32") -> Graph:
+def build(
+    name: str,
+    batch: int = 1,
+    image_size: int | None = None,
+    dtype: str = "fp32",
+    causal: bool = False,
+) -> Graph:
     """Build a network of the zoo.
 
     Parameters
@@ -129,6 +137,9 @@ def build(name: str, batch: int = 1, image_size: int | None = None, dtype: str =
         300 for efficientnet_b1 to b3, 256 for darknet53 and unet.
     dtype
         Element type: fp32, tf32, fp16, bf16 or int8.
+    causal
+        Count only the scores that a causal mask leaves, in the networks whose attention is one
+        operator and causal (gpt2). By default all scores count.
 
     Raises
     ------
@@ -148,5 +159,6 @@ def build(name: str, batch: int = 1, image_size: int | None = None, dtype: str =
     extent = network.image_size if image_size is None else image_size
     shape = [batch, network.features] if network.features else [batch, 3, extent, extent]
     graph = Graph(name, dtype)
-    network.add(graph, graph.input(shape, network.input))
+    add = partial(network.add, causal=True) if causal and name in _CAUSAL else network.add
+    add(graph, graph.input(shape, network.input))
     return graph

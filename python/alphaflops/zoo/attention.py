@@ -26,10 +26,11 @@ def thirds(graph: Graph, x: int, at: str) -> list[int]:
     return [graph.part(x, [batch, length, features // 3], f"{at}.{name}") for name in "qkv"]
 
 
-def attend(graph: Graph, qkv: list[int], heads: int, at: str) -> int:
-    """Attend over features split into heads; all scores are counted, masked or not."""
+def attend(graph: Graph, qkv: list[int], heads: int, at: str, causal: bool = False) -> int:
+    """Attend over features split into heads; all scores count, or those of a `causal` mask."""
     q, k, v = (
         split_heads(graph, x, heads, f"{at}.{name}_heads")
         for x, name in zip(qkv, "qkv", strict=True)
     )
-    return join_heads(graph, graph.attention(q, k, v, name=f"{at}.attention"), f"{at}.joined")
+    y = graph.attention(q, k, v, causal=causal, name=f"{at}.attention")
+    return join_heads(graph, y, f"{at}.joined")

@@ -26,7 +26,9 @@ def vit_b_16(graph: Graph, x: int) -> int:
     x = graph.conv2d(x, _FEATURES, _PATCH, _PATCH, bias=True, name="conv_proj")
     x = graph.view(x, [batch, patches, _FEATURES], "patches")
     token = graph.constant([1, 1, _FEATURES], True, "class_token")
-    x = graph.element([token, x], "copy", [batch, patches + 1, _FEATURES], "concat")
+    if batch > 1:
+        token = graph.part(token, [batch, 1, _FEATURES], "class_token.expanded")
+    x = graph.concat([token, x], "concat")
     position = graph.constant([1, patches + 1, _FEATURES], True, "encoder.pos_embedding")
     x = graph.element([x, position], "add", name="encoder.add")
     for i in range(_LAYERS):
