@@ -100,6 +100,29 @@ def test_traffic_comes_back():
     assert np.isnan(fitted.baseline.mape)
 
 
+def test_transcendental_functions_have_a_price_of_their_own():
+    """GELU and ReLU move the same bytes; one takes six times the other per element."""
+    dear = {**{n: 6 * v for n, v in TRAFFIC.items()}, "floor_s": 4e-6, "sharpness": 2.0}
+    device = {"elementwise": TRAFFIC, "transcendental": dear}
+    table = timed(shapes(120, 1, ops=("relu", "gelu", "silu")), device, noise=0.01)
+    profile = fit(table).profile
+    for op in ("relu", "gelu", "silu"):
+        fresh = timed(shapes(60, 2, ops=(op,)), device)
+        predicted = _core.predict(work_table(fresh), profile.core).time_s
+        np.testing.assert_allclose(predicted, fresh["time_s"], rtol=0.05)
+
+
+def test_what_stands_in_is_not_out_of_scope():
+    table = timed(
+        shapes(40, 1, ops=("relu", "max_pool")), {"elementwise": TRAFFIC, "pool": TRAFFIC}
+    )
+    profile = fit(table).profile
+    assert profile.data["out_of_scope"] == ["norm", "softmax", "copy"]
+    relu, gelu = (work_table(shapes(5, 3, ops=(op,))) for op in ("relu", "gelu"))
+    times = [_core.predict(work, profile.core).time_s for work in (relu, gelu)]
+    np.testing.assert_array_equal(*times)
+
+
 def test_kinds_without_rows(noisy):
     _, fitted = noisy
     data = fitted.profile.data

@@ -121,6 +121,17 @@ def test_out_of_scope_is_nan_and_unpriced_is_an_error():
         _core.predict(conv(8, 8, 10, 1), profile)
 
 
+def test_a_profile_without_a_price_of_gelus_prices_them_as_relus():
+    """As those made before they were a kind of their own."""
+    rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9}
+    gelu = conv(8, 8, 10, 1, op="gelu")
+    assert _core.KINDS[gelu.kind[0]] == "transcendental"
+    got = _core.predict(gelu, profile_of({"elementwise": rates}))
+    assert got.time_s[0] == pytest.approx(800 * 4 * 5e-9, rel=1e-14)
+    unpriced = _core.predict(gelu, profile_of({"pool": rates}, out_of_scope=["elementwise"]))
+    assert unpriced.unpriced_rows == 1
+
+
 def test_errors_add_within_a_kind_and_in_quadrature_between():
     alpha = {"seconds_per_mac": 1e-9, "beta": 0, "gamma": 0}
     profile = profile_of({"conv_1x1": alpha, "conv_spatial": alpha}, interval=(0.9, 1.2))

@@ -385,3 +385,22 @@ def test_the_time_between_two_events_is_shared_by_the_calls(
 def test_named() -> None:
     with pytest.raises(UnsupportedError, match="'cuda' is not known; use native or torch"):
         named("cuda")
+
+
+def test_recurrences_and_means_are_those_of_the_graph() -> None:
+    graph = af.Graph()
+    x = graph.input((2, 7, 12))
+    x = graph.recurrent(x, "lstm", 10, layers=2, bidirectional=True)
+    x = graph.recurrent(graph.recurrent(x, "gru", 6), "rnn", 5, bias=False)
+    graph.reduce(x, "mean", [1], keep_axes=True)
+    with torch.inference_mode():
+        assert TorchNetwork(graph, "nchw").run().shape == (2, 1, 5)
+    graph = af.Graph()
+    graph.reduce(graph.input((2, 3, 5, 5)), "mean", [2, 3])
+    network = TorchNetwork(graph, "channels_last")
+    (image,) = network.inputs.values()
+    torch.testing.assert_close(network.run(), image.mean((2, 3)))
+    graph = af.Graph("other")
+    graph.reduce(graph.input((2, 3, 5)), "mean", [1])
+    with pytest.raises(UnsupportedError, match=r"a mean of \[2, 3, 5\] to \[2, 5\] is not known"):
+        TorchNetwork(graph, "nchw")

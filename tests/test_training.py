@@ -279,6 +279,27 @@ def test_gradients_by_hand(build, rows):
     assert [[int(getattr(work, c)[i]) for c in COLUMNS] for i in np.flatnonzero(found)] == rows
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("gelu", "transcendental"),
+        ("silu", "transcendental"),
+        ("tanh", "elementwise"),
+        ("sigmoid", "elementwise"),
+        ("exp", "elementwise"),
+        ("log", "elementwise"),
+        ("cos", "transcendental"),
+        ("logsumexp", "transcendental"),
+    ],
+)
+def test_gradients_are_transcendental_where_the_output_does_not_do(name, kind):
+    graph, x = image()
+    element = name in _core.ELEMENT_OPS
+    graph.element([x], name) if element else graph.activation(x, name)
+    work = step(graph)
+    assert [_core.KINDS[k] for k in work.kind[work.passes == 1]] == [kind]
+
+
 def test_every_element_operator_has_a_gradient_or_says_no():
     """Written is the operand, and the rows of an operator without gradients end the way back."""
     steps = {"argmax", "ceil", "compare", "dequantize", "fill", "floor", "logical", "quantize"}

@@ -32,6 +32,11 @@ class SpecColumn {
   std::optional<Ints> values_;
 };
 
+Pass pass_of(std::int64_t code) {
+  if (code < 0 || code >= pass_count) throw ShapeError("pass " + std::to_string(code) + " is none");
+  return static_cast<Pass>(code);
+}
+
 /// One spec a row; `at` is called with the row's number and the spec.
 template <typename At>
 void for_each_spec(const std::vector<std::string>& ops, const std::vector<std::string>& dtypes,
@@ -47,7 +52,8 @@ void for_each_spec(const std::vector<std::string>& ops, const std::vector<std::s
              stride_w = column("stride_w", 1), pad_h = column("pad_h", 0),
              pad_w = column("pad_w", 0), dilation_h = column("dilation_h", 1),
              dilation_w = column("dilation_w", 1), groups = column("groups", 1),
-             h_out = column("h_out", 0), w_out = column("w_out", 0), bias = column("bias", 0);
+             h_out = column("h_out", 0), w_out = column("w_out", 0), bias = column("bias", 0),
+             pass = column("pass", 0), training = column("training", 0);
   for (std::size_t i = 0; i < rows; ++i) {
     at(i, OperatorSpec{.op = ops[i],
                        .batch = batch[i],
@@ -67,7 +73,9 @@ void for_each_spec(const std::vector<std::string>& ops, const std::vector<std::s
                        .h_out = h_out[i],
                        .w_out = w_out[i],
                        .bias = bias[i] != 0,
-                       .dtype = parse_dtype(dtypes[i])});
+                       .dtype = parse_dtype(dtypes[i]),
+                       .pass = pass_of(pass[i]),
+                       .training = training[i] != 0});
   }
 }
 

@@ -27,6 +27,9 @@ std::int64_t flops_backward(Activation activation) {
 void Backward::differentiate(const ActivationOp& op) {
   if (op.activation == Activation::none) return;
   one_operand(flops_backward(op.activation), written_, written_);  // output or input
+  // Those of a sigmoid and a tanh are products of what they wrote.
+  const bool of_output = op.activation == Activation::sigmoid || op.activation == Activation::tanh;
+  if (of_output && !rows_.empty()) rows_.back().kind = Kind::elementwise;
 }
 
 void Backward::differentiate(const ElementOp& op) {
@@ -42,7 +45,7 @@ void Backward::differentiate(const ElementOp& op) {
     std::int64_t more = backward.output ? written_ : 0;
     if (backward.kept_bytes > 0) more = checked_add(more, kept_, what());
     w.activations_read = checked_add(w.activations_read, more, what());
-    if (reduces) w.kind = Kind::elementwise;
+    if (!copies) w.kind = backward.transcendental ? Kind::transcendental : Kind::elementwise;
     add_flops(w, backward.flops, reduces ? count(operand(k)) : written_);
     if (!reduces && !copies && count(operand(k)) < written_) {  // sum what was broadcast
       if (w.flops == 0) w.kind = Kind::reduce;

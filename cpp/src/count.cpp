@@ -212,7 +212,7 @@ void count_element(Work& w, const Graph& graph, const Node& node, const ElementO
   const char* what = node.name.c_str();
   const ElementCost& cost = element_cost(op.type);
   constexpr std::array kinds{Kind::elementwise, Kind::reduce, Kind::copy};
-  w.kind = kinds[static_cast<std::size_t>(cost.kind)];
+  w.kind = cost.transcendental ? Kind::transcendental : kinds[static_cast<std::size_t>(cost.kind)];
   const std::int64_t in = node.inputs.empty() ? 0 : element_count(graph.node(node.inputs[0]).shape);
   w.flops = checked_add(checked_mul(cost.per_output, w.elements_written, what),
                         checked_mul(cost.per_input, in, what), what);
@@ -331,7 +331,7 @@ Work own_work(const Graph& graph, int index) {
           w.weights_read = w.elements_written;
         }
         if constexpr (std::is_same_v<T, ActivationOp>) {
-          w.kind = Kind::elementwise;
+          w.kind = is_transcendental(op.activation) ? Kind::transcendental : Kind::elementwise;
           w.flops = product(what, w.elements_written, flops_per_element(op.activation));
         }
         if constexpr (std::is_same_v<T, PoolOp>) count_pool(w, node, op);

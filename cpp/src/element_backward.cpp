@@ -25,6 +25,10 @@ constexpr ElementBackward of_ends(std::int64_t flops) {
 constexpr ElementBackward of_kept(std::int64_t flops, std::int64_t bytes) {
   return {.flops = flops, .kept_bytes = bytes};
 }
+constexpr ElementBackward transcendental(ElementBackward of) {
+  of.transcendental = true;
+  return of;
+}
 constexpr std::int64_t index_bytes = 8;
 
 /// Sorted by name; names that are not here only copy. Operations count as in `element_costs`, the
@@ -38,18 +42,19 @@ constexpr std::array element_gradients{
     Named{"compare", none},
     Named{"contiguous", view},
     Named{"copy", view},
-    Named{"cos", of_self(3)},
+    Named{"cos", transcendental(of_self(3))},
     Named{"cumsum", copied(1)},
     Named{"dequantize", none},
     Named{"div", of_others(1)},
     Named{"dropout", of_kept(2, 1)},
-    Named{"elu", of_self(3)},
-    Named{"erf", of_self(5)},  // square, negate, exp, scale, multiply
+    Named{"elu", transcendental(of_self(3))},
+    Named{"erf", transcendental(of_self(5))},  // square, negate, exp, scale, multiply
     Named{"exp", of_output(1)},
     Named{"fill", none},
     Named{"floor", none},
     Named{"gather", of_others(1)},
-    Named{"gelu_tanh", of_self(18)},  // u 5, tanh, half of 1 + t 2, u' 3, 1 - t^2 2, rest 5
+    Named{"gelu_tanh",
+          transcendental(of_self(18))},  // u 5, tanh, half of 1 + t 2, u' 3, 1 - t^2 2, rest 5
     Named{"interpolate_bicubic", copied(35)},
     Named{"interpolate_bilinear", copied(9)},
     Named{"interpolate_linear", copied(3)},
@@ -57,16 +62,16 @@ constexpr std::array element_gradients{
     Named{"interpolate_trilinear", copied(21)},
     Named{"leaky_relu", of_self(2)},
     Named{"log", of_self(1)},
-    Named{"log_softmax", of_output(4)},  // exp, sum, multiply, subtract
+    Named{"log_softmax", transcendental(of_output(4))},  // exp, sum, multiply, subtract
     Named{"logical", none},
-    Named{"logsumexp", of_ends(3)},
+    Named{"logsumexp", transcendental(of_ends(3))},
     Named{"masked_fill", of_others(1)},
     Named{"max", of_kept(1, index_bytes)},
     Named{"maximum", of_both(2)},  // compare, select
     Named{"mean", copied(1)},
     Named{"min", of_kept(1, index_bytes)},
     Named{"minimum", of_both(2)},
-    Named{"mish", of_self(14)},
+    Named{"mish", transcendental(of_self(14))},
     Named{"mul", of_others(1)},
     Named{"neg", copied(1)},
     Named{"norm", of_ends(2)},
@@ -79,10 +84,10 @@ constexpr std::array element_gradients{
     Named{"round", none},
     Named{"rsqrt", of_output(4)},
     Named{"scatter", of_others(0)},
-    Named{"selu", of_self(4)},
+    Named{"selu", transcendental(of_self(4))},
     Named{"sign", none},
-    Named{"sin", of_self(2)},
-    Named{"softplus", of_self(5)},  // a sigmoid, multiply
+    Named{"sin", transcendental(of_self(2))},
+    Named{"softplus", transcendental(of_self(5))},  // a sigmoid, multiply
     Named{"sort", of_kept(1, index_bytes)},
     Named{"sqrt", of_output(2)},
     Named{"stack", view},

@@ -18,6 +18,7 @@ struct ElementBackward {
   bool others = false;     // reads the other operands
   bool output = false;     // reads what the forward pass wrote
   std::int64_t kept_bytes = 0;  // of a mask or index an element, made by the forward pass
+  bool transcendental = false;  // needs an exp or tanh of its own
 };
 
 /// Of one operand of an operator of `element_ops`.

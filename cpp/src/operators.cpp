@@ -12,7 +12,13 @@ namespace {
 using Kind = ElementCost::Kind;
 using Named = std::pair<std::string_view, ElementCost>;
 
-/// Sorted by name. Divisions, roots and transcendental functions count as one operation each.
+constexpr ElementCost transcendental(std::int64_t per_output) {
+  return {Kind::elementwise, per_output, 0, true};
+}
+
+/// Sorted by name. `pow` is not among the transcendental ones: most exponents are small whole
+/// numbers, and then it is products. Divisions, roots and transcendental functions count as one
+/// operation each.
 constexpr std::array element_costs{
     Named{"abs", {Kind::elementwise, 1}},
     Named{"add", {Kind::elementwise, 1}},
@@ -23,27 +29,27 @@ constexpr std::array element_costs{
     Named{"compare", {Kind::elementwise, 1}},
     Named{"contiguous", {Kind::copy}},
     Named{"copy", {Kind::copy}},
-    Named{"cos", {Kind::elementwise, 1}},
+    Named{"cos", transcendental(1)},
     Named{"cumsum", {Kind::reduce, 0, 1}},
     Named{"dequantize", {Kind::elementwise, 2}},  // subtract, multiply
     Named{"div", {Kind::elementwise, 1}},
     Named{"dropout", {Kind::elementwise, 2}},
-    Named{"elu", {Kind::elementwise, 3}},
-    Named{"erf", {Kind::elementwise, 1}},
-    Named{"exp", {Kind::elementwise, 1}},
+    Named{"elu", transcendental(3)},
+    Named{"erf", transcendental(1)},
+    Named{"exp", transcendental(1)},
     Named{"fill", {Kind::copy}},
     Named{"flip", {Kind::copy}},
     Named{"floor", {Kind::elementwise, 1}},
     Named{"gather", {Kind::copy}},
-    Named{"gelu_tanh", {Kind::elementwise, 9}},
+    Named{"gelu_tanh", transcendental(9)},
     Named{"interpolate_bicubic", {Kind::elementwise, 35}},  // 5 sums of 4 products
     Named{"interpolate_bilinear", {Kind::elementwise, 9}},  // 3 interpolations of 3
     Named{"interpolate_linear", {Kind::elementwise, 3}},
     Named{"interpolate_nearest", {Kind::copy}},
     Named{"interpolate_trilinear", {Kind::elementwise, 21}},
     Named{"leaky_relu", {Kind::elementwise, 2}},
-    Named{"log", {Kind::elementwise, 1}},
-    Named{"log_softmax", {Kind::elementwise, 5}},
+    Named{"log", transcendental(1)},
+    Named{"log_softmax", transcendental(5)},
     Named{"logical", {Kind::elementwise, 1}},
     Named{"logsumexp", {Kind::reduce, 2, 4}},  // max, subtract, exp, sum; log, add
     Named{"masked_fill", {Kind::elementwise, 1}},
@@ -52,7 +58,7 @@ constexpr std::array element_costs{
     Named{"mean", {Kind::reduce, 1, 1}},
     Named{"min", {Kind::reduce, 0, 1}},
     Named{"minimum", {Kind::elementwise, 1}},
-    Named{"mish", {Kind::elementwise, 5}},
+    Named{"mish", transcendental(5)},
     Named{"mul", {Kind::elementwise, 1}},
     Named{"neg", {Kind::elementwise, 1}},
     Named{"norm", {Kind::reduce, 1, 2}},
@@ -68,11 +74,11 @@ constexpr std::array element_costs{
     Named{"round", {Kind::elementwise, 1}},
     Named{"rsqrt", {Kind::elementwise, 2}},
     Named{"scatter", {Kind::copy}},
-    Named{"selu", {Kind::elementwise, 4}},
+    Named{"selu", transcendental(4)},
     Named{"sign", {Kind::elementwise, 1}},
-    Named{"sin", {Kind::elementwise, 1}},
+    Named{"sin", transcendental(1)},
     Named{"slice", {Kind::copy}},
-    Named{"softplus", {Kind::elementwise, 3}},
+    Named{"softplus", transcendental(3)},
     Named{"sort", {Kind::reduce, 0, 1}},
     Named{"sqrt", {Kind::elementwise, 1}},
     Named{"stack", {Kind::copy}},
@@ -143,6 +149,11 @@ std::string_view op_name(const Operator& op) { return std::visit(Name{}, op); }
 bool is_free(const Operator& op) {
   return std::holds_alternative<Input>(op) || std::holds_alternative<ConstantOp>(op) ||
          std::holds_alternative<FlattenOp>(op) || std::holds_alternative<PartOp>(op);
+}
+
+bool is_transcendental(Activation activation) {
+  return activation == Activation::sigmoid || activation == Activation::silu ||
+         activation == Activation::gelu || activation == Activation::tanh;
 }
 
 const ElementCost& element_cost(std::string_view type) {

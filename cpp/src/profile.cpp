@@ -14,11 +14,12 @@ namespace alphaflops {
 namespace {
 
 /// Whose model prices a kind that a device was never timed on.
-constexpr std::array<std::pair<Kind, Kind>, 4> stand_ins{{
+constexpr std::array<std::pair<Kind, Kind>, 5> stand_ins{{
     {Kind::matmul, Kind::linear},
     {Kind::attention, Kind::matmul},
     {Kind::recurrent, Kind::linear},
     {Kind::reduce, Kind::pool},
+    {Kind::transcendental, Kind::elementwise},
 }};
 
 }  // namespace

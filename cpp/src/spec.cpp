@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "alphaflops/error.hpp"
+#include "alphaflops/training.hpp"
 
 namespace alphaflops {
 namespace {
@@ -33,21 +35,40 @@ Window window_of(const OperatorSpec& s) {
           .dilation = {s.dilation_h, s.dilation_w}};
 }
 
-int add_operator(Graph& graph, int x, const OperatorSpec& s) {
+/// Makes a tensor that the operator reads.
+using Source = std::function<int(const Shape& shape, const char* name)>;
+
+bool is_optimizer(std::string_view op) {
+  constexpr std::array<std::string_view, 4> names{"sgd", "momentum", "adam", "adamw"};
+  return std::ranges::find(names, op) != names.end();
+}
+
+bool is_recurrent(std::string_view op) { return op == "lstm" || op == "gru"; }
+
+int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const OperatorSpec& s) {
+  const int x = tensor(shape, "x");
   if (s.op == "conv2d") {
     return graph.conv2d(
         x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups, .bias = s.bias}, s.op);
   }
+  if (is_optimizer(s.op)) {
+    return graph.linear(x, {.out_features = s.c_out, .bias = s.bias}, s.op);
+  }
   if (s.op == "linear") return graph.linear(x, {.out_features = s.c_out, .bias = s.bias}, s.op);
   if (s.op == "matmul") {
-    return graph.matmul(x, graph.input({s.batch, s.groups, s.c_in, s.c_out}, "other"), s.op);
+    return graph.matmul(x, tensor({s.batch, s.groups, s.c_in, s.c_out}, "other"), s.op);
   }
   if (s.op == "attention") {
     const std::int64_t depth = s.c_in / s.groups, v_depth = s.c_out / s.groups;
-    const int k = graph.input({s.batch, s.groups, s.w_in, depth}, "k");
-    const int v = graph.input({s.batch, s.groups, s.w_in, v_depth}, "v");
+    const int k = tensor({s.batch, s.groups, s.w_in, depth}, "k");
+    const int v = tensor({s.batch, s.groups, s.w_in, v_depth}, "v");
     return graph.attention({x, k, v}, {}, s.op);
   }
+  if (is_recurrent(s.op)) {
+    const auto cell = s.op == "lstm" ? RecurrentOp::Cell::lstm : RecurrentOp::Cell::gru;
+    return graph.recurrent(x, {.cell = cell, .hidden = s.c_out}, s.op);
+  }
+  if (s.op == "mean") return graph.reduce(x, s.op, {2, 3}, false, s.op);
   if (s.op == "layer_norm") return graph.norm(x, {}, s.op);
   if (s.op == "batch_norm") return graph.batch_norm(x, s.op);
   if (s.op == "max_pool") return graph.pool(x, {.window = window_of(s)}, s.op);
@@ -56,10 +77,10 @@ int add_operator(Graph& graph, int x, const OperatorSpec& s) {
   }
   if (s.op == "global_avg_pool") return graph.global_avg_pool(x, s.op);
   if (s.op == "softmax") return graph.softmax(x, s.op);
-  if (s.op == "add") return graph.add(x, graph.input(graph.node(x).shape, "other"), s.op);
-  if (s.op == "mul") return graph.mul(x, graph.input(graph.node(x).shape, "other"), s.op);
+  if (s.op == "add") return graph.add(x, tensor(shape, "other"), s.op);
+  if (s.op == "mul") return graph.mul(x, tensor(shape, "other"), s.op);
   if (s.op == "concat") {
-    const int other = graph.input({s.batch, s.c_out - s.c_in, s.h_in, s.w_in}, "other");
+    const int other = tensor({s.batch, s.c_out - s.c_in, s.h_in, s.w_in}, "other");
     return graph.concat({x, other}, s.op);
   }
   try {
@@ -67,13 +88,16 @@ int add_operator(Graph& graph, int x, const OperatorSpec& s) {
   } catch (const UnsupportedError&) {
     throw UnsupportedError(
         "op '" + s.op +
-        "' is not known; use conv2d, linear, matmul, attention, layer_norm, batch_norm, max_pool, "
-        "avg_pool, global_avg_pool, softmax, add, mul, concat or an activation such as relu");
+        "' is not known; use conv2d, linear, matmul, attention, lstm, gru, layer_norm, batch_norm, "
+        "max_pool, avg_pool, global_avg_pool, mean, softmax, add, mul, concat or an activation "
+        "such as relu");
   }
 }
 
 /// [batch, channels, height, width], but for operators on rows of features and on matrices.
 Shape input_shape(const OperatorSpec& s) {
+  if (is_optimizer(s.op)) return {1, s.c_in};
+  if (is_recurrent(s.op)) return {s.batch, s.w_in, s.c_in};
   if (s.op == "matmul") return {s.batch, s.groups, s.h_in, s.c_in};
   if (s.op == "attention") {
     if (s.groups < 1 || s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
@@ -92,13 +116,42 @@ Shape input_shape(const OperatorSpec& s) {
 /// The same with the operator's own window: padding that may not reproduce a given output extent.
 Graph build(const OperatorSpec& s) {
   Graph graph(s.op, s.dtype);
-  add_operator(graph, graph.input(input_shape(s), "x"), s);
+  add_operator(
+      graph, input_shape(s),
+      [&graph](const Shape& shape, const char* name) { return graph.input(shape, name); }, s);
   return graph;
+}
+
+/// The row of a step of training in which something that trains made every operand.
+Work work_in_training(const OperatorSpec& s) {
+  Graph graph(s.op, s.dtype);
+  add_operator(
+      graph, input_shape(s),
+      [&graph](const Shape& shape, const char* name) {
+        return graph.custom({graph.input(shape)}, {.type = "before", .params = 1}, shape, name);
+      },
+      s);
+  const Training training{.optimizer = is_optimizer(s.op) ? parse_optimizer(s.op) : Optimizer::none,
+                          .recompute_attention = true};
+  const WorkTable step = lower(graph, Mode::eager, training);
+  const int last = static_cast<int>(graph.nodes().size()) - 1;
+  for (std::size_t i = 0; i < step.size(); ++i) {
+    if (step.node[i] == last && step.pass[i] == s.pass) return step.row(i);
+  }
+  throw UnsupportedError("op '" + s.op + "' launches nothing in the pass " +
+                         std::string(to_string(s.pass)));
 }
 
 }  // namespace
 
 Work work_of(const OperatorSpec& s) {
+  if (is_optimizer(s.op) != (s.pass == Pass::optimizer)) {
+    throw UnsupportedError("op '" + s.op + "' is not of the pass " +
+                           std::string(to_string(s.pass)) +
+                           "; sgd, momentum, adam and adamw are of the pass optimizer, and it is "
+                           "of no other op");
+  }
+  if (s.training || s.pass != Pass::forward) return work_in_training(s);
   if (s.op == "conv2d" && s.h_out > 0 && s.w_out > 0) {
     return conv_work({.batch = s.batch,
                       .c_in = s.c_in,

@@ -13,8 +13,9 @@ namespace {
 constexpr std::array<std::string_view, pass_count> pass_names{"forward", "input_gradient",
                                                               "weight_gradient", "optimizer"};
 constexpr std::array<std::string_view, kind_count> kind_names{
-    "conv_1x1", "conv_spatial", "conv_grouped", "linear",    "elementwise", "norm",   "pool",
-    "softmax",  "copy",         "matmul",       "attention", "recurrent",   "reduce", "unknown"};
+    "conv_1x1",  "conv_spatial", "conv_grouped", "linear",         "elementwise",
+    "norm",      "pool",         "softmax",      "copy",           "matmul",
+    "attention", "recurrent",    "reduce",       "transcendental", "unknown"};
 
 }  // namespace
 

@@ -473,7 +473,10 @@ def join(tables: Sequence[WorkTable]) -> WorkTable:
 def work_from_specs(
     ops: Sequence[str], dtypes: Sequence[str], columns: Mapping[str, Any]
 ) -> WorkTable:
-    """Count rows of a measurement table; absent columns take the table's defaults."""
+    """Count rows of a measurement table; absent columns take the table's defaults.
+
+    The column `pass` holds indices into PASSES.
+    """
 
 def graphs_from_specs(
     ops: Sequence[str], dtypes: Sequence[str], columns: Mapping[str, Any]

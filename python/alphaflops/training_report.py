@@ -34,18 +34,25 @@ def passes(
 
 
 def assumptions(work: _core.WorkTable, profile: Profile, time_s: NDArray[np.float64]) -> list[str]:
-    """Say which passes the profile prices as something else."""
+    """Say what the profile prices as something else."""
     own = {(m["kind"], m.get("pass", "forward")) for m in profile.data["models"]}
-    borrowed = []
+    timed_in_training = bool(profile.data["provenance"].get("training"))
+    if timed_in_training and not work.passes.any():
+        return ["the profile was timed in training: inference takes a little less"]
+    borrowed, some = [], []
     for code, name in enumerate(_core.PASSES[1:], 1):
         rows = (work.passes == code) & ~np.isnan(time_s)
         kinds = {_core.KINDS[kind] for kind in np.unique(work.kind[rows])}
-        if any((kind, name) not in own for kind in kinds):
+        lacking = sorted(kind for kind in kinds if (kind, name) not in own)
+        if lacking and not any(pass_ == name for _, pass_ in own):
             borrowed.append(_words(name))
-    if not borrowed:
+        elif lacking:
+            some.append(f"{_words(name)} rows of {', '.join(lacking)}")
+    missing = [f"{' and '.join(borrowed)} rows"] * bool(borrowed) + some
+    if not missing:
         return []
     return [
-        f"the profile was not timed on {' and '.join(borrowed)} rows; they are priced as "
+        f"the profile was not timed on {', nor on '.join(missing)}; they are priced as "
         "forward rows of the same kind with their own counts"
     ]
 

@@ -144,8 +144,11 @@ struct ElementCost {
   enum class Kind : std::uint8_t { elementwise, reduce, copy } kind = Kind::elementwise;
   std::int64_t per_output = 0;  // floating-point operations an element written
   std::int64_t per_input = 0;   // and an element of the first operand
+  bool transcendental = false;  // an elementwise one that takes many instructions an operation
 };
 
+/// Whether it is computed with exp, erf or tanh.
+bool is_transcendental(Activation activation);
 /// Raises UnsupportedError listing the known names.
 const ElementCost& element_cost(std::string_view type);
 /// The names of all, sorted.

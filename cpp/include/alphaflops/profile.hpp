@@ -47,8 +47,9 @@ class Profile {
   const std::vector<CostModel>& models() const { return models_; }
 
   /// nullptr where the profile does not price such work. A pass that was not calibrated is priced
-  /// as the forward pass of the same work, and matmul, attention, recurrent and reduce as the kind
-  /// that is nearest; the model found then says another pass or kind than was asked for.
+  /// as the forward pass of the same work, and matmul, attention, recurrent, reduce and
+  /// transcendental as the kind that is nearest; the model found then says another pass or kind
+  /// than was asked for.
   const CostModel* find(Kind kind, Pass pass, DType dtype) const {
     const int slot = index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
                            [static_cast<std::size_t>(dtype)];

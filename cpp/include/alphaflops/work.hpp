@@ -24,7 +24,7 @@ enum class Kind : std::uint8_t {
   conv_spatial,  // groups 1, kernel volume > 1
   conv_grouped,  // groups > 1, depthwise among them
   linear,
-  elementwise,  // activations, add, mul
+  elementwise,  // add, mul, activations that only compare and multiply
   norm,
   pool,
   softmax,
@@ -33,9 +33,10 @@ enum class Kind : std::uint8_t {
   attention,
   recurrent,
   reduce,
-  unknown,  // counted as nothing, reported as unsupported
+  transcendental,  // elementwise with an exp, log, erf, tanh or sine, many instructions each
+  unknown,         // counted as nothing, reported as unsupported
 };
-inline constexpr int kind_count = 14;
+inline constexpr int kind_count = 15;
 std::string_view to_string(Kind kind);
 /// Raises UnsupportedError listing the known names.
 Kind parse_kind(std::string_view name);

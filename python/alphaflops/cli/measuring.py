@@ -55,6 +55,12 @@ def calibrate(
     on: On = None,
     seed: Seed = 0,
     form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
+    training: Annotated[
+        bool, typer.Option(help="torch: a profile of steps of training, not of inference.")
+    ] = False,
+    optimizer: Annotated[
+        str, typer.Option(help="With --training: sgd, momentum, adam or adamw.")
+    ] = "sgd",
 ) -> None:
     """Measure this processor, fit the cost model, write its profile.
 
@@ -76,6 +82,8 @@ def calibrate(
             on=on,
             seed=seed,
             form=form,
+            training=training,
+            optimizer=optimizer,
             progress=progress,
         )
     console.print(str(result), highlight=False, markup=False, soft_wrap=True)

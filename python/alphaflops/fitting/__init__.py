@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alphaflops import _core
 from alphaflops.errors import TableError, UnsupportedError
 from alphaflops.fitting.checks import check_times
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
@@ -23,7 +24,7 @@ from alphaflops.fitting.folds import Ids, fold_ids
 from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
 from alphaflops.fitting.kinds import KindFit, Parameters, predict_rows
 from alphaflops.fitting.metrics import Errors, Floats, errors_of, evaluate, relative_errors
-from alphaflops.fitting.profile import head_of, profile_of
+from alphaflops.fitting.profile import head_of, joined, profile_of
 from alphaflops.fitting.rich import CORES, Facts, RichFit, known_facts
 from alphaflops.fitting.solve import FORMS, best_constant, fit_forms, with_trees
 from alphaflops.profiles import Profile
@@ -94,6 +95,9 @@ class Fit:
         What was held out.
     held_out : HeldOut
         Every row with its measured time and what each form predicted without having seen it.
+    passes : dict of Fit
+        By name, the fits of the table's other passes; all else here is of the first, forward
+        where the table has it.
     """
 
     selected: str
@@ -102,11 +106,14 @@ class Fit:
     validation: str
     _rows: dict[str, int] = field(repr=False)
     held_out: HeldOut = field(repr=False)
+    passes: dict[str, Fit] = field(default_factory=dict, repr=False)
 
     @property
     def profile(self) -> Profile:
-        """The device profile, with the selected form."""
-        return self.forms[self.selected].profile
+        """The device profile, with the selected form; of every pass that was fitted."""
+        others = {name: fit.forms[fit.selected] for name, fit in self.passes.items()}
+        own = self.forms[self.selected].profile
+        return joined(own, {name: form.profile for name, form in others.items()})
 
     @property
     def errors(self) -> Errors:
@@ -186,7 +193,8 @@ def fit(
     Parameters
     ----------
     table
-        Measurement table with ``time_s``; of one dtype, device and backend.
+        Measurement table with ``time_s``; of one dtype, device and backend. Passes are fitted one
+        by one.
     form
         Keep this form, one of ``FORMS``, whatever the errors.
     groups
@@ -210,7 +218,7 @@ def fit(
     Raises
     ------
     TableError
-        The table is malformed, mixes dtypes, devices, backends or passes, or its times are in
+        The table is malformed, mixes dtypes, devices or backends, or its times are in
         another unit than seconds.
     UnsupportedError
         No such form.
@@ -233,8 +241,45 @@ def fit(
         raise UnsupportedError(f"form {form!r} is not known; use one of {', '.join(FORMS)}")
     table = check_table(table)
     _require_one_of_each(table)
+    said = check_times(table, rows_of(work_table(table)))
+    fits: dict[str, Fit] = {}
+    for each in _core.PASSES:
+        own = table[table["pass"] == each]
+        if len(own) == 0:
+            continue
+        tested = None if test is None else test[check_table(test)["pass"] == each]
+        fits[each] = _fit_pass(
+            own,
+            () if fits else said,
+            form=form,
+            groups=groups,
+            name=name,
+            device=device,
+            provenance=provenance,
+            device_facts=device_facts,
+            order=order,
+            test=None if tested is None or len(tested) == 0 else tested,
+            seed=seed,
+        )
+    first, *others = fits
+    return replace(fits[first], passes={each: fits[each] for each in others})
+
+
+def _fit_pass(
+    table: Table,
+    said: Sequence[str],
+    *,
+    form: str | None,
+    groups: str | Sequence[str] | None,
+    name: str,
+    device: str | Mapping[str, Any] | None,
+    provenance: Mapping[str, Any] | None,
+    device_facts: Mapping[str, float] | None,
+    order: str | None,
+    test: Table | None,
+    seed: int,
+) -> Fit:
     rows, time_s = rows_of(work_table(table)), table["time_s"].copy()
-    said = check_times(table, rows)
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
     facts = known_facts(table, device_facts)
@@ -248,7 +293,7 @@ def fit(
     fits["hybrid"] = with_trees(fits, rows, time_s, cores, seed)
     selected = form or _select(predicted, time_s)
     note = note or suspicion(time_s, predicted[selected])
-    notes = [*said, note] if note else said
+    notes = [*said, note] if note else [*said]
     head = head_of(table, name, device, provenance, validation) | {"said": notes}
     if device_facts:
         head["device"] = {**head["device"], **device_facts}
@@ -278,7 +323,7 @@ class _Scored(NamedTuple):
 
 def _require_one_of_each(table: Table) -> None:
     here = [column for column in PROVENANCE if column in (table.dtype.names or ())]
-    for column in ("dtype", "device", "backend", "pass", *here):
+    for column in ("dtype", "device", "backend", *here):
         values = np.unique(table[column]).tolist()
         if len(values) > 1:
             shown = ", ".join(repr(v) for v in values)

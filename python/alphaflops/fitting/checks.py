@@ -70,7 +70,7 @@ def _slow(table: Table, rows: Rows) -> list[str]:
 
 
 def _contradictions(table: Table) -> list[str]:
-    shape, time_s = numbered(table, ["op", *INTEGERS]), table["time_s"]
+    shape, time_s = numbered(table, ["op", "pass", *INTEGERS]), table["time_s"]
     count = int(shape.max()) + 1
     least, most = np.full(count, np.inf), np.zeros(count)
     np.minimum.at(least, shape, time_s)

@@ -25,7 +25,10 @@ from alphaflops.fitting.metrics import Floats
 #: By weights, and by other activations as well.
 WEIGHTED = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
 MULTIPLYING = (*WEIGHTED, "matmul", "attention", "recurrent")
-MOVING = ("elementwise", "norm", "pool", "softmax", "copy", "reduce")
+MOVING = ("elementwise", "norm", "pool", "softmax", "copy", "reduce", "transcendental")
+
+#: Whose price the core takes for a kind that moves data and was not timed (cpp/src/profile.cpp).
+STAND_INS = {"reduce": "pool", "transcendental": "elementwise"}
 
 #: beta and gamma of the paper, for kernels of one element and of more.
 PUBLISHED = {

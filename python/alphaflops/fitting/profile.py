@@ -10,7 +10,7 @@ import numpy as np
 
 from alphaflops import _core
 from alphaflops.fitting.conformal import Interval
-from alphaflops.fitting.forms import MOVING
+from alphaflops.fitting.forms import MOVING, STAND_INS
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
 from alphaflops.profiles import Profile
@@ -53,6 +53,26 @@ def head_of(
     return head
 
 
+def joined(profile: Profile, others: Mapping[str, Profile]) -> Profile:
+    """Return a profile with the models of other passes, by the name of the pass, beside its own."""
+    if not others:
+        return profile
+    data = profile.data
+    for pass_, other in others.items():
+        more, words = other.data, pass_.replace("_", " ")
+        # Where no forward row was timed, a kind is reported as not priced in every pass.
+        models = [m for m in more["models"] if m["kind"] not in data["out_of_scope"]]
+        data["models"] += models
+        for field in ("errors", "standard_errors"):
+            data[field] |= {f"{kind}.{pass_}": value for kind, value in more[field].items()}
+        data["assumptions"] += [f"{words}: {text}" for text in more["assumptions"]]
+        data.setdefault("interval_level", more.get("interval_level"))
+        data["provenance"].setdefault("passes", {})[pass_] = {
+            name: more["provenance"][name] for name in ("points", "form")
+        }
+    return Profile.from_dict(data, origin=f"profile '{profile.name}'")
+
+
 def profile_of(
     head: dict[str, Any],
     fits: dict[str, KindFit],
@@ -90,7 +110,7 @@ def profile_of(
         **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "said")},
         "provenance": {**head["provenance"], "form": head["form"]},
         "models": models,
-        "out_of_scope": [kind for kind in MOVING if kind not in fits],
+        "out_of_scope": [k for k in MOVING if k not in fits and STAND_INS.get(k) not in fits],
         "errors": {kind: error.to_json() for kind, error in errors.items()},
         "standard_errors": {
             kind: found.standard_errors for kind, found in fits.items() if found.standard_errors

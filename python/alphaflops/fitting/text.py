@@ -35,6 +35,8 @@ def describe(fit: Fit, rows: dict[str, int]) -> str:
         error_rows.append((f"{name} *" if name == fit.selected else name, *_cells(form.cv)))
         if form.test is not None:
             error_rows.append(("  on the test table", *_cells(form.test)))
+    for name, other in fit.passes.items():
+        error_rows.append((f"{name.replace('_', ' ')}: {other.selected}", *_cells(other.errors)))
     parts = [head, _aligned(error_rows)]
     for form_name in ("seconds_per_mac", "seconds_per_byte_read"):
         kinds = [k for k, p in fit.parameters.items() if form_name in p]

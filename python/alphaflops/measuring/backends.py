@@ -50,8 +50,8 @@ class Session(Protocol):
     def between_s(self) -> float:
         """What a call costs in a sample beyond what is timed, about."""
 
-    def bench(self, graph: Graph) -> Bench:
-        """Make a graph's one operator ready; raises Error where it cannot be run."""
+    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
+        """Make one pass of a graph's one operator ready; raises Error where it cannot be run."""
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network with random weights ready; raises Error where it cannot be run."""
@@ -80,8 +80,8 @@ class Backend(Protocol):
     def provenance(self) -> Mapping[str, str | int]:
         """Columns of the measurement table that say how it came about."""
 
-    def session(self) -> AbstractContextManager[Session]:
-        """Set the process up for timing, and back again."""
+    def session(self, training: bool = False) -> AbstractContextManager[Session]:
+        """Set the process up for timing, of inference or of training, and back again."""
 
 
 class NativeBackend:
@@ -120,8 +120,10 @@ class NativeBackend:
         }
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, training: bool = False) -> Iterator[Session]:
         """Bind the thread to one processor."""
+        if training:
+            raise UnsupportedError("the native kernels do not train; use the torch backend")
         with pinned():
             yield _NativeSession(self._device["isa"], self._cache)
 
@@ -133,7 +135,7 @@ class _NativeSession:
         self._isa, self._cache = isa, cache
         self._workbench = _core.Workbench()
 
-    def bench(self, graph: Graph) -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
         return _core.Bench(graph, self._workbench, self._isa, self._cache)
 
     def network(self, graph: Graph, seed: int) -> Network:

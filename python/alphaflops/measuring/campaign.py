@@ -35,7 +35,7 @@ OnPoint = Callable[[int, Summary], None]
 
 _COMMIT_S = 0.25
 _PROGRESS_S = 0.1
-_SHAPE_COLUMNS = ("op", *INTEGERS, "dtype")
+_SHAPE_COLUMNS = ("op", *INTEGERS, "dtype", "pass")
 
 
 def measure(
@@ -122,7 +122,7 @@ def measure(
     texts = [json.dumps([row[n].item() for n in _SHAPE_COLUMNS]) for row in shapes]
     key = hashlib.sha256(json.dumps([about, texts]).encode()).hexdigest()
     book = nullcontext() if journal is None else Journal(journal, key, about, texts)
-    with book as opened, runs.session() as session:
+    with book as opened, runs.session(_is_of_training(shapes)) as session:
         run = _Campaign(
             shapes,
             session=session,
@@ -143,6 +143,16 @@ def measure(
             "give more time"
         )
     return measured_table(shapes, run.readings, runs.provenance(), by_mode=runs.by_mode)
+
+
+def _is_of_training(shapes: Table) -> bool:
+    of_training = np.unique(shapes["training"] != 0).tolist()
+    if len(of_training) > 1:
+        raise TableError(
+            "table: column 'training' mixes rows of inference and of training; measure each by "
+            "itself"
+        )
+    return bool(of_training[0])
 
 
 class _Campaign:
@@ -194,6 +204,7 @@ class _Campaign:
     def _prepare(self) -> None:
         """Build and warm up a bench for every shape that is not settled, while time lasts."""
         columns = {n: np.ascontiguousarray(self._shapes[n]) for n in _SHAPE_COLUMNS}
+        passes = columns.pop("pass").tolist()
         graphs = _core.graphs_from_specs(
             columns.pop("op").tolist(), columns.pop("dtype").tolist(), columns
         )
@@ -202,7 +213,7 @@ class _Campaign:
         benches = {}
         for i in waiting:
             try:
-                benches[i] = self._session.bench(graphs[i])
+                benches[i] = self._session.bench(graphs[i], passes[i])
             except Error as error:
                 raise type(error)(f"table: row {i + 1}: {error}") from error
         # From the shortest on, until those at hand need what time is left for their first samples.

@@ -20,6 +20,7 @@ _NAMED = 20  # rows that a warning lists
 #: What a measurement adds to the shapes.
 _QUANTITIES = ("time_s", "time_lo_s", "time_hi_s", "steal_s", "clock_hz")
 _MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device", *PROVENANCE}
+_MEASURED -= {"training"}  # which rows to time, and not only how they were
 
 
 def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:

@@ -12,19 +12,22 @@ import numpy.typing as npt
 from alphaflops import _core
 from alphaflops._core import Graph
 
-__all__ = ["Shape", "operators_of", "to_table"]
+__all__ = ["Shape", "operators_of", "passes_of", "to_table"]
 
 _WINDOWED = {"conv2d", "max_pool", "avg_pool"}
 _OTHERS = {"global_avg_pool", "batch_norm", "add", "mul", "concat", "softmax"}
 _ACTIVATIONS = {"relu", "relu6", "sigmoid", "silu", "hardsigmoid", "hardswish", "gelu", "tanh"}
+GATES = {"lstm": 4, "gru": 3}
+_TRAINED = {"conv2d", "linear", "batch_norm", "layer_norm"}
 _IMAGE_OPS = _WINDOWED | _OTHERS | _ACTIVATIONS
 _DTYPE = np.dtype(
     [
         ("op", "U16"),
         *((name, np.int64) for name in ("batch", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")),
         *((name, np.int64) for name in ("stride_h", "stride_w", "pad_h", "pad_w")),
-        *((name, np.int64) for name in ("dilation_h", "dilation_w", "groups")),
+        *((name, np.int64) for name in ("dilation_h", "dilation_w", "groups", "bias", "training")),
         ("dtype", "U4"),
+        ("pass", "U15"),
     ]
 )
 
@@ -41,6 +44,8 @@ class Shape(NamedTuple):
     pad: int = 0
     groups: int = 1
     batch: int = 1
+    pass_: str = "forward"
+    bias: bool = False
 
     @property
     def size_out(self) -> int:
@@ -54,6 +59,8 @@ class Shape(NamedTuple):
             return self.batch * self.groups * self.size * self.c_in * self.c_out
         if self.op == "attention":
             return self.batch * self.size**2 * (self.c_in + self.c_out)
+        if self.op in GATES:
+            return GATES[self.op] * self.batch * self.size * self.c_out * (self.c_in + self.c_out)
         if self.op not in {"conv2d", "linear"}:
             return 0
         fan_in = self.c_in // self.groups * self.kernel**2
@@ -62,17 +69,29 @@ class Shape(NamedTuple):
     @property
     def elements(self) -> int:
         """Elements of the larger of input and output."""
+        if self.op in GATES:
+            return self.batch * self.size * max(self.c_in, self.c_out)
         return self.batch * max(self.c_in * self.size**2, self.c_out * self.size_out**2)
 
 
-def to_table(shapes: Sequence[Shape]) -> npt.NDArray[np.void]:
-    """Put shapes into a measurement table without times, fp32."""
+def passes_of(shape: Shape) -> list[str]:
+    """Return the passes of a step of training in which a shape launches something."""
+    # Those of a sum and of a concatenation are the output's, or views of it. A recurrence has one
+    # pass back for both of its gradients, which are not told apart.
+    has_gradient = shape.op not in {"add", "concat", *GATES}
+    passes = ["forward", *["input_gradient"] * has_gradient]
+    return [*passes, "weight_gradient"] if shape.op in _TRAINED else passes
+
+
+def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[np.void]:
+    """Put shapes into a measurement table without times, fp32, of inference or of training."""
     rows = np.zeros(len(shapes), _DTYPE)
-    rows["dtype"] = "fp32"
+    rows["dtype"], rows["training"] = "fp32", training
     rows["dilation_h"] = rows["dilation_w"] = 1
     for row, shape in zip(rows, shapes, strict=True):
-        for name in ("op", "batch", "groups", "c_in", "c_out"):
+        for name in ("op", "batch", "groups", "c_in", "c_out", "bias"):
             row[name] = getattr(shape, name)
+        row["pass"] = shape.pass_
         for axis in "hw":
             row[f"{axis}_in"] = shape.size
             for column, field in (("k", "kernel"), ("stride", "stride"), ("pad", "pad")):

@@ -94,13 +94,16 @@ class TorchBackend:
         }
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Set the number of threads, and turn gradients off."""
+    def session(self, training: bool = False) -> Iterator[Session]:
+        """Set the number of threads, and turn gradients off, or on for training."""
         torch = import_torch()
         before = torch.get_num_threads()
         is_alone = self._threads == 1 and self._on == "cpu"
         bound: AbstractContextManager[object] = pinned() if is_alone else nullcontext()
-        with bound, torch.inference_mode():
+        if training and self._on == "cuda":
+            raise UnsupportedError("the torch backend times training on a processor only; use cpu")
+        gradients = torch.enable_grad() if training else torch.inference_mode()
+        with bound, gradients:
             torch.set_num_threads(self._threads)
             try:
                 if self._on == "cuda":
@@ -110,6 +113,6 @@ class TorchBackend:
                 else:
                     from alphaflops.measuring.torch_session import TorchSession  # noqa: PLC0415
 
-                    yield TorchSession(self._layout, self._threads)
+                    yield TorchSession(self._layout, self._threads, training=training)
             finally:
                 torch.set_num_threads(before)

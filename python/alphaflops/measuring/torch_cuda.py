@@ -34,7 +34,7 @@ class CudaSession:
         self._layout = layout
         self._pool = Pool("cuda", _ROTATION_BYTES)
 
-    def bench(self, graph: Graph) -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
         """Make a graph's one operator ready."""
         return _CudaBench([Launch(graph, self._layout, self._pool) for _ in range(_COPIES)])
 

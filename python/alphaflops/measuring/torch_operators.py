@@ -193,6 +193,40 @@ def _layer_norm(graph: Graph, node: int) -> Any:
     return import_torch().nn.LayerNorm(graph.shape(node)[-axes:])
 
 
+def _recurrent(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, _ = _ends(graph, node)
+    attributes = graph.node_attributes(node)
+    layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[attributes["cell"]]
+    projection = {"proj_size": attributes["projection"]} if attributes["projection"] else {}
+    made = layer(
+        into[-1],
+        attributes["hidden"],
+        attributes["layers"],
+        bias=attributes["bias"],
+        batch_first=True,
+        bidirectional=attributes["bidirectional"],
+        **projection,
+    )
+    made.register_forward_hook(lambda module, inputs, outputs: outputs[0])  # not the last state
+    return made
+
+
+def _mean(graph: Graph, node: int) -> Any:
+    """Take the mean over the axes that are not there behind it."""
+    into, out = _ends(graph, node)
+    kept = len(into) == len(out)
+    axes = [axis for axis in range(len(into)) if kept and into[axis] != out[axis]]
+    if not kept:
+        axes = list(range(len(out), len(into)))
+        if into[: len(out)] != out:
+            raise UnsupportedError(
+                f"{graph.node_name(node)}: a mean of {list(into)} to {list(out)} is not known to "
+                "the torch backend; it takes the last axes, or keeps them"
+            )
+    return lambda tensor: tensor.mean(axes, keepdim=kept)
+
+
 def _attention(graph: Graph, node: int) -> Any:
     return import_torch().nn.functional.scaled_dot_product_attention
 
@@ -227,6 +261,10 @@ _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "matmul": lambda graph, node: import_torch().matmul,
     "attention": _attention,
     "layer_norm": _layer_norm,
+    "rnn": _recurrent,
+    "lstm": _recurrent,
+    "gru": _recurrent,
+    "mean": _mean,
     "batch_norm": _batch_norm,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,

@@ -17,7 +17,7 @@ from alphaflops.measuring.torch_operators import (
     tensor_of,
 )
 
-__all__ = ["FLOAT_BYTES", "Launch", "Pool"]
+__all__ = ["FLOAT_BYTES", "LIMIT_BYTES", "Launch", "Pool"]
 
 LIMIT_BYTES = 1_500_000_000  # of one operator's tensors, as of the native backend
 FLOAT_BYTES = 4
@@ -64,6 +64,8 @@ class Launch:
     ----------
     operator : callable
         Takes what `inputs` gives.
+    trainable : list
+        Its parameters, once it is one of training.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class Launch:
         ]
         for parameter, _, _ in self._parameters:
             parameter.data = parameter.data.new_empty(0)
+        self.trainable: list[Any] = []
         self._weights = sum(math.prod(shape) for _, shape, _ in self._parameters)
         tensors = sum(map(math.prod, self.shapes)) + math.prod(graph.shape(node))
         # Twice: the tensors of this call, and those that they are copied from or stood before.
@@ -106,10 +109,21 @@ class Launch:
             parameter.data = flat.as_strided(shape, stride, offset)
             offset += math.prod(shape)
 
-    def inputs(self) -> list[Any]:
-        """Return views of the pool; the same ones every time."""
+    def inputs(self, *, trained: bool = False) -> list[Any]:
+        """Return views of the pool, the same ones every time; `trained`: they need gradients."""
         flat = self._pool.activations(max(map(math.prod, self.shapes)))
-        return [tensor_of(flat, shape, self._layout) for shape in self.shapes]
+        views = [tensor_of(flat, shape, self._layout) for shape in self.shapes]
+        return [view.requires_grad_() for view in views] if trained else views
+
+    def like_output(self, shape: tuple[int, ...]) -> Any:
+        """Return a view of the pool, laid out as what the operator writes."""
+        return tensor_of(self._pool.activations(math.prod(shape)), shape, self._layout)
+
+    def train(self, *, of_weights: bool) -> None:
+        """Make the operator one of training; `of_weights`: its parameters need gradients."""
+        if isinstance(self.operator, import_torch().nn.Module):
+            self.trainable = [p.requires_grad_(of_weights) for p in self.operator.parameters()]
+            self.operator.train()
 
 
 def _parameters_of(operator: Any, layout: str) -> list[Any]:

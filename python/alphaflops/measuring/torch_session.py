@@ -21,6 +21,7 @@ from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import FLOAT_BYTES, Launch, Pool
+from alphaflops.measuring.torch_stages import Stage, backward, forward, optimizer
 
 __all__ = ["TorchSession", "Watch"]
 
@@ -39,9 +40,11 @@ class TorchSession:
         nchw or channels_last.
     threads
         As PyTorch is set to use; with one, this thread stays on its processor.
+    training
+        Operators are those of training, and forward calls record what gradients need.
     """
 
-    def __init__(self, layout: str, threads: int) -> None:
+    def __init__(self, layout: str, threads: int, *, training: bool = False) -> None:
         self.layout, self.threads = layout, threads
         # Once so large a block was freed, glibc keeps freed memory. Before, it may give memory back
         # and take it again, page by page, in every pass; whether it does depends on what the
@@ -49,13 +52,22 @@ class TorchSession:
         import_torch().empty(_HEAP_BLOCK_BYTES // FLOAT_BYTES)
         l3_bytes = int(_core.system_info()["l3_bytes"])
         self.pool = Pool("cpu", min(max(2 * l3_bytes, 48 << 20), 256 << 20))
-        self.run_between = TorchNetwork(_interlude(), layout).run
+        interlude = TorchNetwork(_interlude(), layout).run
+        self.run_between = import_torch().no_grad()(interlude) if training else interlude
         self.between_s = _median_s(self.run_between)
         self.clock_s = statistics.median(_Stopwatch(threads).read_s() for _ in range(101))
+        self._training = training
 
-    def bench(self, graph: Graph) -> Bench:
-        """Make a graph's one operator ready."""
-        return _TorchBench(Launch(graph, self.layout, self.pool), self)
+    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
+        """Make one pass of a graph's one operator ready."""
+        if pass_ == "optimizer":
+            return _TorchBench(optimizer(graph, self.pool, self.run_between), self)
+        launch = Launch(graph, self.layout, self.pool)
+        if pass_ == "forward":
+            stage = forward(launch, self.run_between, training=self._training)
+        else:
+            stage = backward(launch, graph, pass_, self.run_between)
+        return _TorchBench(stage, self)
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
@@ -159,26 +171,17 @@ class _Stopwatch:
 class _TorchBench:
     """One operator, called as a network calls it."""
 
-    def __init__(self, launch: Launch, session: TorchSession) -> None:
-        self._launch, self._session = launch, session
+    def __init__(self, stage: Stage, session: TorchSession) -> None:
+        self._stage, self._session = stage, session
         self._calls = 0
         self._output: Any = None
 
     def _call(self) -> float:
-        launch, session = self._launch, self._session
-        launch.point_at_weights(self._calls)
+        session = self._session
+        time_s, output = self._stage.call(self._calls, lambda: _Stopwatch(session.threads))
         self._calls += 1
-        session.run_between()
-        # Copies are what the operator before would have written: new tensors, in cache as far as
-        # they fit. The first is written last.
-        inputs = [tensor.clone() for tensor in reversed(launch.inputs())]
-        inputs.reverse()
-        stopwatch = _Stopwatch(session.threads)
-        output = launch.operator(*inputs)
-        inputs.clear()
-        time_s = stopwatch.read_s()
         self._output = output  # and the one before goes: a network has one more alive
-        return time_s - session.clock_s
+        return (time_s - session.clock_s) * self._stage.share
 
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""

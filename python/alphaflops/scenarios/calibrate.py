@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+from alphaflops.errors import UnsupportedError
 from alphaflops.fitting import Fit, fit
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.campaign import measure
@@ -14,6 +15,8 @@ from alphaflops.scenarios.progress import Callback
 
 #: Eager networks launch more kinds of operators, each of which needs rows of its own.
 POINTS = {"fused": 300, "eager": 700}
+#: Operators of a step of training, of which each is timed in up to three passes.
+TRAINING_POINTS = 400
 
 
 def calibrate(
@@ -28,19 +31,32 @@ def calibrate(
     on: str | None = None,
     seed: int = 0,
     form: str | None = None,
+    training: bool = False,
+    optimizer: str = "sgd",
     progress: Callback | None = None,
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
     The backend and its options are as of ``measure``.
 
+    With `training` it is of steps of training: operators are timed as there, in every pass, and
+    `optimizer`, one of sgd, momentum, adam and adamw, beside them. Torch only.
+
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
     runs = named(backend, isa=isa, layout=layout, threads=threads, on=on)
+    if training and runs.mode != "eager":
+        raise UnsupportedError(f"the {backend} backend does not train; use the torch backend")
     with nullcontext() if output is None else journal_for(output) as journal:
         table = measure(
-            sample_shapes(POINTS[runs.mode], seed=seed, mode=runs.mode),
+            sample_shapes(
+                TRAINING_POINTS if training else POINTS[runs.mode],
+                seed=seed,
+                mode=runs.mode,
+                training=training,
+                optimizer=optimizer,
+            ),
             backend=runs,
             budget_s=budget_s,
             journal=journal,
@@ -49,6 +65,7 @@ def calibrate(
         )
         device = runs.device()
         origin = {"compiler": device["compiler"], "budget_s": budget_s}
+        origin |= {"optimizer": optimizer} if training else {}
         result = fit(table, form=form, name=name, device=device, provenance=origin, seed=seed)
         if output is not None:
             result.profile.save(output)

@@ -159,7 +159,8 @@ def check_table(table: Table, *, need_time: bool = True, origin: str = "table") 
     for name, text in TEXTS.items():
         columns[name] = to_text(columns.get(name), text, len(table), name, origin)
     require_known(columns["dtype"], "dtype", _core.DTYPES, origin)
-    require_known(columns["pass"], "pass", ("forward",), origin)
+    columns["training"][columns["pass"] != "forward"] = 1
+    require_known(columns["pass"], "pass", _core.PASSES, origin)
     checked = _assemble(columns)
     _count(checked, origin)
     return checked
@@ -178,6 +179,7 @@ def work_table(table: Table) -> WorkTable:
 
 def _count(checked: Table, origin: str) -> WorkTable:
     columns = {n: np.ascontiguousarray(checked[n]) for n in INTEGERS}
+    columns["pass"] = np.array([_core.PASSES.index(name) for name in checked["pass"].tolist()])
     try:
         return _core.work_from_specs(checked["op"].tolist(), checked["dtype"].tolist(), columns)
     except (ShapeError, OverflowError, UnsupportedError) as e:

@@ -30,6 +30,7 @@ INTEGERS: dict[str, tuple[int | None, int]] = {
     "h_out": (0, 0),
     "w_out": (0, 0),
     "bias": (0, 0),
+    "training": (0, 0),
 }
 TEXTS: dict[str, str] = {
     "op": "conv2d",
@@ -43,7 +44,7 @@ FLOATS: tuple[str, ...] = ("time_lo_s", "time_hi_s", "energy_j", "clock_hz")
 OPTIONAL_INTEGERS = {"samples": (0, 0)}
 #: Optional columns that say how rows were measured; like dtype, one table holds one of each.
 PROVENANCE: tuple[str, ...] = (
-    *("isa", "cache", "mode", "torch", "on", "layout", "threads"),
+    *("isa", "cache", "mode", "torch", "on", "layout", "threads", "training"),
     *("tf32_conv", "tf32_matmul", "cudnn_benchmark"),
 )
 
