@@ -44,6 +44,7 @@ from contenders import (
     Shape,
     check,
 )
+from processors import busy_s
 
 TWO_AT_ONCE = 1.9
 
@@ -210,13 +211,6 @@ def winograd(bench: Bench) -> None:
             rows.append([isa, str(shape), f"{np.median(times['direct']) * 1e6:.0f}"])
             rows[-1] += [spread(times["direct"] / times[name]) for name in names[1:]]
     table(["isa", "layer", "direct µs", "F2 speed-up", "F4 speed-up"], rows)
-
-
-def busy_s() -> np.ndarray:
-    """Seconds since boot, all processors: used by anyone, stolen by the hypervisor."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    user, nice, system, _, _, irq, soft, steal = (int(each) / 100 for each in fields[:8])
-    return np.array([user + nice + system + irq + soft, steal])
 
 
 def threads(bench: Bench) -> None:

@@ -32,7 +32,8 @@ _PASSES = 2  # the first finds another's data in cache
 
 def graphs_of(shapes: list[Shape]) -> list[_core.Graph]:
     table = to_table(shapes)
-    columns = {n: np.ascontiguousarray(table[n]) for n in table.dtype.names if n != "op"}
+    names = [n for n in table.dtype.names if n not in ("op", "pass")]
+    columns = {n: np.ascontiguousarray(table[n]) for n in names}
     dtypes = columns.pop("dtype").tolist()
     return _core.graphs_from_specs(table["op"].tolist(), dtypes, columns)
 

@@ -115,5 +115,5 @@ def test_command_line_refuses_bad_samples(tmp_path, text, words):
 
 def test_command_line_refuses_unknown_spaces_and_files(tmp_path):
     done = run("adapt", "--space", "fbnet2", "--samples", tmp_path / "few.csv")
-    assert_one_clear_error(done, "fbnet2", "use fbnet")
+    assert_one_clear_error(done, "fbnet2", "use darts, fbnet")
     assert_one_clear_error(run("adapt", "--samples", "nowhere.csv"), "nowhere.csv")

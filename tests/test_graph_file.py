@@ -30,6 +30,7 @@ def contents(graph):
             graph.node_attributes(i),
             graph.shape(i),
             graph.tied_to(i),
+            graph.node_dtype(i),
         )
         for i in range(len(graph))
     ]
@@ -52,6 +53,7 @@ def everything(draw):
     line = graph.view(x, [n, c, 72])
     graph.conv(line, c, draw(size), draw(size), [draw(pads), draw(pads)], groups=c)
     graph.conv(graph.view(x, [n, c, 2, 9, 4]), 3, [1, 2, 3], 1, 1, [2, 1, 1])
+    graph.set_dtype(draw(st.sampled_from(af._core.DTYPES)))
     graph.activation(x, draw(st.sampled_from(ACTIVATIONS)))
     graph.max_pool(x, pair, draw(size), [draw(pads), 0, 0, draw(pads)], draw(size), True)
     graph.avg_pool(x, pair, None, 1, draw(st.booleans()), draw(st.booleans()), draw(size))
@@ -108,6 +110,7 @@ def test_there_and_back(tmp_path_factory, data):
     known = {graph.node_method(i) for i in range(len(graph))}
     methods = {name for name in vars(af.Graph) if not name.startswith(("_", "node_", "with_"))}
     helpers = {"name", "dtype", "batch", "shape", "tie", "tied_to", "relu", "flatten", "reduce"}
+    helpers.add("set_dtype")
     assert known == methods - helpers
 
 
@@ -118,6 +121,21 @@ def test_zoo_networks_there_and_back(tmp_path, name):
     assert contents(af.load(tmp_path / "net.json")) == contents(graph)
     other = af.load(tmp_path / "net.json", batch=3, dtype="int8")
     assert contents(other) == contents(graph.with_batch(3).with_dtype("int8"))
+
+
+def test_element_types_of_nodes_are_written_where_they_differ(tmp_path):
+    graph = af.Graph("mixed")
+    x = graph.input([1, 3, 8, 8])
+    graph.set_dtype("int8")
+    x = graph.conv2d(x, 4, 3)
+    graph.set_dtype("fp32")
+    graph.relu(x)
+    nodes = graph_to_json(graph)["nodes"]
+    assert [node.get("dtype") for node in nodes] == [None, "int8", None]
+    af.save_graph(graph, tmp_path / "net.json")
+    again = af.load(tmp_path / "net.json")
+    assert contents(again) == contents(graph)
+    assert af.lower(again, "eager").dtype.tolist() == af.lower(graph, "eager").dtype.tolist()
 
 
 def test_memory_of_a_graph_file(tmp_path):
@@ -190,6 +208,8 @@ def without(i, field):
         (changed(1, kernel=3), errors.ModelError, "'kernel' is 3; a list"),
         (changed(1, shape=[1, 6, 6, 7]), errors.ModelError, "conv2d makes .1, 6, 6, 6."),
         (changed(1, colour="red"), errors.ModelError, "'colour' is not a field"),
+        (changed(1, dtype=1), errors.ModelError, "'dtype' is 1; a string"),
+        (changed(1, dtype="fp12"), errors.UnsupportedError, "fp12"),
         (changed(1, tied_to=1), errors.ModelError, "tied_to is 1"),
         (changed(1, tied_to="x"), errors.ModelError, "tied_to is 'x'"),
         (changed(2, function="cube"), errors.UnsupportedError, "cube"),

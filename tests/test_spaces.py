@@ -1,4 +1,4 @@
-"""The FBNet space: counts by arithmetic, codes and their texts, and what is no code."""
+"""Codes of a space and their texts; the counts of the FBNet space by arithmetic."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import alphaflops as af
 from alphaflops.errors import ModelError
 
 SPACE = af.spaces.fbnet()
+OFA = af.spaces.ofa()  # choices of unlike numbers
 SKIPS = np.full(22, 8)
 
 # Channels in, channels out, image side before, stride of each position.
@@ -30,7 +31,7 @@ def macs_of(code):
         c_in, c_out = CHANNELS[position : position + 2]
         side, stride = SIDES[position], STRIDES[position]
         before, after = side**2, (side // stride) ** 2
-        name = SPACE.choices[number]
+        name = SPACE.choices[position][number]
         if name == "skip":
             total += after * c_in * c_out if c_in != c_out or stride > 1 else 0
             continue
@@ -100,7 +101,16 @@ def test_texts_and_codes_are_the_same(numbers):
 
 def test_size_and_names():
     assert (SPACE.name, SPACE.positions, SPACE.size) == ("fbnet", 22, 9**22)
-    assert SPACE.choices == (*OPERATORS, "skip")
+    assert SPACE.choices == ((*OPERATORS, "skip"),) * 22
+    assert SPACE.names[:2] == ("blocks.0", "blocks.1")
+    assert repr(SPACE) == "SearchSpace('fbnet', 22 positions, 9.85e+20 codes)"
+
+
+def test_a_code_is_described_by_the_names_of_its_choices():
+    said = SPACE.describe(np.arange(22) % 9)
+    assert list(said) == list(SPACE.names)
+    assert (said["blocks.0"], said["blocks.8"], said["blocks.10"]) == ("k3_e1", "skip", "k3_e1_g2")
+    assert SPACE.describe(SPACE.encode(np.arange(22) % 9)) == said
 
 
 def test_samples_are_seeded_and_use_every_choice():
@@ -143,6 +153,55 @@ def test_what_is_no_code(text, words):
 def test_codes_are_checked_before_they_are_narrowed(codes, words):
     with pytest.raises(ModelError, match=words):
         SPACE.check(codes)
+
+
+@pytest.mark.parametrize("changes", [0, 1, 3, 26])
+def test_mutants_differ_at_as_many_positions(changes):
+    codes = OFA.sample(300, 1)
+    before = codes.copy()
+    mutants = OFA.mutate(codes, 5, changes)
+    assert ((mutants != codes).sum(axis=1) == changes).all()
+    np.testing.assert_array_equal(OFA.check(mutants), mutants)
+    np.testing.assert_array_equal(codes, before)
+    np.testing.assert_array_equal(mutants, OFA.mutate(codes, np.random.default_rng(5), changes))
+
+
+def test_mutants_reach_every_other_choice_alike_and_leave_single_choices_alone():
+    space = af.spaces.SearchSpace("small")
+    for n in (4, 1, 3):
+        space.position(f"of{n}", [str(i) for i in range(n)])
+    mutants = space.mutate(np.tile([2, 0, 1], (3000, 1)), 0)
+    assert mutants.dtype == np.uint8
+    assert (mutants[:, 1] == 0).all()
+    first = np.bincount(mutants[mutants[:, 2] == 1][:, 0], minlength=4)
+    last = np.bincount(mutants[mutants[:, 0] == 2][:, 2], minlength=3)
+    assert first[2] == last[1] == 0
+    assert min(*first[[0, 1, 3]], *last[[0, 2]]) > 400
+    assert space.mutate([2, 0, 1], 0).shape == (3,)
+    with pytest.raises(ModelError, match="cannot change 3 positions; 2 have a second choice"):
+        space.mutate([2, 0, 1], 0, 3)
+
+
+def test_children_have_each_position_of_either_parent():
+    first, second = OFA.sample(400, 1), OFA.sample(400, 2)
+    children = OFA.crossover(first, second, 3)
+    assert ((children == first) | (children == second)).all()
+    share = (children == first)[first != second].mean()
+    assert 0.45 < share < 0.55
+    assert OFA.crossover(first[0], second[0], 3).shape == (26,)
+    with pytest.raises(ModelError, match="400 and 3 parents"):
+        OFA.crossover(first, second[:3])
+    with pytest.raises(ModelError, match="at position 25"):
+        OFA.mutate(np.where(np.arange(26) == 25, 9, 0))
+
+
+@pytest.mark.parametrize("name", sorted(af.spaces.SPACES))
+def test_texts_of_every_shipped_space(name):
+    space = af.spaces.SPACES[name]()
+    assert space.name == name
+    for code in space.sample(20, 4):
+        np.testing.assert_array_equal(space.decode(space.encode(code)), code)
+    assert space.sample(2000, 1).max(axis=0).tolist() == [len(c) - 1 for c in space.choices]
 
 
 def test_no_negative_number_of_samples():

@@ -14,6 +14,7 @@ void bind_errors(py::module_& m) {
   derive(std::type_identity<ShapeError>{}, "ShapeError", PyExc_ValueError);
   derive(std::type_identity<OverflowError>{}, "OverflowError", PyExc_OverflowError);
   derive(std::type_identity<UnsupportedError>{}, "UnsupportedError", PyExc_ValueError);
+  derive(std::type_identity<ModelError>{}, "ModelError", PyExc_ValueError);
   derive(std::type_identity<ProfileError>{}, "ProfileError", PyExc_ValueError);
   derive(std::type_identity<IoError>{}, "IoError", PyExc_OSError);
 }

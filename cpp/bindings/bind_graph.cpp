@@ -32,6 +32,10 @@ void bind_graph(py::module_& m) {
           "node_op", [](const Graph& g, int t) { return std::string(op_name(g.node(t).op)); },
           arg("tensor"))
       .def(
+          "node_dtype",
+          [](const Graph& g, int t) { return std::string(to_string(g.node(t).dtype)); },
+          arg("tensor"))
+      .def(
           "node_inputs", [](const Graph& g, int t) { return g.node(t).inputs; }, arg("tensor"))
       .def(
           "node_method", [](const Graph& g, int t) { return method_of(g.node(t).op); },
@@ -42,6 +46,9 @@ void bind_graph(py::module_& m) {
       .def(
           "shape", [](const Graph& g, int t) { return py::tuple(py::cast(g.node(t).shape)); },
           arg("tensor"))
+      .def(
+          "set_dtype", [](Graph& g, const std::string& dtype) { g.set_dtype(parse_dtype(dtype)); },
+          arg("dtype"))
       .def("with_batch", &Graph::with_batch, arg("batch"))
       .def(
           "with_dtype",

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <memory>
 
+#include "alphaflops/error.hpp"
 #include "alphaflops/predict.hpp"
 #include "bindings.hpp"
 
@@ -22,6 +24,58 @@ std::shared_ptr<Prediction> predict_and_total(const WorkTable& work, const Profi
   predict(work, profile, out->view());
   out->totals = total(work, profile, out->view());
   return out;
+}
+
+void predict_times(const WorkTable& work, const Profile& profile,
+                   py::array_t<double, py::array::c_style>& out) {
+  const std::span<double> time_s(out.mutable_data(), static_cast<std::size_t>(out.size()));
+  const py::gil_scoped_release release;
+  predict(work, profile, {.time_s = time_s});
+}
+
+/// Columns are read where they are: contiguous int64 arrays.
+void predict_columns_of(const Profile& profile, const std::string& kind_name,
+                        const std::string& dtype_name, const py::dict& given,
+                        py::array_t<double, py::array::c_style>& out) {
+  const Kind kind = parse_kind(kind_name);
+  const DType dtype = parse_dtype(dtype_name);
+  const CostModel* model = profile.find(kind, Pass::forward, dtype);
+  const std::size_t needed =
+      model == nullptr || !reads_all_columns(*model) ? alpha_columns : launch_columns.size();
+  const auto rows = static_cast<std::size_t>(out.size());
+  LaunchColumns columns{};
+  columns.element_bytes = static_cast<double>(size_of(dtype));
+  const std::vector<std::uint8_t> unbiased(rows * (needed > alpha_columns ? 1 : 0));
+  columns.biased = unbiased.data();
+  std::size_t found = 0;
+  for (std::size_t k = 0; k < launch_columns.size(); ++k) {
+    const std::string name(launch_columns[k].name);
+    if (!given.contains(name.c_str())) {
+      if (k < needed) throw ShapeError("column '" + name + "' is missing; the profile reads it");
+      continue;
+    }
+    ++found;
+    const py::object object = given[name.c_str()];
+    if (!py::isinstance<py::array_t<std::int64_t, py::array::c_style>>(object)) {
+      throw ShapeError("column '" + name + "' must be a contiguous array of int64");
+    }
+    const auto array = py::cast<py::array_t<std::int64_t, py::array::c_style>>(object);
+    if (array.ndim() != 1 || static_cast<std::size_t>(array.size()) != rows) {
+      throw ShapeError("column '" + name + "' has " + std::to_string(array.size()) +
+                       " elements; the others have " + std::to_string(rows));
+    }
+    columns.*launch_columns[k].column = array.data();
+  }
+  if (found != given.size()) {
+    for (const auto& [name, values] : given) {
+      const auto is = [&](const NamedColumn& c) { return c.name == py::cast<std::string>(name); };
+      if (std::ranges::any_of(launch_columns, is)) continue;
+      throw ShapeError("column '" + py::cast<std::string>(name) + "' is not one of a work table's");
+    }
+  }
+  const std::span<double> time_s(out.mutable_data(), rows);
+  const py::gil_scoped_release release;
+  predict_columns(columns, kind, dtype, profile, time_s);
 }
 
 template <std::vector<double> Prediction::* member>
@@ -58,6 +112,12 @@ void bind_predict(py::module_& m) {
 
   m.def("predict", &predict_and_total, arg("work"), arg("profile"), arg("out") = nullptr,
         py::call_guard<py::gil_scoped_release>());
+  m.def("predict_times", &predict_times, arg("work"), arg("profile"), arg("out").noconvert());
+  m.def("predict_columns", &predict_columns_of, arg("profile"), arg("kind"), arg("dtype"),
+        arg("columns"), arg("out").noconvert());
+  py::list names;
+  for (const NamedColumn& named : launch_columns) names.append(named.name);
+  m.attr("LAUNCH_COLUMNS") = py::tuple(names);
   m.def("alpha", py::vectorize(alpha), arg("s"), arg("kernel_volume"), arg("beta"), arg("gamma"));
 }
 

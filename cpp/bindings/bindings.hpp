@@ -20,6 +20,7 @@ void bind_work(py::module_& m);
 void bind_profile(py::module_& m);
 void bind_cost(py::module_& m);
 void bind_predict(py::module_& m);
+void bind_space(py::module_& m);
 void bind_system(py::module_& m);
 void bind_executor(py::module_& m);
 void bind_measure(py::module_& m);

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_profile(m);
   bind_cost(m);
   bind_predict(m);
+  bind_space(m);
   bind_system(m);
   bind_executor(m);
   bind_measure(m);

@@ -64,8 +64,7 @@ std::vector<Work> backward_of(const Graph& graph, int node, const GradientFlow& 
 void count_in_training(Work& w, const Graph& graph, int index, const Kept& kept) {
   const Node& node = graph.node(index);
   const char* what = node.name.c_str();
-  w.elements_written =
-      checked_add(w.elements_written, elements_of(kept.bytes, graph.dtype()), what);
+  w.elements_written = checked_add(w.elements_written, elements_of(kept.bytes, node.dtype), what);
   if (std::holds_alternative<BatchNormOp>(node.op)) {  // mean, variance, subtract, divide
     w.flops = checked_add(w.flops, checked_mul(5, element_count(node.shape), what), what);
   }

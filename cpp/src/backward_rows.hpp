@@ -27,7 +27,7 @@ class Backward {
         recompute_(recompute_attention),
         forward_(own_work(graph, index)),
         written_(element_count(node_.shape)),
-        kept_(elements_of(kept_of(graph, index, flow, recompute_attention).bytes, graph.dtype())) {}
+        kept_(elements_of(kept_of(graph, index, flow, recompute_attention).bytes, node_.dtype)) {}
 
   std::vector<Work> rows() && {
     std::visit([this](const auto& op) { differentiate(op); }, node_.op);

@@ -55,6 +55,15 @@ LaunchColumns columns_of(const WorkTable& w, std::size_t first) {
           .element_bytes = first < w.size() ? static_cast<double>(size_of(w.dtype[first])) : 1.0};
 }
 
+LaunchColumns rows_from(LaunchColumns columns, std::size_t first) {
+  for (const NamedColumn& named : launch_columns) {
+    const std::int64_t*& column = columns.*named.column;
+    if (column != nullptr) column += first;
+  }
+  if (columns.biased != nullptr) columns.biased += first;
+  return columns;
+}
+
 double alpha(double s, double kernel_volume, double beta, double gamma) {
   const double extent = std::max(s, 1.0);
   const double s_k = std::min(std::log(kernel_volume) + 1.0, extent);

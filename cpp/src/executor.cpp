@@ -32,11 +32,11 @@ void require_supported(const Graph& graph) {
                              "' has no native kernel; the network cannot be run here");
     }
   }
-  if (graph.dtype() == DType::fp32) return;
-  const auto launches = [](const Node& node) { return !node.inputs.empty(); };
-  const auto first = std::find_if(nodes.begin(), nodes.end(), launches);
-  throw UnsupportedError((first == nodes.end() ? nodes.front() : *first).name + ": dtype " +
-                         std::string(to_string(graph.dtype())) + " has no native kernel; use fp32");
+  for (const Node& node : nodes) {
+    if (node.inputs.empty() || node.dtype == DType::fp32) continue;
+    throw UnsupportedError(node.name + ": dtype " + std::string(to_string(node.dtype)) +
+                           " has no native kernel; use fp32");
+  }
 }
 
 }  // namespace

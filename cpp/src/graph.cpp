@@ -55,7 +55,7 @@ int Graph::append(std::string name, Operator op, std::vector<int> inputs, Shape 
   } catch (const OverflowError& e) {
     throw OverflowError(name + ": output " + describe(shape) + ": " + e.what());
   }
-  nodes_.push_back({std::move(name), std::move(op), std::move(inputs), std::move(shape)});
+  nodes_.push_back({std::move(name), std::move(op), std::move(inputs), std::move(shape), dtype_});
   return static_cast<int>(nodes_.size()) - 1;
 }
 
@@ -80,7 +80,13 @@ std::vector<std::vector<int>> Graph::consumers() const {
 Graph Graph::with_dtype(DType dtype) const {
   Graph result = *this;
   result.dtype_ = dtype;
+  for (Node& node : result.nodes_) node.dtype = dtype;
   return result;
+}
+
+void Graph::rename(int tensor, std::string name) {
+  node(tensor);
+  nodes_[static_cast<std::size_t>(tensor)].name = std::move(name);
 }
 
 int Graph::constant(Shape shape, bool trainable, std::string name) {

@@ -187,6 +187,7 @@ Graph Graph::with_batch(std::int64_t batch) const {
   };
   for (const Node& old : nodes_) {
     Node node = old;
+    result.set_dtype(node.dtype);
     const bool is_batched = batched[static_cast<int>(place.size())];
     if (is_batched && std::holds_alternative<CustomOp>(node.op)) {
       throw make_it_there(node.name +
@@ -223,6 +224,7 @@ Graph Graph::with_batch(std::int64_t batch) const {
     }
     if (old.tied_to >= 0) result.tie(place.back(), place[static_cast<std::size_t>(old.tied_to)]);
   }
+  result.set_dtype(dtype_);
   return result;
 }
 

@@ -95,13 +95,13 @@ Kept kept_of(const Graph& graph, int index, const GradientFlow& flow, bool recom
           const Shape &q = graph.node(in[0]).shape, &k = graph.node(in[1]).shape;
           kept.bytes = recompute_attention
                            ? product(what, q[0], q[1], q[2], statistic_bytes)
-                           : product(what, q[0], q[1], q[2], k[2], size_of(graph.dtype()));
+                           : product(what, q[0], q[1], q[2], k[2], size_of(node.dtype));
           if (recompute_attention) kept.tensors.push_back(index);
         }
         if constexpr (std::is_same_v<T, RecurrentOp>) {
           kept.tensors = in;
-          kept.bytes = checked_mul(states_of(node, graph.node(in[0]).shape, op),
-                                   size_of(graph.dtype()), what);
+          kept.bytes =
+              checked_mul(states_of(node, graph.node(in[0]).shape, op), size_of(node.dtype), what);
         }
         if constexpr (std::is_same_v<T, BatchNormOp>) {
           kept.tensors = in;

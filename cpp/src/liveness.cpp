@@ -32,6 +32,7 @@ class Run {
         holders_(nodes_),
         has_gradient_(nodes_),
         hidden_(nodes_),
+        ends_(nodes_),
         kept_(nodes_) {
     if (training != nullptr) {
       flow_.emplace(graph, *training);
@@ -47,6 +48,8 @@ class Run {
     count_parameters();
   }
 
+  void end_with_last_reader(int input) { ends_[at(input)] = true; }
+
   PeakMemory peak() && {
     for (int i = 0; i < static_cast<int>(nodes_); ++i) forward(i, false);
     if (training_ != nullptr) run_back();
@@ -55,17 +58,17 @@ class Run {
 
  private:
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
-  std::int64_t element_bytes() const { return size_of(graph_.dtype()); }
+  std::int64_t element_bytes(int i) const { return size_of(graph_.node(i).dtype); }
 
   std::int64_t tensor_bytes(int i) const {
     return alphaflops::tensor_bytes(graph_, i, consumers_[at(i)]);
   }
   std::int64_t gradient_bytes(int i) const {
-    return checked_mul(element_bytes(), element_count(graph_.node(i).shape),
+    return checked_mul(element_bytes(i), element_count(graph_.node(i).shape),
                        graph_.node(i).name.c_str());
   }
   std::int64_t parameter_bytes(int i) const {
-    return checked_mul(element_bytes(), parameters_of(graph_, i), graph_.node(i).name.c_str());
+    return checked_mul(element_bytes(i), parameters_of(graph_, i), graph_.node(i).name.c_str());
   }
   /// The checkpointed group of layers that it is in.
   int segment_of(int i) const {
@@ -179,7 +182,8 @@ class Run {
   void free_after(int i) {
     for (const int x : graph_.node(i).inputs) {
       const bool is_last = consumers_[at(x)].back() == i;
-      if (is_last && !std::holds_alternative<Input>(graph_.node(x).op)) drop(tensor_[at(x)]);
+      const bool stays = std::holds_alternative<Input>(graph_.node(x).op) && !ends_[at(x)];
+      if (is_last && !stays) drop(tensor_[at(x)]);
     }
   }
 
@@ -307,6 +311,7 @@ class Run {
   std::vector<std::vector<int>> holders_;  // blocks that each node keeps
   std::vector<bool> has_gradient_;         // of its parameters
   std::vector<bool> hidden_;
+  std::vector<bool> ends_;        // inputs that do not stay
   std::vector<bool> comes_back_;  // checkpointed groups that have gradients
   std::vector<Kept> kept_;
   std::vector<Outside> outside_;
@@ -326,6 +331,12 @@ std::int64_t PeakMemory::total() const {
 
 PeakMemory peak_memory(const Graph& graph, Mode mode, const std::optional<Training>& training) {
   return Run(graph, mode, training ? &*training : nullptr).peak();
+}
+
+PeakMemory peak_memory_of_part(const Graph& graph, Mode mode, const std::vector<int>& ends) {
+  Run run(graph, mode, nullptr);
+  for (const int input : ends) run.end_with_last_reader(input);
+  return std::move(run).peak();
 }
 
 }  // namespace alphaflops

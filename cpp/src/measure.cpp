@@ -164,9 +164,9 @@ Step Bench::Plan::step_of(const Graph& graph, std::size_t row, Isa isa) {
     throw ShapeError("row " + std::to_string(row) + " is not in graph '" + graph.name() +
                      "', which has " + std::to_string(work.size()) + " rows");
   }
-  if (graph.dtype() != DType::fp32) {
+  if (work.dtype[row] != DType::fp32) {
     throw UnsupportedError(graph.node(work.node[row]).name + ": dtype " +
-                           std::string(to_string(graph.dtype())) +
+                           std::string(to_string(work.dtype[row])) +
                            " has no native kernel; use fp32");
   }
   return Step(graph, work, row, isa);

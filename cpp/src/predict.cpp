@@ -13,22 +13,22 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-void require_size(const char* name, std::size_t size, std::size_t rows) {
-  if (size != rows) {
+void require_size(const char* name, std::size_t size, std::size_t rows, bool optional = true) {
+  if (size != rows && !(optional && size == 0)) {
     throw ShapeError(std::string("predict: output '") + name + "' has " + std::to_string(size) +
                      " elements; the work table has " + std::to_string(rows) + " rows");
   }
 }
 
-[[noreturn]] void fail_unpriced(const WorkTable& work, std::size_t i, const Profile& profile) {
+[[noreturn]] void fail_unpriced(Kind kind, DType dtype, const Profile& profile) {
   std::string has;
   for (const CostModel& m : profile.models()) {
     has += (has.empty() ? "" : ", ") + std::string(to_string(m.kind)) + " " +
            std::string(to_string(m.dtype));
   }
   throw ProfileError("profile '" + profile.name() + "' does not price operator kind '" +
-                     std::string(to_string(work.kind[i])) + "' in " +
-                     std::string(to_string(work.dtype[i])) + "; it has: " + has +
+                     std::string(to_string(kind)) + "' in " + std::string(to_string(dtype)) +
+                     "; it has: " + has +
                      ". Calibrate with this operator and dtype, or use another profile");
 }
 
@@ -40,12 +40,11 @@ class Gathered {
   const LaunchColumns& gather(const WorkTable& work, const CostModel& model, std::size_t first,
                               const std::uint16_t* rows, int n) {
     const LaunchColumns from = columns_of(work, first);
-    const bool few = std::holds_alternative<AlphaCost>(model.cost) && !model.domain.known();
-    const std::size_t used = few ? alpha_columns : columns.size();
+    const std::size_t used = reads_all_columns(model) ? launch_columns.size() : alpha_columns;
     for (std::size_t k = 0; k < used; ++k) {
-      const std::int64_t* source = from.*columns[k];
+      const std::int64_t* source = from.*launch_columns[k].column;
       for (int i = 0; i < n; ++i) values_[k][static_cast<std::size_t>(i)] = source[rows[i]];
-      view_.*columns[k] = values_[k].data();
+      view_.*launch_columns[k].column = values_[k].data();
     }
     for (int i = 0; i < n; ++i) biased_[static_cast<std::size_t>(i)] = from.biased[rows[i]];
     view_.biased = biased_.data();
@@ -54,16 +53,7 @@ class Gathered {
   }
 
  private:
-  static constexpr std::array<const std::int64_t * LaunchColumns::*, 14> columns{
-      &LaunchColumns::batch,         &LaunchColumns::spatial,
-      &LaunchColumns::kernel_volume, &LaunchColumns::macs,
-      &LaunchColumns::width,         &LaunchColumns::activations_read,
-      &LaunchColumns::weights_read,  &LaunchColumns::elements_written,
-      &LaunchColumns::c_in,          &LaunchColumns::c_out,
-      &LaunchColumns::groups,        &LaunchColumns::kernel_width,
-      &LaunchColumns::stride,        &LaunchColumns::padded_elements};
-  static constexpr std::size_t alpha_columns = 4;  // of these, the ones that alpha reads
-  std::array<std::array<std::int64_t, launch_block>, columns.size()> values_;
+  std::array<std::array<std::int64_t, launch_block>, launch_columns.size()> values_;
   std::array<std::uint8_t, launch_block> biased_;
   LaunchColumns view_{};
 };
@@ -98,23 +88,40 @@ void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
 /// Rows of one model, side by side.
 void predict_run(const WorkTable& work, const CostModel& model, std::size_t first, std::size_t rows,
                  PredictionView out) {
+  std::array<double, launch_block> unwanted_alpha, unwanted_distance;
   for (const std::size_t end = first + rows; first < end; first += launch_block) {
     const std::size_t n = std::min<std::size_t>(launch_block, end - first);
     double* time_s = out.time_s.data() + first;
     evaluate(model, columns_of(work, first), static_cast<int>(n),
-             {time_s, out.alpha.data() + first, out.distance.data() + first});
-    for (std::size_t i = 0; i < n; ++i) out.time_lo_s[first + i] = time_s[i] * model.lower_factor;
-    for (std::size_t i = 0; i < n; ++i) out.time_hi_s[first + i] = time_s[i] * model.upper_factor;
+             {time_s, out.alpha.empty() ? unwanted_alpha.data() : out.alpha.data() + first,
+              out.distance.empty() ? unwanted_distance.data() : out.distance.data() + first});
+    const auto scaled = [&](std::span<double> to, double factor) {
+      if (to.empty()) return;
+      for (std::size_t i = 0; i < n; ++i) to[first + i] = time_s[i] * factor;
+    };
+    scaled(out.time_lo_s, model.lower_factor);
+    scaled(out.time_hi_s, model.upper_factor);
   }
+}
+
+struct Priced {
+  double time_s, time_lo_s, time_hi_s, alpha, distance = 0.0;
+};
+
+void write(PredictionView out, std::size_t row, const Priced& priced) {
+  out.time_s[row] = priced.time_s;
+  if (!out.time_lo_s.empty()) out.time_lo_s[row] = priced.time_lo_s;
+  if (!out.time_hi_s.empty()) out.time_hi_s[row] = priced.time_hi_s;
+  if (!out.alpha.empty()) out.alpha[row] = priced.alpha;
+  if (!out.distance.empty()) out.distance[row] = priced.distance;
 }
 
 void predict_unpriced(const WorkTable& work, const Profile& profile, std::size_t row,
                       PredictionView out) {
   if (work.kind[row] != Kind::unknown && !profile.out_of_scope(work.kind[row])) {
-    fail_unpriced(work, row, profile);
+    fail_unpriced(work.kind[row], work.dtype[row], profile);
   }
-  out.time_s[row] = out.time_lo_s[row] = out.time_hi_s[row] = out.alpha[row] = nan;
-  out.distance[row] = 0.0;
+  write(out, row, {.time_s = nan, .time_lo_s = nan, .time_hi_s = nan, .alpha = nan});
 }
 
 /// Rows of any models: rows of each are brought together, a block at a time.
@@ -139,11 +146,12 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
                  {time_s.data(), alpha.data(), distance.data()});
         for (std::size_t k = 0; k < n; ++k) {
           const std::size_t row = first + chosen[k];
-          out.time_s[row] = time_s[k];
-          out.time_lo_s[row] = time_s[k] * model.lower_factor;
-          out.time_hi_s[row] = time_s[k] * model.upper_factor;
-          out.alpha[row] = alpha[k];
-          out.distance[row] = distance[k];
+          write(out, row,
+                {.time_s = time_s[k],
+                 .time_lo_s = time_s[k] * model.lower_factor,
+                 .time_hi_s = time_s[k] * model.upper_factor,
+                 .alpha = alpha[k],
+                 .distance = distance[k]});
         }
         n = 0;
       }
@@ -162,7 +170,7 @@ bool alike(const T* values, std::size_t n) {
 
 void predict(const WorkTable& work, const Profile& profile, PredictionView out) {
   const std::size_t rows = work.size();
-  require_size("time_s", out.time_s.size(), rows);
+  require_size("time_s", out.time_s.size(), rows, false);
   require_size("time_lo_s", out.time_lo_s.size(), rows);
   require_size("time_hi_s", out.time_hi_s.size(), rows);
   require_size("alpha", out.alpha.size(), rows);
@@ -176,6 +184,22 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
     } else {
       predict_mixed(work, profile, first, n, out);
     }
+  }
+}
+
+bool reads_all_columns(const CostModel& model) {
+  return !std::holds_alternative<AlphaCost>(model.cost) || model.domain.known();
+}
+
+void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,
+                     std::span<double> time_s, Pass pass) {
+  const CostModel* model = profile.find(kind, pass, dtype);
+  if (model == nullptr) fail_unpriced(kind, dtype, profile);
+  std::array<double, launch_block> alpha, distance;
+  for (std::size_t first = 0; first < time_s.size(); first += launch_block) {
+    const std::size_t n = std::min<std::size_t>(launch_block, time_s.size() - first);
+    evaluate(*model, rows_from(columns, first), static_cast<int>(n),
+             {time_s.data() + first, alpha.data(), distance.data()});
   }
 }
 

@@ -33,7 +33,7 @@ std::int64_t between_kernels(const Graph& graph, int index, const ElementOp& op,
   if (!needs(0) && !needs(1)) return 0;
   const Held held = held_for_gradients(op.type, in.size() == 2, needs(0), needs(1));
   const bool reduces = element_cost(op.type).kind == ElementCost::Kind::reduce;
-  const std::int64_t each = size_of(graph.dtype());
+  const std::int64_t each = size_of(node.dtype);
   std::int64_t bytes = checked_mul(held.tensors * each + held.masks,
                                    reduces ? count(0) : element_count(node.shape), what);
   for (std::size_t k = 0; k < std::min<std::size_t>(2, in.size()); ++k) {
@@ -48,7 +48,7 @@ std::int64_t between_kernels(const Graph& graph, int index, const ElementOp& op,
 
 std::int64_t tensor_bytes(const Graph& graph, int index, const std::vector<int>& readers) {
   const Node& node = graph.node(index);
-  std::int64_t each = size_of(graph.dtype());
+  std::int64_t each = size_of(node.dtype);
   if (const auto* element = std::get_if<ElementOp>(&node.op)) {
     const std::string& type = element->type;
     if (type == "argmax") each = index_bytes;
@@ -92,7 +92,7 @@ std::int64_t backward_scratch(const Graph& graph, int index, const GradientFlow&
   for (std::size_t k = 0; k < node.inputs.size(); ++k) {
     if (is_summed_apart(node, k) && flow.reaches_operand(index, k) &&
         element_count(graph.node(node.inputs[k]).shape) < written) {
-      return std::max(between, checked_mul(size_of(graph.dtype()), written, node.name.c_str()));
+      return std::max(between, checked_mul(size_of(node.dtype), written, node.name.c_str()));
     }
   }
   return between;

@@ -26,11 +26,11 @@ constexpr std::array<NamedOptimizer, 5> optimizers{{
 }};
 
 /// Gradients that come together at a tensor are added one by one.
-Work addition(const Graph& graph, std::int64_t elements, Pass pass, const char* what) {
+Work addition(DType dtype, std::int64_t elements, Pass pass, const char* what) {
   Work w;
   w.kind = Kind::elementwise;
   w.pass = pass;
-  w.dtype = graph.dtype();
+  w.dtype = dtype;
   w.c_in = w.c_out = w.elements_written = w.flops = elements;
   w.activations_read = checked_mul(2, elements, what);
   return w;
@@ -42,7 +42,7 @@ Work update(const Graph& graph, int node, OptimizerCost cost) {
   Work w;
   w.kind = Kind::elementwise;
   w.pass = Pass::optimizer;
-  w.dtype = graph.dtype();
+  w.dtype = graph.node(node).dtype;
   w.c_in = w.c_out = w.weights_read = parameters;
   w.activations_read = checked_mul(1 + cost.states, parameters, what);  // gradient and states
   w.elements_written = checked_mul(1 + cost.states, parameters, what);
@@ -107,7 +107,7 @@ class Step {
       const Pass pass = constant ? Pass::weight_gradient : Pass::input_gradient;
       if (constant && !is_first) ++arrived[static_cast<std::size_t>(i)];
       for (int more = 1; more < arrived[static_cast<std::size_t>(i)]; ++more) {
-        table_.append(addition(graph_, elements, pass, node.name.c_str()), i);
+        table_.append(addition(node.dtype, elements, pass, node.name.c_str()), i);
       }
       for (const Work& w : backward_of(graph_, i, flow_, training_.recompute_attention)) {
         table_.append(w, i);
@@ -123,8 +123,8 @@ class Step {
   /// Where parameters are shared, and after the first micro-batch.
   void add_to_earlier(int node) {
     if (!has_gradient_[static_cast<std::size_t>(owner_of(graph_, node))]) return;
-    table_.append(addition(graph_, parameters_of(graph_, node), Pass::weight_gradient,
-                           graph_.node(node).name.c_str()),
+    table_.append(addition(graph_.node(node).dtype, parameters_of(graph_, node),
+                           Pass::weight_gradient, graph_.node(node).name.c_str()),
                   node);
   }
 

@@ -1,6 +1,6 @@
 """Compiled core of alphaflops: graphs, work tables, profiles, prediction, kernels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -15,6 +15,7 @@ PROFILE_VERSION: int
 TRAITS: tuple[str, ...]
 EXTRAPOLATED_BEYOND: float
 BOUNDED_TRAITS: int
+METRICS: tuple[str, ...]
 
 _Pair = int | tuple[int, int] | Sequence[int]
 _Sizes = int | Sequence[int]
@@ -23,6 +24,7 @@ class Error(Exception): ...
 class ShapeError(Error, ValueError): ...
 class OverflowError(Error, OverflowError): ...  # type: ignore[misc]
 class UnsupportedError(Error, ValueError): ...
+class ModelError(Error, ValueError): ...
 class ProfileError(Error, ValueError): ...
 class IoError(Error, OSError): ...
 
@@ -44,6 +46,7 @@ class Graph:
     def __len__(self) -> int: ...
     def node_name(self, tensor: int) -> str: ...
     def node_op(self, tensor: int) -> str: ...
+    def node_dtype(self, tensor: int) -> str: ...
     def node_inputs(self, tensor: int) -> list[int]: ...
     def node_method(self, tensor: int) -> str:
         """Return the name of the method that makes such a node."""
@@ -55,6 +58,9 @@ class Graph:
         """
 
     def shape(self, tensor: int) -> tuple[int, ...]: ...
+    def set_dtype(self, dtype: str) -> None:
+        """Set the element type of nodes that are added from now on."""
+
     def with_batch(self, batch: int) -> Graph:
         """The same network at another batch; every shape is inferred anew.
 
@@ -483,6 +489,20 @@ def graphs_from_specs(
 ) -> list[Graph]:
     """Rows of a measurement table as networks of one operator each."""
 
+def predict_times(work: WorkTable, profile: Profile, out: NDArray[np.float64]) -> None:
+    """Write the seconds of every row, and nothing else, into `out` [rows]; NaN: not priced."""
+
+LAUNCH_COLUMNS: tuple[str, ...]
+
+def predict_columns(
+    profile: Profile,
+    kind: str,
+    dtype: str,
+    columns: Mapping[str, NDArray[np.int64]],
+    out: NDArray[np.float64],
+) -> None:
+    """Write the seconds of rows of one kind into `out`; alphaflops.predict_rows has the words."""
+
 def predict(work: WorkTable, profile: Profile, out: Prediction | None = None) -> Prediction:
     """Price a work table, into `out` where it is given: an earlier one of as many rows.
 
@@ -672,3 +692,60 @@ class ConvBench:
     def compulsory_bytes(self) -> int: ...
     @property
     def checksum(self) -> float: ...
+
+def is_count(metric: str) -> bool:
+    """Whether a metric is an int64, the same on every device."""
+
+class Step:
+    """Adds a part to a graph: function(graph, tensors, notes, choice) -> (tensors, notes)."""
+
+    def __init__(
+        self,
+        function: Callable[[Graph, list[int], list[int], int], tuple[Sequence[int], Sequence[int]]],
+    ) -> None: ...
+
+class SearchSpace:
+    """A program of steps; see alphaflops.spaces.SearchSpace."""
+
+    def __init__(self, name: str) -> None: ...
+    @property
+    def name(self) -> str: ...
+    def position(self, name: str, choices: Sequence[str]) -> int: ...
+    def add(self, name: str, step: Step, reads: int = -1) -> None: ...
+    def graph(self, code: NDArray[np.uint8], batch: int = 1, dtype: str = "fp32") -> Graph: ...
+    def compile(
+        self, profiles: Sequence[Profile], batch: int, dtype: str, mode: str
+    ) -> CompiledSpace: ...
+
+class Evaluator:
+    """Tables of a few quantities, laid out for speed."""
+
+    def evaluate(
+        self, codes: NDArray[np.uint8], outputs: Sequence[NDArray[Any]], threads: int = 1
+    ) -> None: ...
+    def tables(self) -> dict[str, Any]:
+        """Return the tables as arrays; space_tables.hpp says how they are laid out."""
+
+class CompiledSpace:
+    """Costs of all networks of a space; see alphaflops.spaces.CompiledSpace."""
+
+    @property
+    def parts(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def unpriced(self, profile: int = 0) -> list[str]: ...
+    def evaluator(self, quantities: Sequence[tuple[str, int]]) -> Evaluator: ...
+    def delta(
+        self,
+        code: NDArray[np.uint8],
+        position: int,
+        choice: int,
+        metric: str = "time_s",
+        profile: int = 0,
+    ) -> float: ...
+    def bounds(
+        self, metric: str = "time_s", profile: int = 0
+    ) -> tuple[float, float, NDArray[np.uint8], NDArray[np.uint8]]: ...
+    def expected(
+        self, probabilities: NDArray[np.float64], metric: str = "time_s", profile: int = 0
+    ) -> tuple[float, NDArray[np.float64]]: ...

@@ -8,7 +8,8 @@ and a node, whose inputs are places of earlier ones in the list,
 
 ``{"op": "conv2d", "name": "stem", "inputs": [0], "shape": [1, 64, 112, 112], "c_out": 64, ...}``
 
-Shapes are inferred again when a file is read, and must be those in it.
+with ``"dtype"`` where it is another than the graph's, and ``"tied_to"`` where its parameters are an
+earlier node's. Shapes are inferred again when a file is read, and must be those in it.
 """
 
 from __future__ import annotations
@@ -128,6 +129,8 @@ def _node_to_json(graph: Graph, i: int) -> dict[str, Any]:
         "shape": list(graph.shape(i)),
         **{key: list(v) if isinstance(v, tuple) else v for key, v in attributes.items()},
     }
+    if graph.node_dtype(i) != graph.dtype:
+        node["dtype"] = graph.node_dtype(i)
     if graph.tied_to(i) >= 0:
         node["tied_to"] = graph.tied_to(i)
     return node
@@ -173,7 +176,7 @@ def _add(graph: Graph, i: int, node: dict[str, Any], here: str) -> None:
         raise ModelError(f"{here}: operator {op!r:.40} is not known; use {', '.join(_OPERATORS)}")
     counts, fields = _OPERATORS[op]
     common = {"op": _TEXT, "name": _TEXT, "inputs": _SIZES, "shape": _SIZES}
-    _check_fields(here, node, {**common, **fields}, "tied_to")
+    _check_fields(here, node, {**common, **fields}, "dtype tied_to")
     inputs, shape = node["inputs"], node["shape"]
     if len(inputs) not in counts:
         raise ModelError(f"{here}: {op} has {len(inputs)} inputs, which it cannot have")
@@ -183,8 +186,14 @@ def _add(graph: Graph, i: int, node: dict[str, Any], here: str) -> None:
                 f"{here}: input {x} is not an earlier node; nodes stand behind those that they "
                 "read, without cycles"
             )
+    dtype = graph.dtype
     try:
+        if "dtype" in node:
+            if not isinstance(node["dtype"], str):
+                raise ModelError(f"{here}: 'dtype' is {node['dtype']!r:.40}; {_TEXT} is needed")
+            graph.set_dtype(node["dtype"])
         made = _make(graph, node, fields)
+        graph.set_dtype(dtype)
         if "tied_to" in node:
             tied_to = node["tied_to"]
             if not _is_int(tied_to) or not 0 <= tied_to < i:

@@ -39,6 +39,31 @@ std::string_view form_name(const Cost& cost);
 
 /// Rows of a work table from `first` on; they must be of one dtype.
 LaunchColumns columns_of(const WorkTable& work, std::size_t first = 0);
+struct NamedColumn {
+  std::string_view name;
+  const std::int64_t* LaunchColumns::* column;
+};
+/// Columns of integers by name; alpha by itself reads the first `alpha_columns`.
+inline constexpr std::array<NamedColumn, 14> launch_columns{{
+    {"batch", &LaunchColumns::batch},
+    {"spatial", &LaunchColumns::spatial},
+    {"kernel_volume", &LaunchColumns::kernel_volume},
+    {"macs", &LaunchColumns::macs},
+    {"width", &LaunchColumns::width},
+    {"activations_read", &LaunchColumns::activations_read},
+    {"weights_read", &LaunchColumns::weights_read},
+    {"elements_written", &LaunchColumns::elements_written},
+    {"c_in", &LaunchColumns::c_in},
+    {"c_out", &LaunchColumns::c_out},
+    {"groups", &LaunchColumns::groups},
+    {"kernel_width", &LaunchColumns::kernel_width},
+    {"stride", &LaunchColumns::stride},
+    {"padded_elements", &LaunchColumns::padded_elements},
+}};
+inline constexpr std::size_t alpha_columns = 4;
+
+/// The same columns from a later row on; null ones stay null.
+LaunchColumns rows_from(LaunchColumns columns, std::size_t first);
 
 /// The most rows that one of the functions below takes.
 inline constexpr int launch_block = 64;

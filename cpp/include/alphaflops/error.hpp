@@ -29,6 +29,11 @@ struct UnsupportedError : Error {
   using Error::Error;
 };
 
+/// A model, or a code of a search space, that is no network.
+struct ModelError : Error {
+  using Error::Error;
+};
+
 /// A device profile that is malformed, of another version, or lacks what was asked of it.
 struct ProfileError : Error {
   using Error::Error;

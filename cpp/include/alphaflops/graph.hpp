@@ -32,7 +32,8 @@ struct Node {
   Operator op;
   std::vector<int> inputs;
   Shape shape;
-  int tied_to = -1;  // an earlier node whose parameters it uses, -1 for its own
+  DType dtype = DType::fp32;  // of its result and its parameters
+  int tied_to = -1;           // an earlier node whose parameters it uses, -1 for its own
 };
 
 class Graph {
@@ -40,6 +41,7 @@ class Graph {
   explicit Graph(std::string name = "graph", DType dtype = DType::fp32);
 
   const std::string& name() const { return name_; }
+  /// Of the nodes that are added next; every node has its own.
   DType dtype() const { return dtype_; }
   const std::vector<Node>& nodes() const { return nodes_; }
   const Node& node(int tensor) const;
@@ -89,6 +91,10 @@ class Graph {
   /// Let a node use the parameters of an earlier one, which then count once. Raises ShapeError
   /// where either has none.
   void tie(int tensor, int to);
+
+  /// The element type of nodes that are added from now on.
+  void set_dtype(DType dtype) { dtype_ = dtype; }
+  void rename(int tensor, std::string name);
 
   /// The same network at another batch; every shape is inferred anew.
   Graph with_batch(std::int64_t batch) const;

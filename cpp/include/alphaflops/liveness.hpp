@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "alphaflops/graph.hpp"
 #include "alphaflops/training.hpp"
@@ -30,5 +31,9 @@ struct PeakMemory {
 /// `lower`.
 PeakMemory peak_memory(const Graph& graph, Mode mode,
                        const std::optional<Training>& training = std::nullopt);
+
+/// Of a part of a network in inference: the inputs named in `ends` are what the part before made,
+/// and go with their last reader here.
+PeakMemory peak_memory_of_part(const Graph& graph, Mode mode, const std::vector<int>& ends);
 
 }  // namespace alphaflops

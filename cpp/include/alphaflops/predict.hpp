@@ -13,13 +13,14 @@
 
 namespace alphaflops {
 
-/// Where `predict` writes; every span has one element a row of the work table.
+/// Where `predict` writes: one element a row of the work table, or none where it is not wanted.
+/// Writing five columns of a long table takes longer than computing them.
 struct PredictionView {
-  std::span<double> time_s;     // NaN where the profile does not price the row
-  std::span<double> time_lo_s;  // interval of the row alone
-  std::span<double> time_hi_s;
-  std::span<double> alpha;     // NaN where the model has none
-  std::span<double> distance;  // octaves outside of what was measured; 0 inside or where not known
+  std::span<double> time_s;       // NaN where the profile does not price the row; always wanted
+  std::span<double> time_lo_s{};  // interval of the row alone
+  std::span<double> time_hi_s{};
+  std::span<double> alpha{};     // NaN where the model has none
+  std::span<double> distance{};  // octaves outside of what was measured; 0 inside or if not known
 };
 
 /// Octaves outside of the domain beyond which a launch counts as extrapolated.
@@ -28,6 +29,16 @@ inline constexpr double extrapolated_beyond = 0.5;
 /// Rows of a kind the profile declares out of scope, and rows of unknown kind, get NaN; any other
 /// kind or dtype it lacks raises ProfileError. No allocation; thread-safe.
 void predict(const WorkTable& work, const Profile& profile, PredictionView out);
+
+/// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
+/// row. Columns that the profile's cost of this kind does not read may be null, see `reads`. Raises
+/// ProfileError where the profile does not price the kind. No allocation; thread-safe.
+void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,
+                     std::span<double> time_s, Pass pass = Pass::forward);
+
+/// Whether pricing such rows reads all columns: alpha by itself reads batch, spatial, kernel_volume
+/// and macs.
+bool reads_all_columns(const CostModel& model);
 
 struct Totals {
   double time_s = 0.0;
@@ -38,9 +49,9 @@ struct Totals {
   std::size_t unpriced_rows = 0;
 };
 
-/// Sums a prediction, with the profile's overhead of a run. Errors are taken as fully correlated
-/// within a kind and as independent between kinds: half-widths add linearly within, in quadrature
-/// between.
+/// Sums a prediction of all five columns, with the profile's overhead of a run. Errors are taken as
+/// fully correlated within a kind and as independent between kinds: half-widths add linearly
+/// within, in quadrature between.
 Totals total(const WorkTable& work, const Profile& profile, PredictionView prediction);
 
 }  // namespace alphaflops

@@ -11,6 +11,7 @@ where the shape stays. `skip` is nothing there, and a 1x1 convolution elsewhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from alphaflops._core import Graph
@@ -21,12 +22,6 @@ class _Stage(NamedTuple):
     blocks: int
     channels: int
     first_stride: int
-
-
-class _Operator(NamedTuple):
-    kernel: int
-    expansion: int
-    groups: int
 
 
 _STEM = 16
@@ -41,56 +36,75 @@ _STAGES = (
 )
 _HEAD = 1504
 _CLASSES = 100
-_OPERATORS: dict[str, _Operator | None] = {
-    "k3_e1": _Operator(3, 1, 1),
-    "k3_e1_g2": _Operator(3, 1, 2),
-    "k3_e3": _Operator(3, 3, 1),
-    "k3_e6": _Operator(3, 6, 1),
-    "k5_e1": _Operator(5, 1, 1),
-    "k5_e1_g2": _Operator(5, 1, 2),
-    "k5_e3": _Operator(5, 3, 1),
-    "k5_e6": _Operator(5, 6, 1),
-    "skip": None,
-}
-_BY_NUMBER = tuple(_OPERATORS.values())
-# Channels and stride of every position.
-_POSITIONS = tuple(
-    (stage.channels, stage.first_stride if block == 0 else 1)
-    for stage in _STAGES
-    for block in range(stage.blocks)
-)
+
+
+@dataclass(frozen=True)
+class _Block:
+    channels: int
+    stride: int
+    kernel: int
+    expansion: int
+    groups: int
+
+    def __call__(self, graph: Graph, x: int) -> int:
+        c_in = graph.shape(x)[1]
+        hidden = self.expansion * c_in
+        y = _conv_norm_relu(graph, x, hidden, "expand", groups=self.groups)
+        if self.groups > 1:
+            y = graph.concat([y], "shuffle")  # a shuffle moves what a copy moves
+        y = _conv_norm_relu(
+            graph, y, hidden, "depthwise", kernel=self.kernel, stride=self.stride, groups=hidden
+        )
+        y = graph.conv2d(y, self.channels, groups=self.groups, name="project")
+        y = graph.batch_norm(y, "project.norm")
+        return graph.add(x, y, "add") if self.stride == 1 and c_in == self.channels else y
+
+
+@dataclass(frozen=True)
+class _Skip:
+    channels: int
+    stride: int
+
+    def __call__(self, graph: Graph, x: int) -> int:
+        if self.stride == 1 and graph.shape(x)[1] == self.channels:
+            return x
+        return _conv_norm_relu(graph, x, self.channels, "skip", stride=self.stride)
 
 
 def fbnet() -> SearchSpace:
     """Return the FBNet space: 22 positions, nine choices, images of 3 x 32 x 32."""
-    return SearchSpace("fbnet", len(_POSITIONS), tuple(_OPERATORS), _network, (3, 32, 32))
+    space = SearchSpace("fbnet")
+    space.image(3, 32, 32)
+    space.then("stem", _stem)
+    for stage in _STAGES:
+        for block in range(stage.blocks):
+            at = (stage.channels, stage.first_stride if block == 0 else 1)
+            space.choose(
+                f"blocks.{space.positions}",
+                {
+                    "k3_e1": _Block(*at, 3, 1, 1),
+                    "k3_e1_g2": _Block(*at, 3, 1, 2),
+                    "k3_e3": _Block(*at, 3, 3, 1),
+                    "k3_e6": _Block(*at, 3, 6, 1),
+                    "k5_e1": _Block(*at, 5, 1, 1),
+                    "k5_e1_g2": _Block(*at, 5, 1, 2),
+                    "k5_e3": _Block(*at, 5, 3, 1),
+                    "k5_e6": _Block(*at, 5, 6, 1),
+                    "skip": _Skip(*at),
+                },
+            )
+    space.then("head", _head)
+    return space
 
 
-def _network(graph: Graph, x: int, code: tuple[int, ...]) -> int:
-    x = _conv_norm_relu(graph, x, _STEM, "stem", kernel=3)
-    for position, (number, (channels, stride)) in enumerate(zip(code, _POSITIONS, strict=True)):
-        at, operator = f"blocks.{position}", _BY_NUMBER[number]
-        if operator is not None:
-            x = _block(graph, x, at, operator, c_out=channels, stride=stride)
-        elif stride != 1 or graph.shape(x)[1] != channels:
-            x = _conv_norm_relu(graph, x, channels, at, stride=stride)
-    x = _conv_norm_relu(graph, x, _HEAD, "head")
+def _stem(graph: Graph, x: int) -> int:
+    return _conv_norm_relu(graph, x, _STEM, "conv", kernel=3)
+
+
+def _head(graph: Graph, x: int) -> int:
+    x = _conv_norm_relu(graph, x, _HEAD, "conv")
     x = graph.flatten(graph.global_avg_pool(x, "pool"), "flatten")
     return graph.linear(x, _CLASSES, True, "classifier")
-
-
-def _block(graph: Graph, x: int, at: str, op: _Operator, *, c_out: int, stride: int) -> int:
-    c_in = graph.shape(x)[1]
-    hidden = op.expansion * c_in
-    y = _conv_norm_relu(graph, x, hidden, f"{at}.expand", groups=op.groups)
-    if op.groups > 1:
-        y = graph.concat([y], f"{at}.shuffle")  # a shuffle moves what a copy moves
-    y = _conv_norm_relu(
-        graph, y, hidden, f"{at}.depthwise", kernel=op.kernel, stride=stride, groups=hidden
-    )
-    y = graph.conv2d(y, c_out, groups=op.groups, name=f"{at}.project")
-    y = graph.batch_norm(y, f"{at}.project.norm")
-    return graph.add(x, y, f"{at}.add") if stride == 1 and c_in == c_out else y
 
 
 def _conv_norm_relu(

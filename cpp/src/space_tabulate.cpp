@@ -1,0 +1,193 @@
+// From the parts of a space to tables of what they cost: all rows are priced at once, and parts
+// that the same positions decide share a table.
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "alphaflops/error.hpp"
+#include "alphaflops/predict.hpp"
+#include "space_parts.hpp"
+
+namespace alphaflops {
+namespace {
+
+constexpr std::size_t most_bytes = std::size_t{1} << 31;  // of all tables
+
+/// All rows of all parts, and each part's columns of sums.
+class Columns {
+ public:
+  Columns(const std::vector<Priced>& priced, std::span<const Profile* const> profiles,
+          CompiledSpace::Data& data)
+      : data_(data) {
+    std::vector<const WorkTable*> tables;
+    for (const Priced& p : priced) tables.push_back(&p.work);
+    work_ = join(tables);
+    for (const Profile* profile : profiles) require_priced(*profile);
+    std::set<Kind> kinds(work_.kind.begin(), work_.kind.end());
+    kinds_.assign(kinds.begin(), kinds.end());
+    data.kinds = kinds_.size();
+    const std::size_t columns = data.first_column(static_cast<int>(profiles.size()));
+    values_.assign(priced.size(), std::vector<double>(columns, 0.0));
+    std::size_t row = 0;
+    for (std::size_t i = 0; i < priced.size(); ++i) {
+      values_[i][column_resident_bytes] = static_cast<double>(priced[i].resident_bytes);
+      first_.push_back(row);
+      for (const std::size_t end = row + priced[i].work.size(); row < end; ++row) count(i, row);
+    }
+    first_.push_back(row);
+    for (std::size_t p = 0; p < profiles.size(); ++p) add(*profiles[p], static_cast<int>(p));
+  }
+
+  const std::vector<double>& of(std::size_t priced) const { return values_[priced]; }
+
+ private:
+  void require_priced(const Profile& profile) const {
+    std::set<std::string> missing;
+    for (std::size_t row = 0; row < work_.size(); ++row) {
+      const Kind kind = work_.kind[row];
+      if (kind == Kind::unknown || profile.out_of_scope(kind) ||
+          profile.find(kind, work_.pass[row], work_.dtype[row]) != nullptr) {
+        continue;
+      }
+      missing.insert(std::string(to_string(kind)) + " in " +
+                     std::string(to_string(work_.dtype[row])));
+    }
+    if (missing.empty()) return;
+    std::string list;
+    for (const std::string& one : missing) list += (list.empty() ? "" : ", ") + one;
+    throw ProfileError("space '" + data_.name + "': profile '" + profile.name() +
+                       "' does not price " + list +
+                       ". Calibrate with these operators and dtypes, or use another profile");
+  }
+
+  void count(std::size_t part, std::size_t row) {
+    std::vector<double>& to = values_[part];
+    const auto element = static_cast<double>(size_of(work_.dtype[row]));
+    to[column_macs] += static_cast<double>(work_.macs[row]);
+    to[column_flops] += static_cast<double>(work_.flops[row]);
+    to[column_params] += static_cast<double>(work_.params[row]);
+    to[column_bytes_read] +=
+        element * static_cast<double>(work_.activations_read[row] + work_.weights_read[row]);
+    to[column_bytes_written] += element * static_cast<double>(work_.elements_written[row]);
+    to[column_launches] += 1.0;
+  }
+
+  void add(const Profile& profile, int number) {
+    const std::size_t rows = work_.size();
+    std::vector<double> time_s(rows), lo(rows), hi(rows), alpha(rows), distance(rows);
+    predict(work_, profile, {time_s, lo, hi, alpha, distance});
+    std::set<std::string> unpriced;
+    for (std::size_t part = 0; part < values_.size(); ++part) {
+      std::vector<double>& to = values_[part];
+      for (std::size_t row = first_[part]; row < first_[part + 1]; ++row) {
+        const Kind kind = work_.kind[row];
+        if (std::isnan(time_s[row])) {
+          unpriced.insert(std::string(to_string(kind)));
+          continue;
+        }
+        const auto slot =
+            static_cast<std::size_t>(std::ranges::find(kinds_, kind) - kinds_.begin());
+        to[data_.time_column(number)] += time_s[row];
+        to[data_.below_column(number, slot)] += time_s[row] - lo[row];
+        to[data_.above_column(number, slot)] += hi[row] - time_s[row];
+        if (!std::isnan(alpha[row])) {
+          to[data_.alpha_column(number)] += alpha[row] * static_cast<double>(work_.macs[row]);
+        }
+      }
+    }
+    data_.profiles.push_back({profile.name(),
+                              profile.overhead_s(),
+                              profile.power_w(),
+                              {unpriced.begin(), unpriced.end()}});
+  }
+
+  CompiledSpace::Data& data_;
+  WorkTable work_;
+  std::vector<Kind> kinds_;
+  std::vector<std::size_t> first_;
+  std::vector<std::vector<double>> values_;  // [priced][columns]
+};
+
+/// The first table that a term can be added to.
+std::vector<SpaceTable>::iterator holder(std::vector<SpaceTable>& tables, const Dependence& term) {
+  return std::ranges::find_if(tables, [&](const SpaceTable& t) {
+    return std::ranges::includes(t.positions, term.positions);
+  });
+}
+
+/// Tables of zeros for all terms.
+void make_tables(const std::vector<const Dependence*>& terms, std::size_t width,
+                 CompiledSpace::Data& data) {
+  std::size_t entries = 0;
+  for (const Dependence* term : terms) {
+    if (term->positions.empty() || holder(data.sums, *term) != data.sums.end()) continue;
+    data.sums.push_back({term->positions, term->values.size(), {}});
+    entries += term->values.size();
+  }
+  const std::size_t bytes = entries * (width + 1) * sizeof(double);
+  if (bytes > most_bytes) {
+    throw UnsupportedError(data.name + ": tables would take " + std::to_string(bytes >> 20) +
+                           " MiB; at most " + std::to_string(most_bytes >> 20) +
+                           " MiB are kept. Let fewer positions decide what flows from part to " +
+                           "part, or compile for fewer profiles at once");
+  }
+  for (SpaceTable& t : data.sums) {
+    t.values.assign(t.entries * width, 0.0);
+    data.peaks.push_back({t.positions, t.entries, std::vector<double>(t.entries, 0.0)});
+  }
+}
+
+}  // namespace
+
+CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position>& positions,
+                             const Parts& parts, std::span<const Profile* const> profiles) {
+  CompiledSpace::Data data;
+  data.name = name;
+  data.positions = positions;
+  data.parts = parts.priced.size();
+  const Columns columns(parts.priced, profiles, data);
+  data.base.assign(data.first_column(static_cast<int>(profiles.size())), 0.0);
+  const std::size_t width = data.base.size();
+  // A network that launches nothing costs nothing.
+  if (std::ranges::any_of(parts.priced, [](const Priced& p) { return p.work.size() > 0; })) {
+    for (int p = 0; p < static_cast<int>(profiles.size()); ++p) {
+      data.base[data.time_column(p)] = data.profiles[static_cast<std::size_t>(p)].overhead_s;
+    }
+  }
+  std::vector<const Dependence*> terms;
+  for (const Dependence& term : parts.terms) terms.push_back(&term);
+  // Larger ones first, so that each smaller one finds a table that it can be added to.
+  std::ranges::stable_sort(terms, std::greater{},
+                           [](const Dependence* t) { return t->positions.size(); });
+  make_tables(terms, width, data);
+  const auto sizes = [&](int position) { return data.choices(position); };
+  for (const Dependence* term : terms) {
+    if (term->positions.empty()) {
+      const auto at = static_cast<std::size_t>(term->values[0]);
+      for (std::size_t c = 0; c < width; ++c) data.base[c] += columns.of(at)[c];
+      data.base_peak = std::max(data.base_peak, static_cast<double>(parts.priced[at].peak_bytes));
+      continue;
+    }
+    const auto table = holder(data.sums, *term);
+    SpaceTable& peaks = data.peaks[static_cast<std::size_t>(table - data.sums.begin())];
+    const auto from = projection(table->positions, term->positions, table->entries, sizes);
+    for (std::size_t i = 0; i < table->entries; ++i) {
+      const auto at = static_cast<std::size_t>(term->values[from[i]]);
+      const std::vector<double>& costs = columns.of(at);
+      for (std::size_t c = 0; c < width; ++c) table->values[c * table->entries + i] += costs[c];
+      peaks.values[i] = std::max(peaks.values[i], static_cast<double>(parts.priced[at].peak_bytes));
+    }
+  }
+  // Who is asked for peaks looks them up, also where no position has a say.
+  if (data.peaks.empty()) data.peaks.push_back({{}, 1, {data.base_peak}});
+  data.tables_of.resize(data.positions.size());
+  for (std::size_t t = 0; t < data.sums.size(); ++t) {
+    for (const int position : data.sums[t].positions) {
+      data.tables_of[static_cast<std::size_t>(position)].push_back(t);
+    }
+  }
+  return data;
+}
+
+}  // namespace alphaflops
