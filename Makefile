@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find cpp cmake python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
+NVCC := $(or $(shell command -v nvcc),/usr/local/cuda/bin/nvcc)
+SOURCES := $(shell find cpp cuda cmake python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
 .DELETE_ON_ERROR:
 .PHONY: demo test lint test-cpp test-asan test-tsan test-python clean
@@ -38,6 +39,8 @@ test-cpp:
 	cmake --build --preset dev
 	ctest --preset dev
 	$(BIN)/python tests/check_spills.py build/dev/libalphaflops.a
+	@if [ -x "$(NVCC)" ]; then $(BIN)/python tests/check_cuda.py; \
+	else echo "nvcc is not here: device code is only emulated"; fi
 
 test-asan:
 	cmake --preset asan -G Ninja -Wno-dev --log-level=WARNING
@@ -50,7 +53,8 @@ test-tsan:
 	ALPHAFLOPS_TEST_SHAPES=40 ctest --preset tsan
 
 test-python: $(VENV)/.installed $(VENV)/.test-tools
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m alone
 
 clean:
 	rm -rf build $(VENV)

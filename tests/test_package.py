@@ -1,5 +1,6 @@
 """The installed package: import cost, stubs, C++ package, wheel contents."""
 
+import importlib.util
 import json
 import os
 import re
@@ -62,11 +63,14 @@ def test_version_is_the_same_everywhere():
     assert af.__version__ == stated[1] == metadata.version("alphaflops")
 
 
-def test_stubs_match_the_extension():
-    pytest.importorskip("mypy", reason="mypy's stubtest compares _core.pyi with _core")
+def test_stubs_match_the_extensions():
+    pytest.importorskip("mypy", reason="mypy's stubtest compares .pyi files with modules")
+    modules, more = ["alphaflops._core", "alphaflops._cuda_plan"], ["--ignore-unused-allowlist"]
+    if importlib.util.find_spec("alphaflops._cuda") is not None:  # only in builds with CUDA
+        modules, more = [*modules, "alphaflops._cuda"], []
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "mypy.stubtest", "alphaflops._core"),
+            *(sys.executable, "-m", "mypy.stubtest", *modules, *more),
             *("--ignore-positional-only", "--allowlist", "stubtest_allowlist.txt"),
         ],
         capture_output=True,
@@ -81,7 +85,17 @@ def test_py_typed_and_profiles_are_installed():
     package = resources.files("alphaflops")
     assert (package / "py.typed").is_file()
     assert (package / "_core.pyi").is_file()
+    assert (package / "_cuda_plan.pyi").is_file()
     assert (package / "profiles" / "quadro-t2000.json").is_file()
+
+
+def test_device_headers_are_installed_once():
+    kernels = resources.files("alphaflops") / "cuda" / "kernels"
+    if not kernels.is_dir():
+        pytest.skip("the package runs from its source tree")
+    in_tree = {path.name for path in (REPOSITORY / "cuda" / "kernels").glob("*.cuh")}
+    assert {path.name for path in kernels.iterdir()} == in_tree
+    assert "device.cuh" in in_tree
 
 
 def test_errors_are_one_hierarchy_and_builtins():
@@ -131,6 +145,42 @@ def test_consumer_project_builds_against_the_installed_package(tmp_path):
     )
     assert missing.returncode == 2
     assert "none.json" in missing.stderr
+
+
+def test_the_cuda_component_is_there_or_says_why(tmp_path):
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("cmake is not on PATH")
+    folder = subprocess.run(
+        [sys.executable, "-m", "alphaflops", "--cmake-dir"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(consumer LANGUAGES CXX)\n"
+        "find_package(alphaflops 0.1 REQUIRED COMPONENTS cuda)\n"
+        "add_executable(consumer main.cpp)\n"
+        "target_link_libraries(consumer PRIVATE alphaflops::cuda)\n"
+    )
+    (tmp_path / "main.cpp").write_text(
+        "#include <alphaflops/cuda/plan/plans.hpp>\n#include <alphaflops/cuda/src/device.hpp>\n"
+        "int main() {\n  using namespace alphaflops::cuda;\n"
+        "  return plans(Problem{}, Target{}).empty() ? 1 : 0;\n}\n"
+    )
+    has_cuda = (Path(folder) / "alphaflops-cuda-targets.cmake").is_file()
+    configure = [cmake, "-S", tmp_path, "-B", tmp_path / "build", f"-Dalphaflops_DIR={folder}"]
+    done = subprocess.run(configure, capture_output=True, text=True, check=False)
+    if not has_cuda:
+        assert done.returncode != 0
+        assert "built without CUDA" in " ".join(done.stderr.split())
+        return
+    assert done.returncode == 0, done.stderr
+    build = subprocess.run(
+        [cmake, "--build", tmp_path / "build"], capture_output=True, text=True, check=False
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    assert subprocess.run([tmp_path / "build" / "consumer"], check=False).returncode == 0
 
 
 def test_cmake_dir_prints_one_existing_folder():

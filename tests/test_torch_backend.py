@@ -383,8 +383,8 @@ def test_the_time_between_two_events_is_shared_by_the_calls(
 
 
 def test_named() -> None:
-    with pytest.raises(UnsupportedError, match="'cuda' is not known; use native or torch"):
-        named("cuda")
+    with pytest.raises(UnsupportedError, match="'opencl' is not known; use native or torch"):
+        named("opencl")
 
 
 def test_recurrences_and_means_are_those_of_the_graph() -> None:

@@ -25,6 +25,7 @@ from alphaflops._core import (
 from alphaflops.errors import Error
 
 if TYPE_CHECKING:
+    from alphaflops import cuda as cuda
     from alphaflops import spaces as spaces
     from alphaflops import zoo as zoo
     from alphaflops.adapting import Adapted as Adapted
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from alphaflops.profiles import load_profile as load_profile
     from alphaflops.report import Report as Report
     from alphaflops.report import estimate as estimate
+    from alphaflops.rows import predict_rows as predict_rows
+    from alphaflops.search import pareto as pareto
+    from alphaflops.search import within as within
     from alphaflops.table import read_table as read_table
     from alphaflops.table import write_table as write_table
 
@@ -53,6 +57,7 @@ _LAZY = {
     "Profile": "profiles",
     "Report": "report",
     "adapt": "adapting",
+    "cuda": "",
     "estimate": "report",
     "fit": "fitting",
     "from_datasheet": "adapting",
@@ -61,11 +66,14 @@ _LAZY = {
     "load_profile": "profiles",
     "measure": "measuring.campaign",
     "next_shapes": "measuring.adaptive",
+    "pareto": "search",
+    "predict_rows": "rows",
     "read_table": "table",
     "register_op": "frontends.registry",
     "sample_shapes": "measuring.sampling",
     "save_graph": "graph_file",
     "spaces": "",
+    "within": "search",
     "write_table": "table",
     "zoo": "",
 }
@@ -83,6 +91,7 @@ __all__ = [
     "__version__",
     "adapt",
     "alpha",
+    "cuda",
     "estimate",
     "fit",
     "from_datasheet",
@@ -92,12 +101,15 @@ __all__ = [
     "lower",
     "measure",
     "next_shapes",
+    "pareto",
     "peak_memory",
+    "predict_rows",
     "read_table",
     "register_op",
     "sample_shapes",
     "save_graph",
     "spaces",
+    "within",
     "write_table",
     "zoo",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from alphaflops._core import (
     Error,
     IoError,
+    ModelError,
     OverflowError,
     ProfileError,
     ShapeError,
@@ -16,10 +17,15 @@ from alphaflops._core import (
 )
 
 __all__ = [
+    "BrokenContextError",
+    "DeviceError",
+    "DeviceMemoryError",
+    "DriverError",
     "Error",
     "IoError",
     "MissingExtraError",
     "ModelError",
+    "NoDeviceError",
     "OverflowError",
     "ProfileError",
     "ShapeError",
@@ -32,9 +38,25 @@ class TableError(Error, ValueError):
     """A measurement table that is malformed, or holds values that no measurement can have."""
 
 
-class ModelError(Error, ValueError):
-    """A model file or name that cannot be read as a network."""
-
-
 class MissingExtraError(Error, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+class DeviceError(Error, RuntimeError):
+    """Something is wrong with a GPU; base of what can be."""
+
+
+class NoDeviceError(DeviceError):
+    """No GPU, no driver, or nothing that could talk to them."""
+
+
+class DriverError(DeviceError):
+    """The driver is older than what it is asked for."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """The device's memory does not suffice; the message says what is needed and what is free."""
+
+
+class BrokenContextError(DeviceError):
+    """An earlier fault broke this process's CUDA context: only a new process helps."""

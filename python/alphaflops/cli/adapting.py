@@ -29,7 +29,11 @@ def adapt(
         typer.Option(help="Timed networks: CSV with arch (or, without --space, model) and time_s."),
     ],
     space: Annotated[
-        str | None, typer.Option(help="The search space that arch is of: fbnet.")
+        str | None,
+        typer.Option(
+            help="The search space that arch is of: darts, fbnet, nasbench201, ofa, proxyless or "
+            "transformer."
+        ),
     ] = None,
     time_column: Annotated[str, typer.Option(help="Where the seconds are.")] = "time_s",
     test: Annotated[

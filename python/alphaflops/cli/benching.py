@@ -20,6 +20,7 @@ from alphaflops.cli.options import (
     interruptible,
     progress_console,
 )
+from alphaflops.errors import UnsupportedError
 
 
 class _RunByDefault(TyperGroup):
@@ -54,12 +55,25 @@ def probe(
     isa: Isa = None,
     threads: Threads = 1,
     budget: Budget = 2.5,
+    backend: Annotated[str, typer.Option(help="native: the processor; cuda: a GPU.")] = "native",
     as_json: AsJson = False,
 ) -> None:
     """Measure what this machine can do at most: arithmetic, each cache, memory, a call."""
     from alphaflops.measuring.probe import probe_machine  # noqa: PLC0415
     from alphaflops.render_bench import probe_table  # noqa: PLC0415
 
+    if backend not in ("native", "cuda"):
+        raise UnsupportedError(f"backend {backend!r} has no probes; use native or cuda")
+    if backend == "cuda":
+        from alphaflops.measuring.cuda_probe import probe_gpu  # noqa: PLC0415
+        from alphaflops.render_gpu import gpu_probe_table  # noqa: PLC0415
+
+        peaks = probe_gpu(duration_s=budget)
+        if as_json:
+            emit(json.dumps(peaks, indent=2), None)
+        else:
+            emit_table(gpu_probe_table(peaks), None)
+        return
     result = probe_machine(isa, threads, budget)
     if as_json:
         emit(json.dumps(result, indent=2), None)

@@ -14,6 +14,7 @@ from rich.console import Console
 from alphaflops.cli.options import (
     AsJson,
     Budget,
+    DType,
     Output,
     emit,
     emit_fitted,
@@ -34,13 +35,17 @@ Isa = Annotated[
     str | None,
     typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
 ]
-Backend = Annotated[str, typer.Option(help="What is measured: native, or torch.")]
+Backend = Annotated[str, typer.Option(help="What is measured: native, torch, or cuda.")]
 Layout = Annotated[
     str | None, typer.Option(help="torch: nchw, or channels_last; nchw where left out.")
 ]
 Threads = Annotated[int | None, typer.Option(help="torch: of an operator; 1 where left out.")]
 On = Annotated[
     str | None, typer.Option(help="torch: cpu or cuda; cuda where left out and there is a GPU.")
+]
+Path_ = Annotated[
+    str | None,
+    typer.Option("--path", help="cuda: native or cupy; the first of them that is installed."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the random shapes and their order.")]
 
@@ -53,6 +58,8 @@ def calibrate(
     layout: Layout = None,
     threads: Threads = None,
     on: On = None,
+    path: Path_ = None,
+    dtype: DType = None,
     seed: Seed = 0,
     form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
     training: Annotated[
@@ -62,7 +69,7 @@ def calibrate(
         str, typer.Option(help="With --training: sgd, momentum, adam or adamw.")
     ] = "sgd",
 ) -> None:
-    """Measure this processor, fit the cost model, write its profile.
+    """Measure this processor or GPU, fit the cost model, write its profile.
 
     Raw samples are kept in OUTPUT.samples.sqlite. After Ctrl-C the same command resumes.
     """
@@ -80,6 +87,8 @@ def calibrate(
             layout=layout,
             threads=threads,
             on=on,
+            path=path,
+            dtype=dtype,
             seed=seed,
             form=form,
             training=training,
@@ -99,6 +108,7 @@ def measure(
     layout: Layout = None,
     threads: Threads = None,
     on: On = None,
+    path: Path_ = None,
     seed: Seed = 0,
 ) -> None:
     """Time the operators of a table; after Ctrl-C the same command resumes."""
@@ -120,6 +130,7 @@ def measure(
                 layout=layout,
                 threads=threads,
                 on=on,
+                path=path,
                 seed=seed,
                 progress=progress,
             )

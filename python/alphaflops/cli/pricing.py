@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -21,10 +21,14 @@ from alphaflops.cli.options import (
     Output,
     emit,
     emit_table,
+    progress_console,
     shapes_of,
     table_width,
 )
-from alphaflops.errors import ModelError
+from alphaflops.errors import DeviceError, MissingExtraError, ModelError
+
+if TYPE_CHECKING:
+    from alphaflops.cuda import DeviceInfo
 
 
 def register(app: typer.Typer) -> None:
@@ -157,20 +161,50 @@ def _inputs_of(
 
 
 def devices(as_json: AsJson = False) -> None:
-    """List the shipped device profiles."""
+    """List the shipped device profiles, and the GPUs that are here."""
     from alphaflops.profiles import load_profile, shipped_profiles  # noqa: PLC0415
 
     profiles = [load_profile(name) for name in shipped_profiles()]
+    gpus, why_none = _gpus()
     if as_json:
         listed = [
             {"name": p.name, "device": p.device_name, "description": p.description}
             for p in profiles
         ]
-        emit(json.dumps({"devices": listed}, indent=2, ensure_ascii=False), None)
+        here = [
+            {
+                "device": gpu.name,
+                "compute_capability": gpu.arch / 10,
+                "memory_bytes": gpu.memory_bytes,
+            }
+            for gpu in gpus
+        ]
+        emit(json.dumps({"devices": listed, "gpus": here}, indent=2, ensure_ascii=False), None)
         return
     table = Table(header_style="bold")
     for name in ("name", "device", "what it is"):
         table.add_column(name)
     for p in profiles:
         table.add_row(p.name, p.device_name, p.description)
+    for gpu in gpus:
+        table.add_row(
+            f"(GPU {gpu.index} here)",
+            gpu.name,
+            f"compute capability {gpu.arch / 10}, {gpu.sm_count} multiprocessors; make its profile "
+            "with alphaflops calibrate --backend cuda",
+        )
     emit_table(table, None)
+    if why_none:
+        progress_console().print(
+            f"no GPU listed: {why_none}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _gpus() -> tuple[list[DeviceInfo], str]:
+    """Return the GPUs that are here, or why there are none."""
+    from alphaflops.cuda import devices as here  # noqa: PLC0415
+
+    try:
+        return here(), ""
+    except (DeviceError, MissingExtraError) as error:
+        return [], str(error)

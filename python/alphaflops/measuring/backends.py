@@ -1,4 +1,4 @@
-"""What runs operators and networks while they are timed: the native kernels, or PyTorch."""
+"""What runs operators and networks while they are timed: our kernels, on CPU or GPU, or PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "named",
 ]
 
-BACKENDS = ("native", "torch")
+BACKENDS = ("native", "torch", "cuda")
 
 
 class Bench(Protocol):
@@ -153,18 +153,25 @@ class _NativeNetwork:
         return _core.sample_network(self._executor, passes)
 
 
-def _native(isa: str | None, cache: str, **torch_options: Any) -> Backend:
-    _refuse("native", torch_options)
+def _native(isa: str | None, cache: str, **others: Any) -> Backend:
+    _refuse("native", others)
     return NativeBackend(isa, cache)
 
 
-def _torch(isa: str | None, cache: str, **torch_options: Any) -> Backend:
+def _torch(isa: str | None, cache: str, path: str | None, **torch_options: Any) -> Backend:
     from alphaflops.measuring.torch_backend import TorchBackend  # noqa: PLC0415
 
-    _refuse("torch", {"isa": isa})
+    _refuse("torch", {"isa": isa, "path": path})
     if cache != "context":
         raise UnsupportedError(f"cache {cache!r} is not known to the torch backend; use context")
     return TorchBackend(**{k: v for k, v in torch_options.items() if v is not None})
+
+
+def _cuda(isa: str | None, cache: str, path: str | None, **others: Any) -> Backend:
+    from alphaflops.measuring.cuda_backend import CudaBackend  # noqa: PLC0415
+
+    _refuse("cuda", {"isa": isa, **others})
+    return CudaBackend(cache, path)
 
 
 def _refuse(name: str, options: Mapping[str, object]) -> None:
@@ -173,7 +180,7 @@ def _refuse(name: str, options: Mapping[str, object]) -> None:
             raise ShapeError(f"{option} is {value!r}; the {name} backend has no such option")
 
 
-_MAKERS: dict[str, Callable[..., Backend]] = {"native": _native, "torch": _torch}
+_MAKERS: dict[str, Callable[..., Backend]] = {"native": _native, "torch": _torch, "cuda": _cuda}
 
 
 def named(
@@ -184,6 +191,7 @@ def named(
     layout: str | None = None,
     threads: int | None = None,
     on: str | None = None,
+    path: str | None = None,
 ) -> Backend:
     """Return a backend by its name.
 
@@ -194,9 +202,11 @@ def named(
     isa
         scalar, avx2 or avx512; the best of this processor by default. Native only.
     cache
-        context or hot; hot is native only.
+        context or hot; cuda has cold as well, torch has context only.
     layout, threads, on
         As of ``TorchBackend``; torch only.
+    path
+        As of ``CudaBackend``; cuda only.
 
     Raises
     ------
@@ -205,11 +215,13 @@ def named(
     ShapeError
         An option that this backend does not have.
     MissingExtraError
-        PyTorch is not installed.
+        PyTorch is not installed, or what the cuda backend needs; the message says how to get it.
+    NoDeviceError, DriverError, BrokenContextError
+        As of ``CudaBackend``.
     """
     if name not in _MAKERS:
         raise UnsupportedError(f"backend {name!r} is not known; use {' or '.join(BACKENDS)}")
-    return _MAKERS[name](isa, cache, layout=layout, threads=threads, on=on)
+    return _MAKERS[name](isa, cache, layout=layout, threads=threads, on=on, path=path)
 
 
 class _HasProvenance(Protocol):
@@ -223,6 +235,8 @@ def backend_of(profile: _HasProvenance, *, isa: str | None = None) -> Backend:
     Profiles of what is not here are held against the native kernels; `isa` is theirs.
     """
     how = profile.data["provenance"]
+    if how["backend"] == "cuda" and how.get("path") is not None:
+        return named("cuda", isa=isa, cache=how.get("cache", "context"), path=how["path"])
     if how["backend"] != "torch":
         return named("native", isa=isa)
     options = {name: how.get(name) for name in ("layout", "threads", "on")}

@@ -49,6 +49,7 @@ def measure(
     layout: str | None = None,
     threads: int | None = None,
     on: str | None = None,
+    path: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     on_point: OnPoint | None = None,
@@ -62,7 +63,8 @@ def measure(
         Columns of an earlier measurement are replaced.
     backend
         What runs the operators: ``"native"``, the kernels of this package, one thread; ``"torch"``,
-        PyTorch, eagerly, as its users run it. Or one that ``named`` made, with its options.
+        PyTorch, eagerly, as its users run it; ``"cuda"``, the kernels of this package on an NVIDIA
+        GPU. Or one that ``named`` made, with its options.
     budget_s
         Seconds that preparing and measuring take together. A shape is left alone earlier once the
         90 % interval of its median is within 1 %. The sample under way when time is up is finished.
@@ -73,13 +75,15 @@ def measure(
         scalar, avx2 or avx512; the best of this processor by default. Native only.
     cache
         ``"context"``: as an operator runs inside a network. ``"hot"``: the same buffers every call,
-        native only.
+        native and cuda. ``"cold"``: caches flushed before every call, cuda only.
     layout
         Torch only: nchw, which is the default, or channels_last.
     threads
         Torch only: threads of an operator, 1 by default.
     on
         Torch only: cpu or cuda; cuda where PyTorch finds a GPU.
+    path
+        Cuda only: native or cupy, what runs the kernels; the first of them that is installed.
     seed
         Of the order of the samples.
     progress, on_point
@@ -92,7 +96,8 @@ def measure(
         (its distribution-free interval of 90 %), ``samples``, ``steal_s``, ``clock_hz``,
         ``unstable`` (1 where the interval reaches beyond 5 %, or fewer than five samples count),
         ``backend``, ``device``, ``isa``, ``cache``; with torch also ``mode``, ``torch`` (version),
-        ``on``, ``layout``, ``threads``, ``tf32_conv``, ``tf32_matmul``, ``cudnn_benchmark``. A
+        ``on``, ``layout``, ``threads``, ``tf32_conv``, ``tf32_matmul``, ``cudnn_benchmark``; with
+        cuda also ``path``. A
         ``RuntimeWarning`` names rows that the budget did not reach.
 
     Raises
@@ -104,9 +109,13 @@ def measure(
     ShapeError
         A budget that is no positive number, or an option that the backend does not have.
     MissingExtraError
-        PyTorch is not installed.
+        PyTorch is not installed, or what the cuda backend needs.
+    NoDeviceError, DriverError, BrokenContextError
+        There is no GPU to work with; the message says what is missing.
+    DeviceMemoryError
+        A row needs more than the GPU has free.
     Error
-        A row needs more memory than a campaign may take (1.5 GB).
+        A row needs more memory than a campaign may take (1.5 GB on a processor).
     IoError, JournalError
         The journal cannot be used; the message says why.
     KeyboardInterrupt
@@ -114,7 +123,7 @@ def measure(
     """
     runs = backend
     if isinstance(runs, str):
-        runs = named(runs, isa=isa, cache=cache, layout=layout, threads=threads, on=on)
+        runs = named(runs, isa=isa, cache=cache, layout=layout, threads=threads, on=on, path=path)
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     shapes = shapes_of(table)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
+
+from alphaflops import _core
 from alphaflops.errors import UnsupportedError
 from alphaflops.fitting import Fit, fit
 from alphaflops.measuring.backends import named
@@ -29,6 +32,8 @@ def calibrate(
     layout: str | None = None,
     threads: int | None = None,
     on: str | None = None,
+    path: str | None = None,
+    dtype: str | None = None,
     seed: int = 0,
     form: str | None = None,
     training: bool = False,
@@ -37,7 +42,8 @@ def calibrate(
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
-    The backend and its options are as of ``measure``.
+    The backend and its options are as of ``measure``; `dtype` is that of every shape, fp32 where
+    left out.
 
     With `training` it is of steps of training: operators are timed as there, in every pass, and
     `optimizer`, one of sgd, momentum, adam and adamw, beside them. Torch only.
@@ -45,18 +51,25 @@ def calibrate(
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
-    runs = named(backend, isa=isa, layout=layout, threads=threads, on=on)
+    runs = named(backend, isa=isa, layout=layout, threads=threads, on=on, path=path)
     if training and runs.mode != "eager":
         raise UnsupportedError(f"the {backend} backend does not train; use the torch backend")
+    shapes = sample_shapes(
+        TRAINING_POINTS if training else POINTS[runs.mode],
+        seed=seed,
+        mode=runs.mode,
+        training=training,
+        optimizer=optimizer,
+    )
+    if dtype is not None:
+        if dtype not in _core.DTYPES:
+            raise UnsupportedError(f"dtype {dtype!r} is not known; use {', '.join(_core.DTYPES)}")
+        shapes["dtype"] = dtype
+        if dtype == "int8":  # only what multiplies has kernels in it
+            shapes = shapes[np.isin(shapes["op"], ["conv2d", "linear"])]
     with nullcontext() if output is None else journal_for(output) as journal:
         table = measure(
-            sample_shapes(
-                TRAINING_POINTS if training else POINTS[runs.mode],
-                seed=seed,
-                mode=runs.mode,
-                training=training,
-                optimizer=optimizer,
-            ),
+            shapes,
             backend=runs,
             budget_s=budget_s,
             journal=journal,

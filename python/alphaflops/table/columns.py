@@ -44,7 +44,7 @@ FLOATS: tuple[str, ...] = ("time_lo_s", "time_hi_s", "energy_j", "clock_hz")
 OPTIONAL_INTEGERS = {"samples": (0, 0)}
 #: Optional columns that say how rows were measured; like dtype, one table holds one of each.
 PROVENANCE: tuple[str, ...] = (
-    *("isa", "cache", "mode", "torch", "on", "layout", "threads", "training"),
+    *("isa", "cache", "mode", "path", "torch", "on", "layout", "threads", "training"),
     *("tf32_conv", "tf32_matmul", "cudnn_benchmark"),
 )
 

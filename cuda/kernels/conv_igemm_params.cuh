@@ -1,0 +1,139 @@
+// What the matrix kernels take, and which of them there are. Host code reads this file too.
+#pragma once
+
+#include "conv_index.cuh"
+
+namespace alphaflops::cuda {
+
+// Blocks: x = row tile * column tiles + column tile, y = group, z = split of the depth.
+struct ConvIgemmParams {
+  const void* input;
+  const void* weights;
+  const void* bias;  // of the type of the sums, fp32 or int32; or null
+  void* output;      // or, of a split depth, sums [split][row][channel of all groups]
+  ConvMap map;
+  FastDivisor by_column_tiles;
+  int depth_tiles, depth_tiles_a_split;
+  int activation;
+  int is_partial;            // sums are stored, without an epilogue
+  long long partial_stride;  // elements of the result
+  int stores_vectors;        // 16 bytes of the output never straddle a row or a group
+};
+
+// The gradient of the weights: rows are output channels, columns are (tap_h, tap_w, channel) and
+// the depth runs over the pixels of the output. `source` is the forward product, which says where
+// these lie in the input.
+struct ConvWgradParams {
+  ConvIgemmParams product;  // its weights: the gradient of the output
+  ConvMap source;
+};
+
+// The same product with tensor maps for the copy engine: weights [column of all groups][depth], and
+// for pointwise access the source [row][group][channel].
+struct alignas(64) ConvWgmmaParams {
+  unsigned char weights_map[128];
+  unsigned char source_map[128];
+  ConvIgemmParams product;
+};
+
+// Sums of a split depth, added up in order.
+struct ConvReduceParams {
+  const void* partials;
+  const void* bias;
+  void* output;
+  ConvMap map;
+  FastDivisor by_channels_out;
+  int splits, activation;
+};
+
+// How a tile's 16-byte pieces are found.
+//   vector     channels fill whole pieces: one address a piece, which may lie in the padding
+//   pointwise  the same without taps or padding: 1x1 and linear layers
+//   scalar     any number of channels: an address an element
+enum class Access : int { vector, pointwise, scalar };
+
+// X(dtype, rows, columns, depth, warps along rows, along columns, stages, access). Two stages go
+// through registers and run anywhere; more need cp.async (sm_80).
+#define AF_CONV_IGEMM_FP16(X)               \
+  X(fp16, 128, 256, 64, 2, 4, 3, vector)    \
+  X(fp16, 128, 256, 64, 2, 4, 3, pointwise) \
+  X(fp16, 128, 128, 32, 2, 4, 4, vector)    \
+  X(fp16, 128, 128, 32, 2, 4, 4, pointwise) \
+  X(fp16, 128, 64, 64, 2, 2, 3, vector)     \
+  X(fp16, 128, 64, 64, 2, 2, 3, pointwise)  \
+  X(fp16, 64, 64, 64, 2, 2, 3, vector)      \
+  X(fp16, 64, 64, 64, 2, 2, 3, pointwise)
+#define AF_CONV_IGEMM_FP16_SM75(X)          \
+  X(fp16, 128, 128, 32, 2, 4, 2, vector)    \
+  X(fp16, 128, 128, 32, 2, 4, 2, pointwise) \
+  X(fp16, 64, 64, 32, 2, 2, 2, vector)      \
+  X(fp16, 64, 64, 32, 2, 2, 2, scalar)
+#define AF_CONV_IGEMM_BF16(X)               \
+  X(bf16, 128, 256, 64, 2, 4, 3, vector)    \
+  X(bf16, 128, 256, 64, 2, 4, 3, pointwise) \
+  X(bf16, 128, 128, 32, 2, 4, 4, vector)    \
+  X(bf16, 128, 128, 32, 2, 4, 4, pointwise) \
+  X(bf16, 64, 64, 64, 2, 2, 3, vector)      \
+  X(bf16, 64, 64, 64, 2, 2, 3, pointwise)   \
+  X(bf16, 64, 64, 32, 2, 2, 2, scalar)
+#define AF_CONV_IGEMM_TF32(X)               \
+  X(tf32, 128, 256, 32, 2, 4, 3, vector)    \
+  X(tf32, 128, 256, 32, 2, 4, 3, pointwise) \
+  X(tf32, 128, 128, 16, 2, 4, 4, vector)    \
+  X(tf32, 128, 128, 16, 2, 4, 4, pointwise) \
+  X(tf32, 128, 64, 32, 2, 2, 3, vector)     \
+  X(tf32, 128, 64, 32, 2, 2, 3, pointwise)  \
+  X(tf32, 64, 64, 32, 2, 2, 3, vector)      \
+  X(tf32, 64, 64, 32, 2, 2, 3, pointwise)   \
+  X(tf32, 64, 64, 16, 2, 2, 2, scalar)
+#define AF_CONV_IGEMM_INT8(X)               \
+  X(int8, 128, 128, 64, 2, 4, 3, vector)    \
+  X(int8, 128, 128, 64, 2, 4, 3, pointwise) \
+  X(int8, 64, 64, 128, 2, 2, 3, vector)     \
+  X(int8, 64, 64, 128, 2, 2, 3, pointwise)
+#define AF_CONV_IGEMM_INT8_SM75(X)       \
+  X(int8, 128, 128, 64, 2, 4, 2, vector) \
+  X(int8, 64, 64, 64, 2, 2, 2, vector)   \
+  X(int8, 64, 64, 64, 2, 2, 2, scalar)
+
+// X(rows, columns, depth, access) of the fp32 kernels without tensor cores.
+#define AF_CONV_SIMT(X)     \
+  X(128, 128, 8, vector)    \
+  X(128, 128, 8, pointwise) \
+  X(128, 64, 8, vector)     \
+  X(128, 64, 8, pointwise)  \
+  X(64, 64, 8, vector)      \
+  X(64, 64, 8, pointwise)   \
+  X(64, 64, 8, scalar)
+
+// X(dtype, rows, columns, depth, warps along rows, along columns, stages, access) of the gradients
+// of weights; fp32 has no warps and stages.
+#define AF_CONV_WGRAD_16(X, dtype)        \
+  X(dtype, 128, 128, 32, 2, 4, 4, vector) \
+  X(dtype, 64, 64, 32, 2, 2, 4, vector)
+#define AF_CONV_WGRAD_FP16(X) AF_CONV_WGRAD_16(X, fp16)
+#define AF_CONV_WGRAD_FP16_SM75(X)     \
+  X(fp16, 64, 64, 32, 2, 2, 2, vector) \
+  X(fp16, 64, 64, 32, 2, 2, 2, scalar)
+#define AF_CONV_WGRAD_BF16(X) \
+  AF_CONV_WGRAD_16(X, bf16)   \
+  X(bf16, 64, 64, 32, 2, 2, 2, scalar)
+#define AF_CONV_WGRAD_TF32(X)            \
+  X(tf32, 128, 128, 16, 2, 4, 4, vector) \
+  X(tf32, 64, 64, 16, 2, 2, 4, vector)   \
+  X(tf32, 64, 64, 16, 2, 2, 2, scalar)
+#define AF_CONV_WGRAD_FP32(X) \
+  X(128, 128, 8, vector)      \
+  X(64, 64, 8, vector)        \
+  X(64, 64, 8, scalar)
+
+// X(dtype, columns, stages, access) of the sm_90a kernels: 128 rows, 128 bytes of depth.
+#define AF_CONV_WGMMA(X, dtype) \
+  X(dtype, 256, 4, vector)      \
+  X(dtype, 256, 4, pointwise)   \
+  X(dtype, 128, 6, vector)      \
+  X(dtype, 128, 6, pointwise)   \
+  X(dtype, 64, 8, vector)       \
+  X(dtype, 64, 8, pointwise)
+
+}  // namespace alphaflops::cuda

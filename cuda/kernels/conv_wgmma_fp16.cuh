@@ -1,0 +1,8 @@
+// The fp16 kernels of conv_wgmma.cuh.
+#pragma once
+
+#include "conv_wgmma.cuh"
+
+#if AF_HAS_WGMMA
+AF_CONV_WGMMA(AF_CONV_WGMMA_KERNEL, fp16)
+#endif

@@ -1,0 +1,37 @@
+// Every activation: the codes of alphaflops::Activation.
+#pragma once
+
+#include "device.cuh"
+
+namespace alphaflops::cuda {
+
+AF_DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+AF_DEVICE float clamp6(float x) {
+  x = x < 0.0f ? 0.0f : x;
+  return x > 6.0f ? 6.0f : x;
+}
+
+// f of each of x. The branch on f is outside of the loop, one for all of them.
+template <int count>
+AF_DEVICE void activate_all(float (&x)[count], int activation) {
+  const auto each = [&x](auto f) {
+    AF_UNROLL
+    for (int i = 0; i < count; ++i) x[i] = f(x[i]);
+  };
+  switch (activation) {
+    case activation_relu: return each([](float v) { return v < 0.0f ? 0.0f : v; });
+    case activation_relu6: return each([](float v) { return clamp6(v); });
+    case activation_sigmoid: return each([](float v) { return sigmoid(v); });
+    case activation_silu: return each([](float v) { return v * sigmoid(v); });
+    case activation_hardsigmoid:
+      return each([](float v) { return clamp6(v + 3.0f) * (1.0f / 6.0f); });
+    case activation_hardswish:
+      return each([](float v) { return v * clamp6(v + 3.0f) * (1.0f / 6.0f); });
+    case activation_gelu: return each([](float v) { return 0.5f * v * erfcf(-v * 0.70710678f); });
+    case activation_tanh: return each([](float v) { return tanhf(v); });
+    default: return;
+  }
+}
+
+}  // namespace alphaflops::cuda

@@ -1,0 +1,70 @@
+// y = f(x), f(x + x2), f(x * x2), f(x * scale[c] + shift[c]).
+#pragma once
+
+#include "stream_activation.cuh"
+#include "stream_params.cuh"
+
+namespace alphaflops::cuda {
+
+enum class Elementwise { activation, add, multiply, scale_shift };
+
+template <class T, int width, Elementwise kind>
+AF_DEVICE void stream_elementwise(const ElementwiseParams& p) {
+  constexpr bool two = kind == Elementwise::add || kind == Elementwise::multiply;
+  const long long block = static_cast<long long>(blockIdx.x) * (stream_threads * stream_unroll);
+  Pack<T, width> x[stream_unroll], x2[two ? stream_unroll : 1];
+  AF_UNROLL
+  for (int i = 0; i < stream_unroll; ++i) {
+    const long long pack = block + i * stream_threads + threadIdx.x;
+    if (pack >= p.packs) continue;
+    x[i] = load<T, width>(static_cast<const T*>(p.input) + pack * width);
+    if constexpr (two) x2[i] = load<T, width>(static_cast<const T*>(p.second) + pack * width);
+  }
+  AF_UNROLL
+  for (int i = 0; i < stream_unroll; ++i) {
+    const unsigned within = static_cast<unsigned>(i * stream_threads) + threadIdx.x;
+    const long long pack = block + within;
+    if (pack >= p.packs) continue;
+    int channel = 0;
+    if constexpr (kind == Elementwise::scale_shift) {
+      channel = static_cast<int>(split(block, within, p.by_channel_packs).remainder) * width;
+    }
+    float value[width];
+    AF_UNROLL
+    for (int k = 0; k < width; ++k) {
+      value[k] = to_float(x[i].element[k]);
+      if constexpr (kind == Elementwise::add) value[k] += to_float(x2[i].element[k]);
+      if constexpr (kind == Elementwise::multiply) value[k] *= to_float(x2[i].element[k]);
+      if constexpr (kind == Elementwise::scale_shift) {
+        value[k] = value[k] * p.weights[channel + k] + p.bias[channel + k];
+      }
+    }
+    activate_all(value, p.activation);
+    Pack<T, width> y;
+    AF_UNROLL
+    for (int k = 0; k < width; ++k) y.element[k] = from_float<T>(value[k]);
+    store<T, width>(static_cast<T*>(p.output) + pack * width, y);
+  }
+}
+
+#define AF_ELEMENTWISE(kind, dtype, T, suffix, width)                    \
+  AF_KERNEL void __launch_bounds__(stream_threads)                       \
+      stream_##kind##_##dtype##_##suffix(AF_PARAM ElementwiseParams p) { \
+    stream_elementwise<T, width, Elementwise::kind>(p);                  \
+  }
+#define AF_ELEMENTWISE_WIDTHS(kind, dtype, T)           \
+  AF_ELEMENTWISE(kind, dtype, T, x16, (16 / sizeof(T))) \
+  AF_ELEMENTWISE(kind, dtype, T, x1, 1)
+#define AF_ELEMENTWISE_KINDS(dtype, T)        \
+  AF_ELEMENTWISE_WIDTHS(activation, dtype, T) \
+  AF_ELEMENTWISE_WIDTHS(add, dtype, T)        \
+  AF_ELEMENTWISE_WIDTHS(multiply, dtype, T)   \
+  AF_ELEMENTWISE_WIDTHS(scale_shift, dtype, T)
+AF_ELEMENTWISE_KINDS(fp32, float)
+AF_ELEMENTWISE_KINDS(fp16, half_t)
+AF_ELEMENTWISE_KINDS(bf16, bf16_t)
+#undef AF_ELEMENTWISE_KINDS
+#undef AF_ELEMENTWISE_WIDTHS
+#undef AF_ELEMENTWISE
+
+}  // namespace alphaflops::cuda

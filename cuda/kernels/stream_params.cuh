@@ -1,0 +1,71 @@
+// Operators that move data: what the plans and the kernels share.
+//
+// Tensors are of the dtype, scale, shift, weights and bias of a norm are float. A kernel's name
+// ends in how it reads: x16 has 16 bytes a thread and access, x1 one element.
+#pragma once
+
+#include "types.cuh"
+
+namespace alphaflops::cuda {
+
+inline constexpr int stream_threads = 256;
+inline constexpr int stream_unroll = 4;    // accesses of a thread, on their way together
+inline constexpr int pool_lanes = 8;       // of a global pool's block across channels
+inline constexpr int row_warp_packs = 8;   // of a row that a lane of a warp keeps in registers
+inline constexpr int row_block_packs = 4;  // the same of a thread of a block
+
+struct ElementwiseParams {
+  const void* input;
+  const void* second;    // add, multiply
+  const float* weights;  // scale_shift
+  const float* bias;
+  void* output;
+  long long packs;
+  int activation;
+  FastDivisor by_channel_packs;  // packs of a pixel; scale_shift
+};
+
+struct PoolParams {
+  const void* input;
+  void* output;
+  long long packs;  // of the output
+  int h_in, w_in, h_out, w_out, channels;
+  int k_h, k_w, stride_h, stride_w, pad_top, pad_left;
+  int padded_h, padded_w;  // end of the padding: an average counts no further
+  int count_padding;
+  FastDivisor by_channel_packs, by_w_out, by_h_out;
+};
+
+struct GlobalPoolParams {
+  const void* input;
+  void* output;
+  int pixels, channels;
+  float scale;
+  FastDivisor by_blocks;  // of an image across channels
+};
+
+struct RowParams {
+  const void* input;
+  const float* weights;  // layer_norm
+  const float* bias;
+  void* output;
+  int rows, columns;
+  float inverse_columns, epsilon;
+};
+
+struct CopyParams {
+  const void* input;
+  void* output;
+  long long units;
+  int output_stride, output_offset;  // in units
+  FastDivisor by_row;                // units of a row
+};
+
+struct TransposeParams {
+  const void* input;  // [batch][rows][columns]
+  void* output;       // [batch][columns][rows]
+  int rows, columns;
+  FastDivisor by_across, by_image;  // tiles of a row of tiles, of a matrix
+};
+
+}  // namespace alphaflops::cuda

@@ -1,0 +1,96 @@
+// What the plans of convolution families share.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "../kernels/conv_geometry.cuh"
+#include "launch.hpp"
+#include "problem.hpp"
+
+namespace alphaflops::cuda {
+
+/// The sizes as kernels have them; nothing where one leaves 31 bits.
+inline std::optional<ConvGeometry> geometry(const Problem& problem) {
+  const Conv2dShape& s = problem.shape;
+  const std::int64_t h_out = s.h_out(), w_out = s.w_out();
+  static constexpr std::int64_t most = std::numeric_limits<int>::max() / 2;
+  static constexpr std::int64_t longest_tile = 2048;  // pixels along a side, at most
+  const auto patch = [](std::int64_t stride) {
+    return stride > most ? stride : stride * longest_tile;
+  };
+  for (const std::int64_t size :
+       {s.batch, s.c_in, s.c_out, s.h_in + s.pad_top + s.pad_bottom,
+        s.w_in + s.pad_left + s.pad_right, patch(s.stride_h), patch(s.stride_w),
+        s.k_h * s.k_w * s.c_in, s.batch * h_out * w_out, s.batch * s.h_in * s.w_in}) {
+    if (size > most) return std::nullopt;
+  }
+  const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
+  ConvGeometry g{};
+  g.batch = narrow(s.batch), g.h_in = narrow(s.h_in), g.w_in = narrow(s.w_in);
+  g.c_in = narrow(s.c_in), g.c_out = narrow(s.c_out);
+  g.h_out = narrow(h_out), g.w_out = narrow(w_out);
+  g.k_h = narrow(s.k_h), g.k_w = narrow(s.k_w);
+  g.stride_h = narrow(s.stride_h), g.stride_w = narrow(s.stride_w);
+  g.pad_top = narrow(s.pad_top), g.pad_left = narrow(s.pad_left);
+  g.dilation_h = narrow(s.dilation_h), g.dilation_w = narrow(s.dilation_w);
+  g.groups = narrow(s.groups);
+  g.group_in = g.c_in / g.groups, g.group_out = g.c_out / g.groups;
+  g.activation = problem.activation == Activation::relu    ? activation_relu
+                 : problem.activation == Activation::relu6 ? activation_relu6
+                                                           : activation_none;
+  return g;
+}
+
+inline std::uint32_t offset32(std::size_t offset) { return static_cast<std::uint32_t>(offset); }
+
+/// A launch of one of the forward kernels: input, weights, bias (if any) and output.
+template <typename Params>
+Launch conv_launch(const Problem& problem, std::string symbol, std::string header,
+                   const Params& params) {
+  Launch launch;
+  launch.symbol = std::move(symbol);
+  launch.header = std::move(header);
+  launch.parameters = bytes_of(params);
+  launch.pointers = {{offset32(offsetof(Params, input)), Buffer::input},
+                     {offset32(offsetof(Params, weights)), Buffer::weights},
+                     {offset32(offsetof(Params, output)), Buffer::output}};
+  if (problem.bias) {
+    launch.pointers.push_back({offset32(offsetof(Params, bias)), Buffer::bias});
+  }
+  return launch;
+}
+
+/// The name that kernels without tensor cores have for a dtype: there tf32 is fp32.
+inline std::string simt_dtype(DType dtype) {
+  return std::string(to_string(dtype == DType::tf32 ? DType::fp32 : dtype));
+}
+
+inline Plan one_launch(const Launch& launch, std::string algorithm, std::string tile) {
+  Plan plan;
+  plan.launches = {launch};
+  plan.algorithm = std::move(algorithm);
+  plan.tile = std::move(tile);
+  return plan;
+}
+
+/// Columns of a tile of so many pixels: about as wide as high, a power of two, and no wider than
+/// the output needs.
+inline int square_width(int pixels, int w_out) {
+  int width = 1;
+  while (width * width < pixels) width *= 2;
+  while (width > 4 && width / 2 >= w_out) width /= 2;
+  return width;
+}
+
+template <typename Int>
+Int divide_up(Int n, Int by) {
+  return (n + by - 1) / by;
+}
+
+}  // namespace alphaflops::cuda

@@ -1,0 +1,202 @@
+#include "conv_launches.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <utility>
+
+#include "kernels/conv_igemm_params.cuh"
+#include "kernels/conv_turn_weights_params.cuh"
+
+namespace alphaflops::cuda {
+
+namespace {
+
+using std::int64_t;
+
+constexpr int64_t most_splits = 32;
+
+unsigned narrow(int64_t size) { return static_cast<unsigned>(size); }
+
+int64_t output_bytes(DType dtype) { return dtype == DType::int8 ? 4 : size_of(dtype); }
+
+int activation_code(Activation activation) {
+  return activation == Activation::relu    ? activation_relu
+         : activation == Activation::relu6 ? activation_relu6
+                                           : activation_none;
+}
+
+int64_t aligned(int64_t bytes) { return divide_up<int64_t>(bytes, 256) * 256; }
+
+int64_t tiles_of(const ConvMap& map, const ProductTile& tile) {
+  return divide_up<int64_t>(map.rows, tile.rows) * divide_up<int64_t>(map.columns, tile.columns);
+}
+
+/// The weights with the channels of the result before the taps, at the start of the workspace.
+Launch turn_weights(const Problem& problem) {
+  const Conv2dShape& s = problem.shape;
+  const int64_t c_in = s.c_in / s.groups, c_out = s.c_out / s.groups, taps = s.k_h * s.k_w;
+  ConvTurnWeightsParams params{};
+  params.c_in = static_cast<int>(c_in);
+  params.c_out = static_cast<int>(c_out);
+  params.taps = static_cast<int>(taps);
+  Launch launch;
+  launch.symbol = size_of(problem.dtype) == 2 ? "conv_turn_weights_16" : "conv_turn_weights_32";
+  launch.header = "conv_turn_weights.cuh";
+  launch.grid = {narrow(divide_up<int64_t>(c_in, turn_tile)),
+                 narrow(divide_up<int64_t>(c_out, turn_tile)), narrow(s.groups * taps)};
+  launch.block = {turn_tile, turn_rows, 1};
+  launch.shared_bytes = narrow(turn_tile * (turn_tile + 1) * size_of(problem.dtype));
+  launch.parameters = bytes_of(params);
+  launch.pointers = {{offsetof(ConvTurnWeightsParams, input), Buffer::weights, 0},
+                     {offsetof(ConvTurnWeightsParams, output), Buffer::workspace, 0}};
+  return launch;
+}
+
+/// One product; the parts of its split depth go to `partials` in the workspace.
+Launch product_launch(const Problem& problem, const ConvProduct& product, const ProductTile& tile,
+                      Launch launch, int64_t splits, int64_t partials) {
+  const ConvMap& map = product.map;
+  const bool forward = problem.pass == Pass::forward;
+  const bool partial = splits > 1;
+  const int64_t depth_tiles = divide_up<int64_t>(map.depth, tile.depth);
+  const int64_t column_tiles = divide_up<int64_t>(map.columns, tile.columns);
+  ConvIgemmParams params{};
+  params.map = map;
+  params.by_column_tiles = make_divisor(narrow(column_tiles));
+  params.depth_tiles = static_cast<int>(depth_tiles);
+  params.depth_tiles_a_split = static_cast<int>(divide_up(depth_tiles, splits));
+  params.activation = activation_code(problem.activation);
+  params.is_partial = partial ? 1 : 0;
+  params.partial_stride = int64_t{map.rows} * map.result_pitch;
+  params.stores_vectors = map.columns % (16 / output_bytes(problem.dtype)) == 0 ? 1 : 0;
+  launch.grid = {narrow(tiles_of(map, tile)), narrow(problem.shape.groups), narrow(splits)};
+  launch.parameters = bytes_of(params);
+  launch.pointers = {
+      {offsetof(ConvIgemmParams, input), forward ? Buffer::input : Buffer::output_gradient, 0},
+      {offsetof(ConvIgemmParams, weights), forward ? Buffer::weights : Buffer::workspace,
+       product.weight_offset * size_of(problem.dtype)},
+      {offsetof(ConvIgemmParams, output), partial ? Buffer::workspace : Buffer::output, partials}};
+  if (problem.bias && !partial) {
+    launch.pointers.push_back({offsetof(ConvIgemmParams, bias), Buffer::bias, 0});
+  }
+  return launch;
+}
+
+Plan plan_of(const Problem& problem, const std::vector<ConvProduct>& products,
+             const ProductTile& tile, const Launch& kernel, int64_t splits) {
+  const Conv2dShape& s = problem.shape;
+  Plan plan;
+  int64_t start = 0;
+  if (problem.pass == Pass::input_gradient) {
+    plan.launches.push_back(turn_weights(problem));
+    start = aligned(s.c_out * s.k_h * s.k_w * (s.c_in / s.groups) * size_of(problem.dtype));
+  }
+  int64_t end = start;
+  for (const ConvProduct& product : products) {
+    const ConvMap& map = product.map;
+    if (map.rows == 0) continue;
+    const int64_t depth_tiles = divide_up<int64_t>(map.depth, tile.depth);
+    // As many parts as have something to add, all but the last of one size.
+    const int64_t a_split = divide_up(std::max<int64_t>(depth_tiles, 1), splits);
+    const int64_t parts = std::max<int64_t>(divide_up(depth_tiles, a_split), 1);
+    plan.launches.push_back(
+        product_launch(problem, product, tile, kernel, parts, parts > 1 ? start : 0));
+    if (parts > 1) {
+      plan.launches.push_back(reduce_launch(problem, map, start, parts));
+      end = std::max(end, start + aligned(parts * map.rows * map.result_pitch * 4));
+    }
+  }
+  plan.workspace_bytes = end;
+  return plan;
+}
+
+double cost_of(const Problem& problem, const Target& target,
+               const std::vector<ConvProduct>& products, const ProductTile& tile, int64_t splits) {
+  double cost = 0.0;
+  for (const ConvProduct& product : products) {
+    cost += product_cost(target, tile, tiles_of(product.map, tile) * problem.shape.groups,
+                         product.map.depth, splits,
+                         int64_t{product.map.rows} * product.map.result_pitch);
+  }
+  return cost;
+}
+
+}  // namespace
+
+Launch reduce_launch(const Problem& problem, const ConvMap& map, int64_t partials, int64_t splits) {
+  ConvReduceParams params{};
+  params.map = map;
+  params.by_channels_out = make_divisor(static_cast<unsigned>(map.result_pitch));
+  params.splits = static_cast<int>(splits);
+  params.activation = activation_code(problem.activation);
+  Launch launch;
+  const DType dtype = problem.dtype == DType::tf32 ? DType::fp32 : problem.dtype;
+  launch.symbol = "conv_reduce_" + std::string(to_string(dtype));
+  launch.header = "conv_reduce.cuh";
+  launch.grid = {narrow(divide_up<int64_t>(int64_t{map.rows} * map.result_pitch, 256)), 1, 1};
+  launch.block = {256, 1, 1};
+  launch.parameters = bytes_of(params);
+  launch.pointers = {{offsetof(ConvReduceParams, partials), Buffer::workspace, partials},
+                     {offsetof(ConvReduceParams, output), Buffer::output, 0}};
+  if (problem.bias) {
+    launch.pointers.push_back({offsetof(ConvReduceParams, bias), Buffer::bias, 0});
+  }
+  return launch;
+}
+
+double product_cost(const Target& target, const ProductTile& tile, int64_t tiles, int64_t depth,
+                    int64_t splits, int64_t outputs) {
+  const double sharing = std::max(1.0, 256.0 / tile.threads);  // blocks of a multiprocessor
+  const double rounds =
+      std::ceil(static_cast<double>(tiles * splits) / (target.sm_count * sharing));
+  const double area = static_cast<double>(tile.rows) * tile.columns;
+  const double efficiency = area / (area + 24.0 * (tile.rows + tile.columns));
+  const double steps = static_cast<double>(depth) / static_cast<double>(splits) + 64.0;
+  const double adding = splits == 1 ? 0.0
+                                    : 2e4 + 4.0 * static_cast<double>(splits) *
+                                                static_cast<double>(outputs) / target.sm_count;
+  return rounds * area * steps / efficiency * sharing + adding;
+}
+
+void append_guesses(std::vector<Guess>& guesses, const Problem& asked, const Target& target,
+                    const std::vector<ConvProduct>& products, const ProductTile& tile, double rate,
+                    const Launch& kernel, const std::string& tile_name) {
+  Problem problem = asked;
+  if (problem.pass != Pass::forward) {  // gradients have no epilogue
+    problem.bias = false;
+    problem.activation = Activation::none;
+  }
+  int64_t tiles = 0, depth_tiles = 0;
+  for (const ConvProduct& product : products) {
+    tiles = std::max(tiles, tiles_of(product.map, tile) * problem.shape.groups);
+    depth_tiles = std::max(depth_tiles, divide_up<int64_t>(product.map.depth, tile.depth));
+  }
+  const Conv2dShape& s = problem.shape;
+  if (tiles > (int64_t{1} << 30) || s.groups > most_blocks_y ||
+      (problem.pass == Pass::input_gradient && s.groups * s.k_h * s.k_w > most_blocks_y)) {
+    return;
+  }
+  std::vector<int64_t> splits{1};
+  const int64_t wanted = std::min({divide_up<int64_t>(target.sm_count, std::max<int64_t>(tiles, 1)),
+                                   depth_tiles / least_depth_tiles_a_split, most_splits});
+  if (wanted > 1) splits.push_back(wanted);
+  for (const int64_t count : splits) {
+    Guess guess{cost_of(problem, target, products, tile, count) / rate,
+                plan_of(problem, products, tile, kernel, count)};
+    guess.plan.tile = tile_name + (count > 1 ? "_split" + std::to_string(count) : "");
+    guesses.push_back(std::move(guess));
+  }
+}
+
+std::vector<Plan> in_order(std::vector<Guess> guesses, const std::string& algorithm) {
+  std::ranges::stable_sort(guesses, {}, &Guess::cost);
+  std::vector<Plan> plans;
+  for (Guess& guess : guesses) {
+    guess.plan.algorithm = algorithm;
+    plans.push_back(std::move(guess.plan));
+  }
+  return plans;
+}
+
+}  // namespace alphaflops::cuda

@@ -1,0 +1,86 @@
+#include "plans.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "alphaflops/error.hpp"
+#include "families.hpp"
+
+namespace alphaflops::cuda {
+
+#define X(name) std::vector<Plan> plan_##name(const Problem& problem, const Target& target);
+ALPHAFLOPS_CUDA_FAMILIES(X)
+#undef X
+#define X(name) std::vector<Plan> plan_##name(const StreamProblem& problem, const Target& target);
+ALPHAFLOPS_CUDA_STREAMS(X)
+#undef X
+#define X(name) std::vector<Plan> plan_##name(const ProbeProblem& problem, const Target& target);
+ALPHAFLOPS_CUDA_PROBES(X)
+#undef X
+
+namespace {
+
+/// Whether the device can run all launches of a plan.
+bool runs_on(const Plan& plan, const Target& target) {
+  return std::ranges::all_of(plan.launches, [&](const Launch& launch) {
+    const bool has_arch = launch.exact_arch
+                              ? launch.min_arch == target.arch && target.has_a_features
+                              : launch.min_arch <= target.arch;
+    return has_arch && launch.shared_bytes <= static_cast<unsigned>(target.shared_per_block_bytes);
+  });
+}
+
+template <typename Any>
+using Family = std::vector<Plan> (*)(const Any&, const Target&);
+
+template <typename Any>
+std::vector<Plan> gather(const Any& problem, const Target& target,
+                         std::initializer_list<Family<Any>> families) {
+  std::vector<Plan> all;
+  for (const Family<Any> family : families) {
+    for (Plan& plan : family(problem, target)) {
+      if (runs_on(plan, target)) {
+        all.push_back(std::move(plan));
+      }
+    }
+  }
+  return all;
+}
+
+void check(const Target& target) {
+  if (target.arch < 75) {
+    throw UnsupportedError("compute capability " + std::to_string(target.arch / 10) + "." +
+                           std::to_string(target.arch % 10) +
+                           " is not supported; the kernels need 7.5 (Turing) or later");
+  }
+}
+
+}  // namespace
+
+std::vector<Plan> plans(const Problem& problem, const Target& target) {
+  check(target);
+  static_cast<void>(problem.shape.macs());  // raises for a shape that no convolution has
+  if (problem.activation != Activation::none && problem.activation != Activation::relu &&
+      problem.activation != Activation::relu6) {
+    throw UnsupportedError("activation " + std::string(to_string(problem.activation)) +
+                           " is not known to the epilogue, which does none, relu and relu6; run it "
+                           "as a launch of its own");
+  }
+#define X(name) plan_##name,
+  return gather<Problem>(problem, target, {ALPHAFLOPS_CUDA_FAMILIES(X)});
+}
+
+std::vector<Plan> plans(const StreamProblem& problem, const Target& target) {
+  check(target);
+  return gather<StreamProblem>(problem, target, {ALPHAFLOPS_CUDA_STREAMS(X)});
+}
+
+std::vector<Plan> plans(const ProbeProblem& problem, const Target& target) {
+  check(target);
+  return gather<ProbeProblem>(problem, target, {ALPHAFLOPS_CUDA_PROBES(X)});
+#undef X
+}
+
+}  // namespace alphaflops::cuda

@@ -1,0 +1,39 @@
+// Convolutions of few input channels, run in the emulation.
+#include "buffer.hpp"
+#include "conv_check.hpp"
+#include "kernels/conv_direct.cuh"
+
+namespace alphaflops::cuda {
+std::vector<Plan> plan_conv_direct(const Problem& problem, const Target& target);
+}
+
+using namespace alphaflops::cuda;
+
+int main() {
+#define X(pixels, channels, lanes)                                     \
+  EMULATE_ENTRY(conv_direct_fp32_##pixels##x##channels##x##lanes),     \
+      EMULATE_ENTRY(conv_direct_fp16_##pixels##x##channels##x##lanes), \
+      EMULATE_ENTRY(conv_direct_bf16_##pixels##x##channels##x##lanes), \
+      EMULATE_ENTRY(conv_direct_int8_##pixels##x##channels##x##lanes),
+  const std::vector<emulate::Entry> kernels{AF_CONV_DIRECT_TILES(X)};
+#undef X
+  const Target target{80, false, 108, 163 * 1024};
+  emulate::Shapes shapes(1);
+  int ran = 0;
+  for (int i = 0; i < check::shape_count(250); ++i) {
+    const auto shape = shapes.shape(shapes.draw(1, 4), shapes.draw(1, 70), 1, 7);
+    for (const auto dtype : {emulate::DType::fp32, emulate::DType::tf32, emulate::DType::fp16,
+                             emulate::DType::bf16, emulate::DType::int8}) {
+      const auto problem = shapes.problem(shape, dtype);
+      ran += emulate::check_forward(problem, plan_conv_direct(problem, target), kernels,
+                                    shapes.random);
+    }
+  }
+  CHECK(ran >= check::shape_count(250) * 5);  // each shape has a tile that fits
+  // What a block's memory does not hold has fewer tiles, or none.
+  alphaflops::Conv2dShape large{1, 4, 64, 64, 64, 31, 31};
+  CHECK(plan_conv_direct({large}, target).empty());
+  alphaflops::Conv2dShape wide{1, 5, 64, 64, 64, 3, 3};
+  CHECK(plan_conv_direct({wide}, target).empty());
+  return check::finish();
+}

@@ -1,0 +1,272 @@
+// Operators that move data, run in the emulation against references in double.
+#include <functional>
+#include <limits>
+
+#include "activation_reference.hpp"
+#include "alphaflops/error.hpp"
+#include "buffer.hpp"
+#include "conv_check.hpp"
+#include "kernels/stream_elementwise.cuh"
+#include "kernels/stream_layout.cuh"
+#include "kernels/stream_pool.cuh"
+#include "kernels/stream_rows.cuh"
+
+using namespace alphaflops;
+using namespace alphaflops::cuda;
+using emulate::Memory;
+using emulate::Tensor;
+using Values = std::vector<double>;
+
+namespace {
+
+const Target target{80, false, 108, 163 * 1024};
+
+std::vector<emulate::Entry> make_kernels() {
+#define WIDTHS(name) EMULATE_ENTRY(name##_x16), EMULATE_ENTRY(name##_x1)
+#define ROWS(name)                                                                                 \
+  EMULATE_ENTRY(name##_warp_x16), EMULATE_ENTRY(name##_block_x16), EMULATE_ENTRY(name##_long_x16), \
+      EMULATE_ENTRY(name##_warp_x1), EMULATE_ENTRY(name##_long_x1)
+#define KINDS(dtype)                                                                              \
+  WIDTHS(stream_activation_##dtype), WIDTHS(stream_add_##dtype), WIDTHS(stream_multiply_##dtype), \
+      WIDTHS(stream_scale_shift_##dtype), WIDTHS(stream_max_pool_##dtype),                        \
+      WIDTHS(stream_average_pool_##dtype), WIDTHS(stream_global_average_pool_##dtype),            \
+      ROWS(stream_layer_norm_##dtype), ROWS(stream_softmax_##dtype)
+  return {KINDS(fp32),
+          KINDS(fp16),
+          KINDS(bf16),
+          EMULATE_ENTRY(stream_copy_channels_b16),
+          EMULATE_ENTRY(stream_copy_channels_b4),
+          EMULATE_ENTRY(stream_copy_channels_b2),
+          EMULATE_ENTRY(stream_copy_channels_b1),
+          EMULATE_ENTRY(stream_transpose_b4),
+          EMULATE_ENTRY(stream_transpose_b2x2),
+          EMULATE_ENTRY(stream_transpose_b2),
+          EMULATE_ENTRY(stream_transpose_b1x4),
+          EMULATE_ENTRY(stream_transpose_b1)};
+#undef KINDS
+#undef ROWS
+#undef WIDTHS
+}
+
+struct Inputs {
+  const Values &x, &second, &weights, &bias;
+};
+
+struct Window {
+  double best = -std::numeric_limits<double>::infinity(), sum = 0.0;
+  std::int64_t inside = 0, padded = 0;
+};
+
+/// By PyTorch's rule, written out for one window.
+Window window(const Pool2dShape& s, const Values& x, std::int64_t n, std::int64_t p, std::int64_t q,
+              std::int64_t c) {
+  Window w;
+  for (std::int64_t r = 0; r < s.k_h; ++r) {
+    for (std::int64_t t = 0; t < s.k_w; ++t) {
+      const std::int64_t row = p * s.stride_h - s.pad_top + r;
+      const std::int64_t column = q * s.stride_w - s.pad_left + t;
+      if (row < s.h_in + s.pad_bottom && column < s.w_in + s.pad_right) ++w.padded;
+      if (row < 0 || row >= s.h_in || column < 0 || column >= s.w_in) continue;
+      const double value =
+          x[static_cast<std::size_t>(((n * s.h_in + row) * s.w_in + column) * s.channels + c)];
+      w.best = std::max(w.best, value);
+      w.sum += value;
+      ++w.inside;
+    }
+  }
+  return w;
+}
+
+Values pool_reference(const StreamProblem& problem, const Values& x) {
+  const Pool2dShape& s = problem.shape;
+  Values y;
+  for (std::int64_t n = 0; n < s.batch; ++n) {
+    for (std::int64_t p = 0; p < s.h_out(); ++p) {
+      for (std::int64_t q = 0; q < s.w_out(); ++q) {
+        for (std::int64_t c = 0; c < s.channels; ++c) {
+          const Window w = window(s, x, n, p, q, c);
+          const auto divisor = static_cast<double>(s.count_include_pad ? w.padded : w.inside);
+          y.push_back(problem.stream == Stream::max_pool ? w.best
+                      : w.inside == 0                    ? 0.0
+                                                         : w.sum / divisor);
+        }
+      }
+    }
+  }
+  return y;
+}
+
+Values rows_reference(const StreamProblem& problem, const Inputs& in) {
+  const auto columns = static_cast<std::size_t>(problem.shape.channels);
+  Values y(in.x.size());
+  for (std::size_t row = 0; row < in.x.size(); row += columns) {
+    const double* x = in.x.data() + row;
+    if (problem.stream == Stream::softmax) {
+      const double most = *std::max_element(x, x + columns);
+      double sum = 0.0;
+      for (std::size_t c = 0; c < columns; ++c) sum += std::exp(x[c] - most);
+      for (std::size_t c = 0; c < columns; ++c) y[row + c] = std::exp(x[c] - most) / sum;
+      continue;
+    }
+    double mean = 0.0, variance = 0.0;
+    for (std::size_t c = 0; c < columns; ++c) mean += x[c] / static_cast<double>(columns);
+    for (std::size_t c = 0; c < columns; ++c) {
+      variance += (x[c] - mean) * (x[c] - mean) / static_cast<double>(columns);
+    }
+    const double scale = 1.0 / std::sqrt(variance + static_cast<double>(problem.epsilon));
+    for (std::size_t c = 0; c < columns; ++c) {
+      y[row + c] = (x[c] - mean) * scale * in.weights[c] + in.bias[c];
+    }
+  }
+  return y;
+}
+
+/// What the output should hold, NaN where nothing may be written.
+Values reference(const StreamProblem& problem, const Inputs& in) {
+  const Pool2dShape& s = problem.shape;
+  const auto channels = static_cast<std::size_t>(s.channels);
+  const auto pixels = static_cast<std::size_t>(s.h_in * s.w_in);
+  const auto images = static_cast<std::size_t>(s.batch);
+  Values y(in.x.size());
+  const auto each = [&](const std::function<double(std::size_t)>& f) {
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] = check::activated(problem.activation, f(i));
+    return y;
+  };
+  switch (problem.stream) {
+    case Stream::activation: return each([&](std::size_t i) { return in.x[i]; });
+    case Stream::add: return each([&](std::size_t i) { return in.x[i] + in.second[i]; });
+    case Stream::multiply: return each([&](std::size_t i) { return in.x[i] * in.second[i]; });
+    case Stream::scale_shift:
+      return each([&](std::size_t i) {
+        return in.x[i] * in.weights[i % channels] + in.bias[i % channels];
+      });
+    case Stream::max_pool:
+    case Stream::average_pool: return pool_reference(problem, in.x);
+    case Stream::global_average_pool:
+      y.assign(images * channels, 0.0);
+      for (std::size_t i = 0; i < in.x.size(); ++i) {
+        y[i / (pixels * channels) * channels + i % channels] +=
+            in.x[i] / static_cast<double>(pixels);
+      }
+      return y;
+    case Stream::layer_norm:
+    case Stream::softmax: return rows_reference(problem, in);
+    case Stream::copy_channels: {
+      const auto stride = static_cast<std::size_t>(problem.out_channels);
+      const auto offset = static_cast<std::size_t>(problem.out_channel);
+      y.assign(images * pixels * stride, std::numeric_limits<double>::quiet_NaN());
+      for (std::size_t i = 0; i < in.x.size(); ++i) {
+        y[i / channels * stride + offset + i % channels] = in.x[i];
+      }
+      return y;
+    }
+    case Stream::to_nchw:
+    case Stream::to_nhwc: {
+      const bool to_nchw = problem.stream == Stream::to_nchw;
+      const std::size_t rows = to_nchw ? pixels : channels, columns = to_nchw ? channels : pixels;
+      for (std::size_t n = 0; n < images; ++n) {
+        for (std::size_t r = 0; r < rows; ++r) {
+          for (std::size_t c = 0; c < columns; ++c) {
+            y[(n * columns + c) * rows + r] = in.x[(n * rows + r) * columns + c];
+          }
+        }
+      }
+      return y;
+    }
+  }
+  return y;
+}
+
+void check_stream(const StreamProblem& problem, const std::vector<emulate::Entry>& kernels,
+                  std::mt19937& random) {
+  const Pool2dShape& s = problem.shape;
+  const std::int64_t elements = s.batch * s.h_in * s.w_in * s.channels;
+  Tensor x(problem.dtype, elements, random), second(problem.dtype, elements, random);
+  Tensor weights(DType::fp32, s.channels, random), bias(DType::fp32, s.channels, random);
+  const std::vector<Plan> found = plans(problem, target);
+  const bool moves = problem.stream == Stream::copy_channels || problem.stream == Stream::to_nchw ||
+                     problem.stream == Stream::to_nhwc;
+  CHECK(found.size() == (moves || problem.dtype != DType::int8 ? 1U : 0U));
+  for (const Plan& plan : found) {
+    const std::string what = plan.algorithm + " " + std::string(to_string(problem.dtype)) + " " +
+                             plan.tile + " " + std::to_string(s.batch) + "x" +
+                             std::to_string(s.h_in) + "x" + std::to_string(s.w_in) + "x" +
+                             std::to_string(s.channels);
+    const Values expected =
+        reference(problem, {x.values, second.values, weights.values, bias.values});
+    const auto outputs = static_cast<std::int64_t>(expected.size());
+    Memory y(static_cast<std::size_t>(outputs * size_of(problem.dtype)));
+    emulate::Buffers buffers{};
+    emulate::at(buffers, Buffer::input) = &x.memory;
+    emulate::at(buffers, Buffer::second_input) = &second.memory;
+    emulate::at(buffers, Buffer::weights) = &weights.memory;
+    emulate::at(buffers, Buffer::bias) = &bias.memory;
+    emulate::at(buffers, Buffer::output) = &y;
+    emulate::block().seed(static_cast<unsigned>(random()));
+    try {
+      emulate::run_plan(plan, kernels, buffers);
+    } catch (const std::exception& error) {
+      CHECK_MESSAGE(false, what + ": " + error.what());
+      continue;
+    }
+    Values got = emulate::read_back(y, problem.dtype, outputs), wanted = expected;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      if (std::isnan(expected[i])) {  // -1 is what poison is as an int8
+        CHECK_MESSAGE(std::isnan(got[i]) || (problem.dtype == DType::int8 && got[i] == -1.0),
+                      what + ": wrote where it may not");
+        got[i] = wanted[i] = 0.0;
+      } else if (std::isinf(expected[i])) {
+        CHECK_MESSAGE(got[i] == expected[i], what + ": an empty window");
+        got[i] = wanted[i] = 0.0;
+      }
+    }
+    const double error = emulate::relative_error(got, wanted);
+    CHECK_MESSAGE(error <= (moves ? 0.0 : emulate::bound(problem.dtype)),
+                  what + ": error " + std::to_string(error));
+    CHECK_MESSAGE(y.guards_intact() && x.memory.guards_intact(), what + ": wrote beyond a buffer");
+  }
+}
+
+StreamProblem draw(emulate::Shapes& shapes, Stream stream, DType dtype) {
+  StreamProblem problem;
+  problem.stream = stream;
+  problem.dtype = dtype;
+  problem.activation = static_cast<Activation>(shapes.draw(0, activation_count - 1));
+  Pool2dShape& s = problem.shape;
+  s.batch = shapes.draw(1, 3), s.h_in = shapes.draw(2, 12), s.w_in = shapes.draw(2, 12);
+  s.channels = shapes.draw(0, 1) == 0 ? shapes.draw(1, 12) * 8 : shapes.draw(1, 70);
+  s.k_h = shapes.draw(1, 3), s.k_w = shapes.draw(1, 3);
+  s.stride_h = shapes.draw(1, 3), s.stride_w = shapes.draw(1, 3);
+  s.pad_top = shapes.draw(0, s.k_h - 1), s.pad_bottom = shapes.draw(0, s.k_h - 1);
+  s.pad_left = shapes.draw(0, s.k_w - 1), s.pad_right = shapes.draw(0, s.k_w - 1);
+  s.ceil_mode = shapes.draw(0, 1) == 1, s.count_include_pad = shapes.draw(0, 1) == 1;
+  s.h_in = std::max(s.h_in, s.k_h), s.w_in = std::max(s.w_in, s.k_w);
+  problem.out_channel = shapes.draw(0, 2) * shapes.pick({1, 8, 16});
+  problem.out_channels =
+      problem.out_channel + s.channels + shapes.draw(0, 2) * shapes.pick({1, 8, 16});
+  if (stream == Stream::layer_norm || stream == Stream::softmax) {
+    s.batch = 1, s.h_in = shapes.draw(1, 3), s.w_in = shapes.draw(1, 5);
+    s.channels = shapes.pick<std::int64_t>({7, 24, 513, 768, 1024, 2048, 4097, 4104, 9000});
+  }
+  return problem;
+}
+
+}  // namespace
+
+int main() {
+  const std::vector<emulate::Entry> kernels = make_kernels();
+  emulate::Shapes shapes(3);
+  for (int i = 0; i < check::shape_count(60); ++i) {
+    for (int stream = 0; stream < stream_count; ++stream) {
+      for (const DType dtype : {DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::int8}) {
+        check_stream(draw(shapes, static_cast<Stream>(stream), dtype), kernels, shapes.random);
+      }
+    }
+  }
+  StreamProblem bad;
+  bad.stream = Stream::copy_channels;
+  bad.shape.channels = 8;
+  bad.out_channels = 12, bad.out_channel = 5;
+  CHECK_RAISES(plans(bad, target), ShapeError, "8 channels from 5 on");
+  return check::finish();
+}
