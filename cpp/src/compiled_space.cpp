@@ -36,14 +36,15 @@ void CompiledSpace::Data::require_profile(int profile) const {
                    "; the space was compiled for " + std::to_string(profiles.size()));
 }
 
-void CompiledSpace::Data::require_code(std::span<const std::uint8_t> code) const {
+void require_code(const std::string& space, const std::vector<Position>& positions,
+                  std::span<const std::uint8_t> code) {
   if (code.size() != positions.size()) {
-    throw ModelError(name + ": a code has " + std::to_string(code.size()) +
+    throw ModelError(space + ": a code has " + std::to_string(code.size()) +
                      " positions; it must have " + std::to_string(positions.size()));
   }
   for (std::size_t i = 0; i < code.size(); ++i) {
     if (code[i] < positions[i].choices.size()) continue;
-    throw ModelError(name + ": the code has " + std::to_string(code[i]) + " at position " +
+    throw ModelError(space + ": the code has " + std::to_string(code[i]) + " at position " +
                      std::to_string(i) + " ('" + positions[i].name + "'); choices run from 0 to " +
                      std::to_string(positions[i].choices.size() - 1));
   }
@@ -92,7 +93,7 @@ const std::vector<std::string>& CompiledSpace::unpriced(int profile) const {
 
 double CompiledSpace::evaluate(std::span<const std::uint8_t> code, Quantity quantity) const {
   const Data& data = *data_;
-  data.require_code(code);
+  require_code(data.name, data.positions, code);
   data.require_profile(quantity.profile);
   const auto sum = [&](std::size_t column) {
     double value = data.base[column];
@@ -137,7 +138,7 @@ double CompiledSpace::delta(std::span<const std::uint8_t> code, int position, in
                      data.positions[at].name + "') has no choice " + std::to_string(choice) +
                      "; choices run from 0 to " + std::to_string(data.choices(position) - 1));
   }
-  data.require_code(code);
+  require_code(data.name, data.positions, code);
   double change = 0.0;
   for (const std::size_t number : data.tables_of[at]) {
     const SpaceTable& t = data.sums[number];

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "alphaflops/error.hpp"
+#include "space_data.hpp"
 
 namespace alphaflops {
 namespace {
@@ -97,18 +98,9 @@ Flow SearchSpace::run(const Part& part, Graph& graph, const Flow& flow, int choi
 
 Graph SearchSpace::graph(std::span<const std::uint8_t> code, std::int64_t batch,
                          DType dtype) const {
-  if (code.size() != positions_.size()) {
-    throw ModelError(name_ + ": a code has " + std::to_string(code.size()) +
-                     " positions; it must have " + std::to_string(positions_.size()));
-  }
+  require_code(name_, positions_, code);
   std::string text;
   for (std::size_t i = 0; i < code.size(); ++i) {
-    const std::size_t choices = positions_[i].choices.size();
-    if (code[i] >= choices) {
-      throw ModelError(name_ + ": the code has " + std::to_string(code[i]) + " at position " +
-                       std::to_string(i) + " ('" + positions_[i].name +
-                       "'); choices run from 0 to " + std::to_string(choices - 1));
-    }
     text += i == 0 ? ' ' : '-';
     text += std::to_string(code[i]);
   }

@@ -59,9 +59,11 @@ struct CompiledSpace::Data {
     return positions[static_cast<std::size_t>(position)].choices.size();
   }
   void require_profile(int profile) const;
-  /// Raises ModelError naming the position.
-  void require_code(std::span<const std::uint8_t> code) const;
 };
+
+/// Raises ModelError naming the position.
+void require_code(const std::string& space, const std::vector<Position>& positions,
+                  std::span<const std::uint8_t> code);
 
 /// A sum's column, and what to multiply it by. Raises UnsupportedError for what is no sum.
 struct LinearQuantity {
