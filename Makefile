@@ -22,17 +22,23 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	@touch $@
 
 $(VENV)/.test-tools: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --group test --group lint
+	$(BIN)/python -m pip install --quiet --no-compile --group test --group lint
 	@touch $@
 
-lint: $(VENV)/.test-tools $(VENV)/.installed
+# The same package, from the folder of the C++ tests, so that the core is compiled once for both.
+$(VENV)/.test-installed: $(VENV)/.test-tools $(SOURCES)
+	$(BIN)/python -m pip install --quiet --no-build-isolation -C build-dir=build/dev \
+	  -C cmake.define.ALPHAFLOPS_WERROR=ON '.[onnx]'
+	@touch $@ $(VENV)/.installed
+
+lint: $(VENV)/.test-tools $(VENV)/.test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files '*.cpp' '*.hpp' '*.inl' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # The environment's cmake and ninja come first on PATH, so that nothing of the system is needed.
-test-cpp test-asan test-tsan: export PATH := $(CURDIR)/$(BIN):$(PATH)
+test test-cpp test-asan test-tsan test-python lint: export PATH := $(CURDIR)/$(BIN):$(PATH)
 test-cpp test-asan test-tsan: $(VENV)/.test-tools
 test-cpp:
 	cmake --preset dev -G Ninja -Wno-dev --log-level=WARNING
@@ -52,9 +58,9 @@ test-tsan:
 	cmake --build --preset tsan
 	ALPHAFLOPS_TEST_SHAPES=40 ctest --preset tsan
 
-test-python: $(VENV)/.installed $(VENV)/.test-tools
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m alone
+test-python: $(VENV)/.test-tools $(VENV)/.test-installed
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 clean:
 	rm -rf build $(VENV)

@@ -1,7 +1,7 @@
 # The optional CUDA part: whether it is built, for which GPUs, and the machine code of its kernels.
 #
-# AUTO builds it where nvcc is found, but never in a pip build, which it would make minutes slower:
-# there, ask for it with -C cmake.define.ALPHAFLOPS_CUDA=ON.
+# AUTO builds it where nvcc is found. A pip build, which it would make minutes slower, has OFF unless
+# asked for with -C cmake.define.ALPHAFLOPS_CUDA=ON (pyproject.toml).
 set(ALPHAFLOPS_CUDA AUTO CACHE STRING "Build alphaflops::cuda: AUTO, ON or OFF")
 set_property(CACHE ALPHAFLOPS_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(ALPHAFLOPS_CUDA_ARCHITECTURES "75;80;86;89;90a;100" CACHE STRING
@@ -9,14 +9,12 @@ set(ALPHAFLOPS_CUDA_ARCHITECTURES "75;80;86;89;90a;100" CACHE STRING
 set(ALPHAFLOPS_CUDA_MINIMUM 12.8) # the first whose runtime loads libraries by name
 
 set(ALPHAFLOPS_HAS_CUDA FALSE)
-if(ALPHAFLOPS_CUDA STREQUAL "AUTO" AND NOT SKBUILD)
+if(ALPHAFLOPS_CUDA STREQUAL "AUTO")
   find_package(CUDAToolkit ${ALPHAFLOPS_CUDA_MINIMUM} QUIET)
   if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE)
     set(ALPHAFLOPS_HAS_CUDA TRUE)
   endif()
-elseif(ALPHAFLOPS_CUDA STREQUAL "AUTO" OR NOT ALPHAFLOPS_CUDA)
-  # OFF
-else()
+elseif(ALPHAFLOPS_CUDA)
   find_package(CUDAToolkit ${ALPHAFLOPS_CUDA_MINIMUM} REQUIRED)
   if(NOT CUDAToolkit_NVCC_EXECUTABLE)
     message(FATAL_ERROR "ALPHAFLOPS_CUDA is ON and the CUDA toolkit has no nvcc; install it or set OFF")
