@@ -120,8 +120,12 @@ def spaces(options: argparse.Namespace) -> None:
         space = cells()
         digits = np.indices([len(c) for c in space.choices]).reshape(space.positions, -1)
         rows.append(one_metric("NAS-Bench-201, all cells", space, digits.T, options.rounds))
-    elastic = getattr(af.spaces, "ofa", None)
     n = 100_000 if options.quick else 1_000_000
+    blocks = getattr(af.spaces, "proxyless", None)
+    if blocks is not None:
+        space = blocks()
+        rows.append(one_metric("ProxylessNAS", space, space.sample(n, rng=0), options.rounds))
+    elastic = getattr(af.spaces, "ofa", None)
     for widths in ((), (0.75, 1.0, 1.25)) if elastic is not None else ():
         space = elastic(widths=widths)
         title = f"once-for-all, widths {widths or 'fixed'}"

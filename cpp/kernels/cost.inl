@@ -25,36 +25,57 @@ AF_REAL double p_norm(double a, double b, double c, double p) {
   return big * exp_of(ln(1 + shares) / p);
 }
 
-AF_REAL double alpha_factor(double s, double log_volume, double beta, double gamma) {
-  const double s_k = smaller(log_volume + 1, s);
-  return exp_of(gamma * ln((s_k + beta * (s - s_k)) / s));
-}
-
 AF_REAL double rows_of(const LaunchColumns& x, int i) {
   return larger(real(x.batch[i]) * real(x.spatial[i]), 1.0);
 }
 
-/// Logarithms of kernel volumes: most tables have few, and ones that repeat.
+/// Logarithms of small numbers, by the function that computes the others.
+struct LogTable {
+  static constexpr std::uint64_t size = 256;
+  double ln_of[size];
+  LogTable() {
+    for (std::uint64_t i = 0; i < size; ++i) ln_of[i] = ln(real(static_cast<std::int64_t>(i)));
+  }
+};
+
+/// Logarithms of kernel volumes: most tables have few and small ones.
 void log_volumes(const LaunchColumns& x, int n, double* logs) {
-  std::int64_t other = 0;
-  for (int i = 0; i < n; ++i) other |= x.kernel_volume[i] ^ x.kernel_volume[0];
+  static const LogTable table;
+  std::uint64_t other = 0, all = 0;
+  for (int i = 0; i < n; ++i) {
+    const auto volume = static_cast<std::uint64_t>(x.kernel_volume[i]);
+    other |= volume ^ static_cast<std::uint64_t>(x.kernel_volume[0]);
+    all |= volume;
+  }
   if (other == 0) {
     const double log = ln(real(x.kernel_volume[0]));
     for (int i = 0; i < n; ++i) logs[i] = log;
-    return;
+  } else if (all < LogTable::size) {
+    for (int i = 0; i < n; ++i) logs[i] = table.ln_of[x.kernel_volume[i]];
+  } else {
+    for (int i = 0; i < n; ++i) logs[i] = ln(real(x.kernel_volume[i]));
   }
-  for (int i = 0; i < n; ++i) logs[i] = ln(real(x.kernel_volume[i]));
+}
+
+/// Alpha of every row, a step at a time: a processor finds work enough in short chains of several
+/// rows, where one of all steps would leave it waiting.
+void alpha_factors(const LaunchColumns& x, int n, double beta, double gamma, double* alpha) {
+  double log_volume[kCostRows], share[kCostRows];
+  log_volumes(x, n, log_volume);
+  for (int i = 0; i < n; ++i) {
+    const double s = rows_of(x, i);
+    const double s_k = smaller(log_volume[i] + 1, s);
+    share[i] = (s_k + beta * (s - s_k)) / s;
+  }
+  for (int i = 0; i < n; ++i) share[i] = ln(share[i]);
+  for (int i = 0; i < n; ++i) alpha[i] = exp_of(gamma * share[i]);
 }
 
 void alpha(const AlphaCost* cost, const LaunchColumns* columns, int n, double* time_s,
            double* alpha) {
   const AlphaCost c = *cost;
   const LaunchColumns x = *columns;
-  double log_volume[kCostRows];
-  log_volumes(x, n, log_volume);
-  for (int i = 0; i < n; ++i) {
-    alpha[i] = alpha_factor(rows_of(x, i), log_volume[i], c.beta, c.gamma);
-  }
+  alpha_factors(x, n, c.beta, c.gamma, alpha);
   if (c.sharpness == 1.0 || c.floor_s == 0.0) {
     for (int i = 0; i < n; ++i) {
       time_s[i] = c.floor_s + c.seconds_per_mac * alpha[i] * real(x.macs[i]);
@@ -86,12 +107,11 @@ void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, dou
               double* alpha) {
   const RooflineCost c = *cost;
   const LaunchColumns x = *columns;
-  double log_volume[kCostRows], compute[kCostRows], moved[kCostRows];
-  log_volumes(x, n, log_volume);
+  double compute[kCostRows], moved[kCostRows];
+  alpha_factors(x, n, c.beta, c.gamma, alpha);
   for (int i = 0; i < n; ++i) {
     const double s = rows_of(x, i), volume = real(x.kernel_volume[i]);
     const double groups = real(x.groups[i]), c_in = real(x.c_in[i]), c_out = real(x.c_out[i]);
-    alpha[i] = alpha_factor(s, log_volume[i], c.beta, c.gamma);
     // (alpha + half_rows / S) (1 + half_c_out groups / c_out) (1 + half_depth groups / K)
     const double depth = c_in * volume;
     const double rates = (alpha[i] * s + c.half_rows) * (c_out + c.half_c_out * groups) *

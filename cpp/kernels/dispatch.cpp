@@ -56,6 +56,14 @@ const CostTable& cost_table(Isa isa) {
   return *kCostTables[static_cast<std::size_t>(isa)];
 }
 
+const PopulationTable* population_table(Isa isa) {
+#if ALPHAFLOPS_X86
+  if (isa == Isa::avx512) return &population_avx512;
+#endif
+  static_cast<void>(isa);
+  return nullptr;
+}
+
 const NarrowTable<Bf16Word, float>& bf16_table(Isa isa) {
   static const std::vector<Isa> available = available_isas(DType::bf16);
   check_available(isa, available, DType::bf16);

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
+#include "../kernels/dispatch.hpp"
 #include "alphaflops/error.hpp"
 #include "alphaflops/space_tables.hpp"
 #include "space_data.hpp"
@@ -91,6 +94,7 @@ std::vector<Rows> take_pairs(std::vector<Rows>& tables, std::size_t columns,
     rest.erase(theirs.begin(), theirs.end());
     pairs.push_back(std::move(pair));
   }
+  if (rest.size() == tables.size()) return {};  // no table is of such a pair
   tables = std::move(rest);
   return pairs;
 }
@@ -113,6 +117,65 @@ PairLookups pair_lookups(const std::vector<Lookup>& lookups, std::size_t columns
   while (result.mask.size() % PairLookups::lanes != 0) {
     for (auto* lane : {&result.mask, &result.stride, &result.offset}) lane->push_back(0);
   }
+  return result;
+}
+
+/// Columns whose sums are whole numbers below 2^32.
+std::vector<bool> counted_columns(const std::vector<Rows>& tables,
+                                  const std::vector<double>& base) {
+  std::vector<bool> counted;
+  for (std::size_t c = 0; c < base.size(); ++c) {
+    double most = base[c];
+    bool whole = most >= 0.0 && most == std::floor(most);
+    for (const Rows& table : tables) {
+      double largest = 0.0;
+      for (std::size_t i = c; i < table.values.size(); i += base.size()) {
+        const double value = table.values[i];
+        whole = whole && value >= 0.0 && value == std::floor(value);
+        largest = std::max(largest, value);
+      }
+      most += largest;
+    }
+    counted.push_back(whole && most < 0x1p32);
+  }
+  return counted;
+}
+
+/// The tables as such of single digits, if they are that and small, and there is a kernel for it.
+DigitTables digit_tables(const std::vector<Rows>& tables, const std::vector<double>& base,
+                         const CompiledSpace::Data& data) {
+  if (tables.empty() || kernels::population_table(best_isa()) == nullptr) return {};
+  constexpr std::size_t entries = DigitTables::entries;
+  const std::size_t digits = (data.positions.size() + 1) / 2 * 2;
+  std::vector<bool> seen(digits);
+  for (const Rows& table : tables) {
+    if (table.positions.size() != 1 || table.entries > entries) return {};
+    const auto digit = static_cast<std::size_t>(table.positions[0]);
+    if (seen[digit]) return {};
+    seen[digit] = true;
+  }
+  DigitTables result;
+  result.counted = counted_columns(tables, base);
+  const auto lay_out = [&](bool counted, auto& lines) {
+    using Line = std::remove_reference_t<decltype(lines[0])>;
+    using Entry = typename decltype(Line::values)::value_type;
+    const auto width = static_cast<std::size_t>(std::ranges::count(result.counted, counted));
+    lines.resize(digits * width * entries / Line::size);
+    for (const Rows& table : tables) {
+      std::size_t first = static_cast<std::size_t>(table.positions[0]) * width * entries;
+      for (std::size_t c = 0; c < base.size(); ++c) {
+        if (result.counted[c] != counted) continue;
+        for (std::size_t i = 0; i < table.entries; ++i) {
+          const std::size_t at = first + i;
+          lines[at / Line::size].values[at % Line::size] =
+              static_cast<Entry>(table.values[i * base.size() + c]);
+        }
+        first += entries;
+      }
+    }
+  };
+  lay_out(false, result.values);
+  lay_out(true, result.counts);
   return result;
 }
 
@@ -210,7 +273,9 @@ Evaluator CompiledSpace::evaluator(std::span<const Quantity> quantities) const {
     }
     sums.push_back(std::move(rows));
   }
+  DigitTables digits = digit_tables(sums, tables->base, data);
   const std::vector<Rows> pairs = take_pairs(sums, width, data);
+  if (!pairs.empty() && sums.empty()) tables->digits = std::move(digits);
   lay_out(pairs, width, data, tables->sums, tables->values);
   tables->pairs = pair_lookups(tables->sums, width);
   lay_out(join_small(std::move(sums), width, data, std::plus{}), width, data, tables->sums,

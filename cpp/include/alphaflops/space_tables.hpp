@@ -31,6 +31,25 @@ struct PairLookups {
   std::vector<std::uint16_t> mask{}, stride{}, offset{};
 };
 
+template <typename T>
+struct alignas(64) CacheLine {
+  static constexpr std::size_t size = 64 / sizeof(T);
+  std::array<T, size> values{};
+};
+
+/// The pairs once more, as tables of one digit each, where these are all that there is and every
+/// one fits in registers of this processor; else nothing. An entry of a pair is the sum of its
+/// digits'.
+struct DigitTables {
+  static constexpr std::size_t entries = 16;
+  std::vector<bool> counted{};  // columns whose sums are whole numbers below 2^32
+  // [pairs][2][columns that are not counted, or are][entries]
+  std::vector<CacheLine<double>> values{};
+  std::vector<CacheLine<std::uint32_t>> counts{};
+
+  bool empty() const { return counted.empty(); }
+};
+
 /// How sums become a quantity.
 struct Finish {
   enum class Kind : std::uint8_t {
@@ -56,6 +75,7 @@ struct Evaluator::Tables {
   std::vector<double> base;  // [columns]
   std::vector<Lookup> sums;
   PairLookups pairs;
+  DigitTables digits;
   std::vector<double> values;
   // Empty unless asked for.
   double base_peak = 0.0;

@@ -15,7 +15,8 @@ from alphaflops.profiles import Profile
 from alphaflops.spaces.gpu import evaluate_on_gpu, is_on_gpu
 
 if TYPE_CHECKING:
-    from alphaflops.spaces.space import Codes, SearchSpace
+    from alphaflops.spaces.codes import Codes
+    from alphaflops.spaces.space import SearchSpace
 
 #: What can be asked for. Counts are int64 and the same on every device.
 METRICS = _core.METRICS
