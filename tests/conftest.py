@@ -1,4 +1,7 @@
-"""Which tests time things, and so run with nothing beside them: see `make test-python`."""
+"""Which tests time things, and so run with nothing beside them: see `make test-python`.
+
+And how one that only needs some samples gets them soon, however slow the machine is.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,9 @@ ALONE = {
     "test_bench",
     "test_bench_resume",
     "test_campaign",
-    "test_executor",
     "test_probe",
     "test_scenarios",
     "test_torch_backend",
-    "test_torch_training",
 }
 
 
@@ -20,3 +21,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in ALONE:
             item.add_marker(pytest.mark.alone)
+
+
+@pytest.fixture
+def five_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shape of a campaign is settled with its fifth sample."""
+    monkeypatch.setattr("alphaflops.measuring.readings.SETTLED", 1.0)

@@ -64,7 +64,7 @@ class ResNet(nn.Module):
 
 
 class VGG16(nn.Module):
-    def __init__(self):
+    def __init__(self, hidden=4096):
         super().__init__()
         layers = []
         c_in = 3
@@ -76,13 +76,13 @@ class VGG16(nn.Module):
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
-            nn.Linear(512 * 49, 4096),
+            nn.Linear(512 * 49, hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(),
-            nn.Linear(4096, 4096),
+            nn.Linear(hidden, hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(),
-            nn.Linear(4096, 1000),
+            nn.Linear(hidden, 1000),
         )
 
     def forward(self, x):
@@ -171,7 +171,7 @@ def transition(c_in):
 
 
 class DenseNet121(nn.Module):
-    def __init__(self):
+    def __init__(self, blocks=(6, 12, 24, 16)):
         super().__init__()
         self.features = nn.Sequential()
         self.features.add_module("conv0", nn.Conv2d(3, 64, 7, 2, 3, bias=False))
@@ -179,7 +179,7 @@ class DenseNet121(nn.Module):
         self.features.add_module("relu0", nn.ReLU(inplace=True))
         self.features.add_module("pool0", nn.MaxPool2d(3, 2, 1))
         channels = 64
-        for i, layers in enumerate((6, 12, 24, 16), 1):
+        for i, layers in enumerate(blocks, 1):
             self.features.add_module(f"denseblock{i}", DenseBlock(channels, layers))
             channels += 32 * layers
             if i < 4:
@@ -202,6 +202,12 @@ NETWORKS = {
     "vgg16": VGG16,
 }
 
+#: The same with less of it, where making and writing the whole takes long and shows no more.
+SMALL = {
+    "densenet": lambda: DenseNet121((2, 3, 2, 2)),
+    "vgg": lambda: VGG16(hidden=64),
+}
+
 
 def build(name):
     """The network in inference mode, with weights that are quick to make.
@@ -209,7 +215,7 @@ def build(name):
     Every tensor has a value of its own: exporters drop biases of zero and merge equal tensors.
     """
     with torch.device("meta"):
-        network = NETWORKS[name]().eval()
+        network = {**NETWORKS, **SMALL}[name]().eval()
     network = network.to_empty(device="cpu")
     with torch.no_grad():
         for i, tensor in enumerate([*network.parameters(), *network.buffers()], 1):

@@ -14,7 +14,7 @@ from adapting_devices import (
     SPACE,
     times,
 )
-from test_cli import assert_one_clear_error, run
+from command_line import assert_one_clear_error, run
 
 import alphaflops as af
 
@@ -59,13 +59,14 @@ def test_command_line_and_library_agree(samples, phone):
     assert af.load_profile(out).data["models"] == found.profile.data["models"]
 
 
-def test_command_line_without_test_or_output(samples):
-    few, _, _ = samples
+def test_command_line_without_test_or_output(tmp_path, phone):
+    rows = [(SPACE.encode(code), time) for code, time in zip(CODES[:4], phone[0], strict=False)]
+    few = write(tmp_path / "few.csv", rows)
     document = json.loads(run("adapt", "--space", "fbnet", "--samples", few, "--json").stdout)
     assert document["test"] is None
     assert document["profile"] is None
     text = run("adapt", "--space", "fbnet", "--samples", few).stdout
-    assert "12 networks" in text
+    assert "4 networks" in text
     assert "held out" in text
 
 

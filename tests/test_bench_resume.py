@@ -63,7 +63,7 @@ def test_ctrl_c_loses_no_sample_and_the_same_call_resumes(tmp_path: Path) -> Non
     assert partial["interrupted"]
     before = samples_of(partial)
     assert sum(len(rows) for rows in before.values()) > 4
-    document = bench(cases(), budget_s=2.0, journal=path)
+    document = bench(cases(), budget_s=1.0, journal=path)
     assert not document["interrupted"]
     assert document["options"]["seed"] == partial["options"]["seed"]
     assert [p["algorithm"] for p in document["points"]] == [
@@ -77,9 +77,18 @@ def test_a_finished_bench_is_not_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "j.sqlite"
-    first = bench(cases(1), budget_s=1.0, journal=path)
+    first = bench(cases(1), budget_s=0.5, journal=path)
     monkeypatch.setattr(bench_module, "take", None)
     assert samples_of(bench(cases(1), budget_s=1.0, journal=path)) == samples_of(first)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of a bench of one case that was cut short."""
+    path = tmp_path_factory.mktemp("interrupted") / "j.sqlite"
+    with pytest.raises(KeyboardInterrupt):
+        bench(cases(1), budget_s=5.0, journal=path, tick=after(1))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -91,14 +100,14 @@ def test_a_finished_bench_is_not_taken_again(
         ({"processes": 2}, "processes: 1 there, 2 here"),
     ],
 )
-def test_another_bench_is_refused(tmp_path: Path, change: dict, says: str) -> None:
-    path = tmp_path / "j.sqlite"
-    with pytest.raises(KeyboardInterrupt):
-        bench(cases(1), budget_s=5.0, journal=path, tick=after(1))
+def test_another_bench_is_refused(interrupted: Path, change: dict, says: str) -> None:
     with pytest.raises(JournalError, match=says):
-        bench(cases(1), **{"budget_s": 1.0, "journal": path, **change})
+        bench(cases(1), **{"budget_s": 1.0, "journal": interrupted, **change})
+
+
+def test_a_bench_of_other_shapes_is_refused(interrupted: Path) -> None:
     with pytest.raises(JournalError, match="shapes: 1 there, 2 here"):
-        bench(cases(2), budget_s=1.0, journal=path)
+        bench(cases(2), budget_s=1.0, journal=interrupted)
 
 
 def test_a_process_that_fails_leaves_what_the_others_took(
@@ -112,7 +121,7 @@ def test_a_process_that_fails_leaves_what_the_others_took(
     path, seen = tmp_path / "j.sqlite", []
     monkeypatch.setattr(bench_module, "take_apart", failing)
     with pytest.raises(Error, match=r"process 2: ended by signal 9; \d+ samples are in .*: run"):
-        bench(cases(1), budget_s=3.0, processes=2, journal=path, partial=seen.append)
+        bench(cases(1), budget_s=2.0, processes=2, journal=path, partial=seen.append)
     before = samples_of(seen[0])
     ran = []
 
@@ -121,7 +130,7 @@ def test_a_process_that_fails_leaves_what_the_others_took(
         take_apart(job, process, *rest)
 
     monkeypatch.setattr(bench_module, "take_apart", noting)
-    document = bench(cases(1), budget_s=2.0, processes=2, journal=path)
+    document = bench(cases(1), budget_s=1.0, processes=2, journal=path)
     assert ran == [1]
     for point, rows in samples_of(document).items():
         assert rows[: len(before[point])] == before[point]
@@ -176,7 +185,7 @@ def test_ctrl_c_on_the_command_line(tmp_path: Path) -> None:
     said = re.search(r"interrupted; (\d+) samples are in \S+\.partial\.sqlite: run the same", err)
     assert said, err
     assert not output.exists()
-    done = CliRunner().invoke(app, ["bench", *arguments, "--budget", "6"])
+    done = CliRunner().invoke(app, ["bench", *arguments, "--budget", "3"])
     assert done.exit_code == 0, done.output
     document = load_bench(output)
     assert not document["interrupted"]

@@ -8,28 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from command_line import assert_one_clear_error, run, run_process
 
 import alphaflops as af
-
-
-def run(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "alphaflops", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
-
-
-def assert_one_clear_error(done, *words):
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    for word in words:
-        assert word in done.stderr
-    return done.stderr
 
 
 def test_estimate_table_states_head_and_totals():
@@ -40,7 +21,7 @@ def test_estimate_table_states_head_and_totals():
 
 
 def test_estimate_json_is_one_object_and_nothing_else():
-    done = run("estimate", "resnet50", "--format", "json", "--batch", "2")
+    done = run_process("estimate", "resnet50", "--format", "json", "--batch", "2")
     document = json.loads(done.stdout)
     assert document["macs"] == 2 * 4_089_184_256
     assert document["batch"] == 2
@@ -102,7 +83,7 @@ def test_full_disk_is_a_clear_error():
     ],
 )
 def test_unknown_models_are_named(model, words):
-    assert_one_clear_error(run("estimate", model), *words)
+    assert_one_clear_error(run_process("estimate", model), *words)
 
 
 def test_unknown_device_suggests_the_nearest():

@@ -72,6 +72,7 @@ def test_stubs_match_the_extensions():
         [
             *(sys.executable, "-m", "mypy.stubtest", *modules, *more),
             *("--ignore-positional-only", "--allowlist", "stubtest_allowlist.txt"),
+            *("--mypy-config-file", "stubtest.ini"),
         ],
         capture_output=True,
         text=True,
@@ -165,8 +166,12 @@ def test_the_cuda_component_is_there_or_says_why(tmp_path):
     )
     (tmp_path / "main.cpp").write_text(
         "#include <alphaflops/cuda/plan/plans.hpp>\n#include <alphaflops/cuda/src/device.hpp>\n"
+        "#include <alphaflops/cuda/src/error.hpp>\n#include <alphaflops/cuda/src/program.hpp>\n"
         "int main() {\n  using namespace alphaflops::cuda;\n"
-        "  return plans(Problem{}, Target{}).empty() ? 1 : 0;\n}\n"
+        "  const auto found = plans(Problem{}, Target{});\n"
+        "  try {\n    Program(0).append(found.at(0).launches, Addresses{});\n"
+        "  } catch (const DeviceError&) {  // no GPU\n"
+        "  } catch (const alphaflops::ShapeError&) {  // no addresses\n  }\n}\n"
     )
     has_cuda = (Path(folder) / "alphaflops-cuda-targets.cmake").is_file()
     configure = [cmake, "-S", tmp_path, "-B", tmp_path / "build", f"-Dalphaflops_DIR={folder}"]

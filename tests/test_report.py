@@ -159,3 +159,29 @@ def test_launches_of_both_modes_are_said(report):
     assert len(report.layers) == 31
     assert "31 launches fused, 68 eager; priced: fused" in report.summary
     assert json.loads(report.to_json())["launches"] == report.launches
+
+
+def test_a_report_says_its_passes_and_its_memory():
+    graph = af.zoo.build("resnet18", batch=4)
+    training = af.Training("adam", frozen=["layer1"], accumulate=2)
+    report = af.estimate(graph, "quadro-t2000", training=training)
+    plain = af.estimate(graph, "quadro-t2000")
+    assert plain.training is None
+    assert set(plain.layers["pass"]) == {"forward"}
+    assert list(plain.passes) == ["forward"]
+    assert plain.passes["forward"]["macs"] == plain.macs
+    assert report.passes["forward"]["macs"] == 2 * plain.macs
+    assert sum(p["macs"] for p in report.passes.values()) == report.macs
+    assert sum(p["launches"] for p in report.passes.values()) == len(report.layers)
+    total = sum(p["time_s"] for p in report.passes.values())
+    assert total == pytest.approx(report.time_s)
+    assert any("input gradient and weight gradient rows" in note for note in report.notes)
+    assert not any("gradient rows" in note for note in plain.notes)
+    document = report.to_dict()
+    assert document["training"]["frozen"] == ["layer1"]
+    assert document["memory"]["total_bytes"] == report.memory.total_bytes
+    assert document["memory"]["optimizer_state_bytes"] > plain.params
+    assert set(report.layers["operator"][report.layers["pass"] == "optimizer"]) == {"adam"}
+    assert any(line.startswith("weight gradient: ") for line in report.summary)
+    assert "| pass |" in report.to_markdown()
+    assert "| pass |" not in plain.to_markdown()

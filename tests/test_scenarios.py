@@ -101,10 +101,15 @@ def test_interrupt_keeps_the_samples_and_the_same_command_resumes(tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     partial = tmp_path / "mine.json.partial.sqlite"
-    deadline = time.monotonic() + 20
-    while not partial.exists() and time.monotonic() < deadline:
+    give_up = time.monotonic() + 60
+    sizes = [0]  # of a journal without samples, then of one with some
+    while len(sizes) < 4:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < give_up
         time.sleep(0.1)
-    time.sleep(5)
+        size = partial.stat().st_size if partial.exists() else 0
+        if size > sizes[-1]:
+            sizes.append(size)
     process.send_signal(signal.SIGINT)
     _, message = process.communicate()
     assert process.returncode == 130
@@ -112,7 +117,7 @@ def test_interrupt_keeps_the_samples_and_the_same_command_resumes(tmp_path):
     assert "Traceback" not in message
     assert os.listdir(tmp_path) == [partial.name]
     kept = count(partial)
-    assert kept >= 300
+    assert kept > 10
 
     done = run("calibrate", "--budget", "3", "-o", "mine.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

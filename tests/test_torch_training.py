@@ -153,11 +153,12 @@ def test_an_optimizer_steps_and_leaves_the_pool_as_it_is(name: str) -> None:
     )  # two tensors, eight times
 
 
+@pytest.mark.usefixtures("five_samples")
 def test_a_campaign_of_training() -> None:
     rows = [s._replace(pass_=p) for s in (*SHAPES[:4], SHAPES[7]) for p in passes_of(s)]
     rows.append(Shape("adam", 30, 1, 40, pass_="optimizer"))
     had_gradients = torch.is_grad_enabled()
-    table = af.measure(to_table(rows, training=True), backend="torch", budget_s=3)
+    table = af.measure(to_table(rows, training=True), backend="torch", budget_s=60)
     assert torch.is_grad_enabled() == had_gradients
     assert table["pass"].tolist() == [row.pass_ for row in rows]
     assert (table["training"] == 1).all()

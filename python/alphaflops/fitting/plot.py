@@ -18,7 +18,7 @@ from alphaflops.fitting.metrics import Floats
 from alphaflops.pictures import COLOURS, GREY, bare, blank, require_matplotlib, save
 
 if TYPE_CHECKING:
-    from alphaflops.fitting import Fit
+    from alphaflops.fitting.result import Fit
 
 _BAND = 0.10
 _LAYOUT = [

@@ -10,7 +10,7 @@ import numpy as np
 from alphaflops.fitting.metrics import Errors
 
 if TYPE_CHECKING:
-    from alphaflops.fitting import Fit
+    from alphaflops.fitting.result import Fit
 
 #: Parameter: heading with unit, factor from SI.
 _COLUMNS = {
