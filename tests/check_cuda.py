@@ -2,8 +2,9 @@
 
     python check_cuda.py [--quick] [--list] [HEADER...]
 
-A header of cuda/kernels that no other one includes is a translation unit. Warnings are errors, and
-no kernel may spill registers or keep anything in local memory. `--quick` compiles for one
+A header of cuda/kernels that no other one includes is a translation unit. Warnings are errors, no
+kernel may spill registers or keep anything in local memory, and the assembler must take matrix
+products and register budgets as they are written. `--quick` compiles for one
 architecture; `--list` prints registers and static shared memory of every kernel.
 """
 
@@ -35,6 +36,9 @@ ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\w+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")
 SHARED = re.compile(r"(\d+) bytes smem")
+# What the assembler says, as information only, where it runs wgmma one by one, adds waits of its
+# own or ignores setmaxnreg.
+REFUSED = re.compile(r"\(C75\d\d\).*")
 
 
 class Usage(NamedTuple):
@@ -83,7 +87,10 @@ def compile_unit(nvcc: str, unit: Path, virtual: str, real: list[str]) -> tuple[
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return f"{unit.name} for {virtual} does not compile:\n{done.stdout}{done.stderr}", []
-    return "", list(usages(done.stdout + done.stderr))
+    report = done.stdout + done.stderr
+    refused = sorted(set(REFUSED.findall(report)))
+    message = "\n".join(f"{unit.name} for {virtual}: {line}" for line in refused)
+    return message, list(usages(report))
 
 
 def main() -> int:
@@ -93,7 +100,10 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print every kernel")
     options = parser.parse_args()
     nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
-    chosen = [KERNELS / name for name in options.headers] or units()
+    known = {header.name: header for header in units()}
+    if unknown := set(options.headers) - set(known):
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(known)}")
+    chosen = [known[name] for name in options.headers] or list(known.values())
     targets = QUICK if options.quick else TARGETS
     jobs = [(unit, virtual, real) for unit in chosen for virtual, real in targets.items()]
     jobs.sort(key=lambda job: -job[0].stat().st_size * len(job[2]))

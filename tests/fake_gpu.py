@@ -132,7 +132,7 @@ class FakeDriver:
 class FakeWatch:
     """Says each of `states` in turn, the last of them from then on."""
 
-    def __init__(self, states: Sequence[State] = (State(1.5e9, 40.0),), power_w: float = 0) -> None:
+    def __init__(self, states: Sequence[State] = (State(1.5e9, 40.0),)) -> None:
         self.states, self.asked = list(states), 0
 
     def read(self) -> State:
@@ -141,3 +141,24 @@ class FakeWatch:
 
     def energy_j(self) -> float:
         return float("nan")
+
+
+class FakeMeter:
+    """An energy counter that steps every 20 ms, and a clock that work and naps move."""
+
+    def __init__(self, idle_power_w: float = 100.0) -> None:
+        self._now_s = self._drawn_j = self._told_j = 0.0
+        self._step_s = 0.0
+        self._idle_power_w = idle_power_w
+
+    def pass_by(self, seconds: float, power_w: float | None = None) -> None:
+        self._now_s += seconds
+        self._drawn_j += seconds * (self._idle_power_w if power_w is None else power_w)
+        if self._now_s >= self._step_s + 0.02:
+            self._step_s, self._told_j = self._now_s, self._drawn_j
+
+    def clock(self) -> float:
+        return self._now_s
+
+    def energy_j(self) -> float:
+        return self._told_j

@@ -13,7 +13,13 @@ import alphaflops as af
 from alphaflops import _core
 from alphaflops._cuda_plan import PROBES, STREAMS, Target, conv_plans, probe_plans, stream_plans
 from alphaflops.cuda.nvml import State
-from alphaflops.errors import DeviceMemoryError, ShapeError, TableError, UnsupportedError
+from alphaflops.errors import (
+    DeviceError,
+    DeviceMemoryError,
+    ShapeError,
+    TableError,
+    UnsupportedError,
+)
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_network import CudaNetwork, arena_of
@@ -85,6 +91,52 @@ def test_the_fastest_plan_is_found_by_timing() -> None:
     assert bench.sample(7).time_s == pytest.approx(min(times))
 
 
+def one_convolution() -> af.Graph:
+    graph = af.Graph("one")
+    graph.conv2d(graph.input((1, 64, 28, 28)), 64, 3, padding=1)
+    return graph
+
+
+def test_plans_are_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = CudaSession(FakeDriver(), FakeWatch(), "hot")
+    algorithms = {plan.algorithm for plan in steps_of(one_convolution(), session.target)[0].plans}
+    kept = sorted(algorithms)[-1]
+    monkeypatch.setenv("ALPHAFLOPS_CUDA_WITHOUT", ",".join(algorithms - {kept}))
+    bench = session.bench(one_convolution())
+    bench.warm_up()
+    assert {chosen.split()[0] for chosen in bench.chosen} == {kept}
+    monkeypatch.setenv("ALPHAFLOPS_CUDA_WITHOUT", ",".join(algorithms))
+    with pytest.raises(UnsupportedError, match="every plan is in ALPHAFLOPS_CUDA_WITHOUT"):
+        CudaSession(FakeDriver(), FakeWatch(), "hot").bench(one_convolution()).warm_up()
+
+
+def test_a_plan_that_the_device_refuses_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeDriver(noise=0.0)
+    (step,) = steps_of(one_convolution(), driver.info().target)
+    times = [driver._time_s(plan) for plan in step.plans]
+    best = step.plans[int(np.argmin(times))]
+    hot = FakeDriver.hot
+
+    def refusing(refused: set[str]) -> None:
+        def time(self: FakeDriver, programs: list, calls: int) -> float:
+            (plan, _) = programs[0].steps[0]
+            if f"{plan.algorithm} {plan.tile}" in refused:
+                raise DeviceError("too many resources")
+            return hot(self, programs, calls)
+
+        monkeypatch.setattr(FakeDriver, "hot", time)
+
+    refusing({f"{best.algorithm} {best.tile}"})
+    bench = CudaSession(driver, FakeWatch(), "hot").bench(one_convolution())
+    with pytest.warns(RuntimeWarning, match=f"{best.algorithm} {best.tile} is left out: too many"):
+        bench.warm_up()
+    assert bench.chosen != [f"{best.algorithm} {best.tile}"]
+    refusing({f"{plan.algorithm} {plan.tile}" for plan in step.plans})
+    bench = CudaSession(driver, FakeWatch(), "hot").bench(one_convolution())
+    with pytest.raises(DeviceError, match="too many"), pytest.warns(RuntimeWarning):
+        bench.warm_up()
+
+
 def test_five_per_cent_more_work_is_seen() -> None:
     driver = FakeDriver(noise=0.003)
     before = af.measure(FEW, backend=backend(driver), budget_s=10, seed=1)
@@ -104,9 +156,9 @@ def test_throttled_samples_are_taken_again_and_said() -> None:
     bench.warm_up()
     sample = bench.sample(3)  # cool, hot | hot, cool | cool, cool
     assert sample.switches == 0
-    assert session.thrown_away == len(naps) == 2
+    assert session.throttling.thrown_away == len(naps) == 2
     with pytest.warns(RuntimeWarning, match=r"hot \(software\)\): 2 samples were thrown away"):
-        session.say_what_was_thrown_away()
+        session.throttling.say()
 
 
 def test_a_device_that_stays_hot_marks_its_samples() -> None:
@@ -116,9 +168,9 @@ def test_a_device_that_stays_hot_marks_its_samples() -> None:
     bench = session.bench(graph)
     bench.warm_up()
     assert bench.sample(3).switches > 0
-    assert session.kept_throttled == 1
+    assert session.throttling.kept == 1
     with pytest.warns(RuntimeWarning, match="1 stayed throttled"):
-        session.say_what_was_thrown_away()
+        session.throttling.say()
 
 
 def test_what_does_not_fit_is_an_error_before_anything_runs() -> None:
@@ -213,9 +265,13 @@ def test_bias_and_activation_share_the_launch_where_they_can() -> None:
 
 def test_an_operator_without_a_kernel_is_named() -> None:
     graph = af.Graph("odd")
-    x = graph.input((1, 16, 14, 14))
-    graph.mul(x, graph.global_avg_pool(x), name="gate")
-    with pytest.raises(UnsupportedError, match=r"gate: no kernel of the cuda backend does 'mul'"):
+    graph.recurrent(graph.input((1, 16, 14)), "lstm", 8, name="state")
+    with pytest.raises(UnsupportedError, match=r"state: no kernel of the cuda backend does 'lstm'"):
+        steps_of(graph, info().target)
+    graph = af.Graph("folded")
+    x = graph.conv2d(graph.input((1, 16, 14, 14)), 16)
+    graph.element([x], "elu", name="odd")
+    with pytest.raises(UnsupportedError, match=r"odd: no kernel of the cuda backend does 'elu'"):
         steps_of(graph, info().target)
     graph = af.Graph("sums", dtype="int8")
     graph.conv2d(graph.input((1, 16, 14, 14)), 16)
@@ -262,7 +318,8 @@ def test_probes_of_a_gpu() -> None:
 
 @pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
 def test_whatever_a_calibration_draws_has_a_kernel(dtype: str) -> None:
-    table = af.sample_shapes(300, seed=11)
+    table = af.sample_shapes(300, seed=11, sequences=True)
+    assert {"gate", "attention", "matmul", "layer_norm"} <= set(table["op"])
     names = [n for n in table.dtype.names if n not in ("op", "dtype", "pass")]
     columns = {n: np.ascontiguousarray(table[n]) for n in names}
     graphs = _core.graphs_from_specs(table["op"].tolist(), [dtype] * len(table), columns)
@@ -276,6 +333,7 @@ def test_whatever_a_calibration_draws_has_a_kernel(dtype: str) -> None:
 def test_a_calibration_fits_what_the_device_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alphaflops.scenarios.calibrate.named", lambda *_, **__: backend())
     monkeypatch.setitem(POINTS, "fused", 120)
+    monkeypatch.setattr("alphaflops.scenarios.calibrate.SEQUENCE_POINTS", 0)
     result = calibrate(name="fake", backend="cuda", dtype="fp16", budget_s=3)
     how = result.profile.data["provenance"]
     assert (how["backend"], how["path"], how["cache"]) == ("cuda", "native", "hot")

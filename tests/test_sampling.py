@@ -43,6 +43,19 @@ def test_covers_every_kind_within_limits(seed: int) -> None:
     assert len(rows(table)) > 285
 
 
+def test_sequences_add_what_transformers_have() -> None:
+    table = check_table(sample_shapes(450, sequences=True), need_time=False)
+    counts = Counter(_core.KINDS[k] for k in work_table(table).kind)
+    assert min(counts["attention"], counts["matmul"], counts["norm"]) >= 15
+    gates = table[table["op"] == "gate"]
+    assert len(gates) >= 10
+    image = gates["batch"] * gates["c_in"] * gates["h_in"] * gates["w_in"]
+    read = work_table(gates).activations_read
+    assert np.array_equal(read, image + gates["batch"] * gates["c_in"])
+    eager = sample_shapes(50, mode="eager")
+    assert np.array_equal(eager, sample_shapes(50, mode="eager", sequences=True))
+
+
 def test_small_images_have_more_channels() -> None:
     table = sample_shapes(2000)
     convs = table[(table["op"] == "conv2d") & (table["c_in"] > 3)]

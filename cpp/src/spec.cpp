@@ -79,6 +79,7 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
   if (s.op == "softmax") return graph.softmax(x, s.op);
   if (s.op == "add") return graph.add(x, tensor(shape, "other"), s.op);
   if (s.op == "mul") return graph.mul(x, tensor(shape, "other"), s.op);
+  if (s.op == "gate") return graph.mul(x, tensor({s.batch, s.c_in, 1, 1}, "gate"), s.op);
   if (s.op == "concat") {
     const int other = tensor({s.batch, s.c_out - s.c_in, s.h_in, s.w_in}, "other");
     return graph.concat({x, other}, s.op);
@@ -89,8 +90,8 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
     throw UnsupportedError(
         "op '" + s.op +
         "' is not known; use conv2d, linear, matmul, attention, lstm, gru, layer_norm, batch_norm, "
-        "max_pool, avg_pool, global_avg_pool, mean, softmax, add, mul, concat or an activation "
-        "such as relu");
+        "max_pool, avg_pool, global_avg_pool, mean, softmax, add, mul, gate, concat or an "
+        "activation such as relu");
   }
 }
 

@@ -22,7 +22,7 @@ using Sizes = std::map<std::string, std::int64_t>;
 class Reader {
  public:
   explicit Reader(const Sizes& sizes) : left_(sizes) {}
-  void operator()(const char* name, std::int64_t& to) {
+  void operator()(const std::string& name, std::int64_t& to) {
     if (const auto found = left_.find(name); found != left_.end()) {
       to = found->second;
       left_.erase(found);
@@ -48,7 +48,8 @@ void read_window(Reader& read, Shape& shape) {
 }
 
 std::vector<Plan> conv_plans(const Sizes& sizes, const Target& target, const std::string& dtype,
-                             const std::string& pass, const std::string& activation, bool bias) {
+                             const std::string& pass, const std::string& activation, bool bias,
+                             bool transposed) {
   Problem problem;
   Reader read(sizes);
   read_window(read, problem.shape);
@@ -60,24 +61,76 @@ std::vector<Plan> conv_plans(const Sizes& sizes, const Target& target, const std
   problem.pass = parse_pass(pass);
   problem.activation = parse_activation(activation);
   problem.bias = bias;
+  problem.transposed = transposed;
   return plans(problem, target);
 }
 
+void read_axes(Reader& read, Axes& axes) {
+  for (std::size_t i = 0; i < axes.size.size(); ++i) {
+    const std::string axis = "_" + std::to_string(i);
+    read("size" + axis, axes.size[i]);
+    axes.extent[i] = axes.size[i];
+    read("extent" + axis, axes.extent[i]);
+    read("stride" + axis, axes.stride[i]), read("shift" + axis, axes.shift[i]);
+  }
+  read("offset", axes.offset);
+}
+
 std::vector<Plan> stream_plans(const std::string& stream, const Sizes& sizes, const Target& target,
-                               const std::string& dtype, const std::string& activation,
-                               bool ceil_mode, bool count_include_pad, float epsilon) {
+                               const std::string& dtype, const std::string& function,
+                               bool ceil_mode, bool count_include_pad, float epsilon, float scale) {
   StreamProblem problem;
   problem.stream = parse_stream(stream);
   Reader read(sizes);
   read_window(read, problem.shape);
   read("channels", problem.shape.channels);
   read("out_channels", problem.out_channels), read("out_channel", problem.out_channel);
+  read("second_blocks", problem.second.blocks), read("second_repeats", problem.second.repeats);
+  read("second_length", problem.second.length);
+  read("table_rows", problem.table_rows), read("causal_rows", problem.causal_rows);
+  read("softmax_columns", problem.softmax_columns);
+  if (problem.stream == Stream::copy_axes) read_axes(read, problem.axes);
   read.finish();
   problem.shape.ceil_mode = ceil_mode;
   problem.shape.count_include_pad = count_include_pad;
   problem.dtype = parse_dtype(dtype);
-  problem.activation = parse_activation(activation);
+  problem.function = parse_function(function);
   problem.epsilon = epsilon;
+  problem.scale = scale;
+  return plans(problem, target);
+}
+
+/// Strides by the name of the operand: a_outer, a_inner, ...
+void read_matrices(Reader& read, const std::string& name, Matrices& m) {
+  read(name + "_outer", m.outer), read(name + "_inner", m.inner);
+  read(name + "_row", m.row), read(name + "_column", m.column);
+  read(name + "_offset", m.offset);
+}
+
+std::vector<Plan> matmul_plans(const Sizes& sizes, const Target& target, const std::string& dtype) {
+  MatmulProblem problem;
+  Reader read(sizes);
+  read("outer", problem.outer), read("inner", problem.inner);
+  read("rows", problem.rows), read("columns", problem.columns), read("depth", problem.depth);
+  read_matrices(read, "a", problem.a), read_matrices(read, "b", problem.b);
+  read_matrices(read, "c", problem.c);
+  read.finish();
+  problem.dtype = parse_dtype(dtype);
+  return plans(problem, target);
+}
+
+std::vector<Plan> attention_plans(const Sizes& sizes, const Target& target,
+                                  const std::string& dtype, bool causal) {
+  AttentionProblem problem;
+  Reader read(sizes);
+  read("batch", problem.batch), read("heads", problem.heads);
+  read("length", problem.length), read("kv_length", problem.kv_length);
+  read("depth", problem.depth), read("v_depth", problem.v_depth);
+  read_matrices(read, "q", problem.q), read_matrices(read, "k", problem.k);
+  read_matrices(read, "v", problem.v), read_matrices(read, "y", problem.y);
+  read.finish();
+  problem.dtype = parse_dtype(dtype);
+  problem.is_causal = causal;
   return plans(problem, target);
 }
 
@@ -166,10 +219,14 @@ PYBIND11_MODULE(_cuda_plan, m, py::mod_gil_not_used()) {
   m.attr("STREAMS") = py::tuple(streams);
   m.attr("PROBES") = py::tuple(probes);
   m.def("conv_plans", &conv_plans, arg("sizes"), arg("target"), arg("dtype") = "fp32",
-        arg("pass_") = "forward", arg("activation") = "none", arg("bias") = false);
+        arg("pass_") = "forward", arg("activation") = "none", arg("bias") = false,
+        arg("transposed") = false);
   m.def("stream_plans", &stream_plans, arg("stream"), arg("sizes"), arg("target"),
-        arg("dtype") = "fp32", arg("activation") = "none", arg("ceil_mode") = false,
-        arg("count_include_pad") = true, arg("epsilon") = 1e-5F);
+        arg("dtype") = "fp32", arg("function") = "none", arg("ceil_mode") = false,
+        arg("count_include_pad") = true, arg("epsilon") = 1e-5F, arg("scale") = 1.0F);
+  m.def("matmul_plans", &matmul_plans, arg("sizes"), arg("target"), arg("dtype") = "fp32");
+  m.def("attention_plans", &attention_plans, arg("sizes"), arg("target"), arg("dtype") = "fp32",
+        arg("causal") = false);
   m.def("probe_plans", &probe_plans, arg("probe"), arg("target"), arg("amount") = 0,
         arg("dtype") = "fp32");
 }

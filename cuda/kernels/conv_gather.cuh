@@ -33,8 +33,10 @@ struct ConvLoader {
   int piece, first;              // of this thread's: piece of every row, first row
   uint4 a[a_count], b[b_count];  // what waits in registers, if anything does
 
-  AF_DEVICE ConvLoader(const ConvIgemmParams& p, const BlockTile& block) : map(p.map) {
-    const int group = static_cast<int>(blockIdx.y);
+  AF_DEVICE ConvLoader(const ConvIgemmParams& p, const BlockTile& block)
+      : ConvLoader(p, block, static_cast<int>(blockIdx.y)) {}
+
+  AF_DEVICE ConvLoader(const ConvIgemmParams& p, const BlockTile& block, int group) : map(p.map) {
     const int thread = static_cast<int>(threadIdx.x) % threads;
     piece = thread % pieces;
     first = thread / pieces;

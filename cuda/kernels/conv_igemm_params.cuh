@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conv_index.cuh"
+#include "tile_walk.cuh"
 
 namespace alphaflops::cuda {
 
@@ -28,12 +29,15 @@ struct ConvWgradParams {
   ConvMap source;
 };
 
-// The same product with tensor maps for the copy engine: weights [column of all groups][depth], and
-// for pointwise access the source [row][group][channel].
+// The same product for blocks that stay and walk over tiles, with tensor maps for the copy engine:
+// weights [column of all groups][depth], for pointwise access the source [row][group][channel], and
+// the output [split][row][group][column].
 struct alignas(64) ConvWgmmaParams {
   unsigned char weights_map[128];
   unsigned char source_map[128];
+  unsigned char output_map[128];
   ConvIgemmParams product;
+  TileWalk walk;  // of tiles of 128 rows, units of as many as a cluster has blocks
 };
 
 // Sums of a split depth, added up in order.
@@ -57,8 +61,8 @@ enum class Access : int { vector, pointwise, scalar };
 #define AF_CONV_IGEMM_FP16(X)               \
   X(fp16, 128, 256, 64, 2, 4, 3, vector)    \
   X(fp16, 128, 256, 64, 2, 4, 3, pointwise) \
-  X(fp16, 128, 128, 32, 2, 4, 4, vector)    \
-  X(fp16, 128, 128, 32, 2, 4, 4, pointwise) \
+  X(fp16, 128, 128, 32, 2, 2, 4, vector)    \
+  X(fp16, 128, 128, 32, 2, 2, 4, pointwise) \
   X(fp16, 128, 64, 64, 2, 2, 3, vector)     \
   X(fp16, 128, 64, 64, 2, 2, 3, pointwise)  \
   X(fp16, 64, 64, 64, 2, 2, 3, vector)      \
@@ -71,16 +75,16 @@ enum class Access : int { vector, pointwise, scalar };
 #define AF_CONV_IGEMM_BF16(X)               \
   X(bf16, 128, 256, 64, 2, 4, 3, vector)    \
   X(bf16, 128, 256, 64, 2, 4, 3, pointwise) \
-  X(bf16, 128, 128, 32, 2, 4, 4, vector)    \
-  X(bf16, 128, 128, 32, 2, 4, 4, pointwise) \
+  X(bf16, 128, 128, 32, 2, 2, 4, vector)    \
+  X(bf16, 128, 128, 32, 2, 2, 4, pointwise) \
   X(bf16, 64, 64, 64, 2, 2, 3, vector)      \
   X(bf16, 64, 64, 64, 2, 2, 3, pointwise)   \
   X(bf16, 64, 64, 32, 2, 2, 2, scalar)
 #define AF_CONV_IGEMM_TF32(X)               \
   X(tf32, 128, 256, 32, 2, 4, 3, vector)    \
   X(tf32, 128, 256, 32, 2, 4, 3, pointwise) \
-  X(tf32, 128, 128, 16, 2, 4, 4, vector)    \
-  X(tf32, 128, 128, 16, 2, 4, 4, pointwise) \
+  X(tf32, 128, 128, 16, 2, 2, 4, vector)    \
+  X(tf32, 128, 128, 16, 2, 2, 4, pointwise) \
   X(tf32, 128, 64, 32, 2, 2, 3, vector)     \
   X(tf32, 128, 64, 32, 2, 2, 3, pointwise)  \
   X(tf32, 64, 64, 32, 2, 2, 3, vector)      \
@@ -127,13 +131,25 @@ enum class Access : int { vector, pointwise, scalar };
   X(64, 64, 8, vector)        \
   X(64, 64, 8, scalar)
 
-// X(dtype, columns, stages, access) of the sm_90a kernels: 128 rows, 128 bytes of depth.
-#define AF_CONV_WGMMA(X, dtype) \
-  X(dtype, 256, 4, vector)      \
-  X(dtype, 256, 4, pointwise)   \
-  X(dtype, 128, 6, vector)      \
-  X(dtype, 128, 6, pointwise)   \
-  X(dtype, 64, 8, vector)       \
-  X(dtype, 64, 8, pointwise)
+// X(dtype, columns, stages, blocks of a cluster, blocks of a multiprocessor, access) of the sm_90a
+// kernels: 128 rows, 128 bytes of depth.
+#define AF_CONV_WGMMA(X, dtype)     \
+  X(dtype, 256, 4, 2, 1, vector)    \
+  X(dtype, 256, 4, 2, 1, pointwise) \
+  X(dtype, 256, 4, 1, 1, vector)    \
+  X(dtype, 256, 4, 1, 1, pointwise) \
+  X(dtype, 128, 6, 2, 1, vector)    \
+  X(dtype, 128, 6, 2, 1, pointwise) \
+  X(dtype, 64, 4, 1, 2, vector)     \
+  X(dtype, 64, 4, 1, 2, pointwise)
+
+inline constexpr int wgmma_rows = 128, wgmma_row_bytes = 128;
+// Of 64 rows and 128 bytes that each multiplying warpgroup stores from: one is filled while another
+// is read, where there is room.
+AF_HOST_DEVICE constexpr int wgmma_slabs(int blocks) { return blocks == 1 ? 2 : 1; }
+// Tiles, slabs of two warpgroups, two barriers a stage.
+AF_HOST_DEVICE constexpr int wgmma_shared_bytes(int columns, int stages, int blocks) {
+  return stages * ((wgmma_rows + columns) * wgmma_row_bytes + 16) + 2 * wgmma_slabs(blocks) * 8192;
+}
 
 }  // namespace alphaflops::cuda

@@ -21,4 +21,19 @@ AF_DEVICE BlockTile block_tile(const ConvIgemmParams& p) {
           left < p.depth_tiles_a_split ? left : p.depth_tiles_a_split};
 }
 
+// The first `left` elements of 16 bytes, zeros for the rest; all or none unless access is scalar.
+template <Access access, class Stored>
+AF_DEVICE uint4 piece_of(const Stored* from, int left) {
+  if constexpr (access == Access::scalar) {
+    Pack<Stored, 16 / sizeof(Stored)> pack = {};
+    AF_UNROLL
+    for (int e = 0; e < 16 / static_cast<int>(sizeof(Stored)); ++e) {
+      if (e < left) pack.element[e] = from[e];
+    }
+    return bit_cast<uint4>(pack);
+  } else {
+    return left > 0 ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
+  }
+}
+
 }  // namespace alphaflops::cuda

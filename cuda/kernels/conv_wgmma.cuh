@@ -4,17 +4,20 @@
 // each. Weights come by the copy engine, and so does the source of pointwise layers; any other
 // source is gathered by cp.async, like that of conv_igemm.cuh. Rows of a tile are 128 bytes, placed
 // by piece_offset<128>, which is what wgmma calls the 128-byte swizzle.
+//
+// Blocks stay: each walks over tiles of the result (tile_walk.cuh). The ring goes on from one tile
+// to the next, so that the first of the next are there when the last sums are stored. The blocks
+// of a cluster make tiles of the same columns at the same time, and each brings a part of the
+// weights for all.
 #pragma once
 
 #include "conv_gather.cuh"
-#include "conv_store.cuh"
+#include "conv_wgmma_store.cuh"
 #include "ptx_wgmma.cuh"
 
 namespace alphaflops::cuda {
 
-inline constexpr int wgmma_rows = 128, wgmma_row_bytes = 128;
-
-template <class Element, int tile_columns, int stages, Access access>
+template <class Element, int tile_columns, int stages, int cluster, int blocks, Access access>
 struct ConvWgmma {
   using Stored = typename Matrix<Element>::Stored;
   using Sum = typename Arithmetic<Stored>::Sum;
@@ -22,13 +25,21 @@ struct ConvWgmma {
   static constexpr int a_bytes = wgmma_rows * wgmma_row_bytes;
   static constexpr int b_bytes = tile_columns * wgmma_row_bytes;
   static constexpr int stage_bytes = a_bytes + b_bytes;
-  // Copies are announced this many tiles after they were asked for. The consumers keep two tiles,
-  // so that fewer than stages - 1 may be asked for and not announced.
-  static constexpr int lag = 2;
-  static_assert(stages >= lag + 2);
+  static constexpr int slabs = wgmma_slabs(blocks);
+  static_assert(stages > 2);  // those that multiply keep two tiles
   using Loader = ConvLoader<Stored, wgmma_rows, tile_columns, tile_depth, 128, access>;
+  static constexpr bool gathers = access != Access::pointwise;
 
+  const ConvWgmmaParams& p;
   SharedAddress tiles, full, empty;  // barriers of eight bytes a stage
+  int rank;                          // in the cluster
+
+  AF_DEVICE explicit ConvWgmma(const ConvWgmmaParams& params) : p(params) {
+    tiles = shared_address(af_dynamic_shared());
+    full = tiles + stages * stage_bytes + 2 * slabs * slab_bytes;
+    empty = full + stages * 8;
+    rank = cluster == 1 ? 0 : cluster_rank();
+  }
 
   AF_DEVICE SharedAddress stage(int slot) const {
     return tiles + static_cast<unsigned>(slot * stage_bytes);
@@ -36,45 +47,89 @@ struct ConvWgmma {
   static AF_DEVICE SharedAddress of(SharedAddress barriers, int slot) {
     return barriers + static_cast<unsigned>(slot * 8);
   }
+  // The place in the ring, and whether the round there is an odd one.
+  static AF_DEVICE void step(int& slot, int& parity) {
+    slot = slot + 1 == stages ? 0 : slot + 1;
+    if (slot == 0) parity ^= 1;
+  }
 
-  AF_DEVICE void start() {
-    tiles = shared_address(af_dynamic_shared());
-    full = tiles + stages * stage_bytes;
-    empty = full + stages * 8;
+  AF_DEVICE void start() const {
     if (threadIdx.x == 0) {
       AF_UNROLL
       for (int i = 0; i < stages; ++i) {
-        barrier_start(of(full, i), access == Access::pointwise ? 1 : 129);
-        barrier_start(of(empty, i), 8);  // a lane of each consuming warp
+        barrier_start(of(full, i), gathers ? 129 : 1);
+        barrier_start(of(empty, i), 8 * cluster);  // a lane of each warp that multiplies
       }
       barrier_publish();
     }
-    __syncthreads();
+    sync();
   }
 
-  AF_DEVICE void announce(int slot) const {
-    publish_shared();
-    barrier_arrive(of(full, slot));
+  // All blocks of the cluster: none may leave while another still writes to it.
+  static AF_DEVICE void sync() {
+    if constexpr (cluster > 1) {
+      cluster_sync();
+    } else {
+      __syncthreads();
+    }
   }
 
-  AF_DEVICE void produce(const ConvWgmmaParams& p, const BlockTile& block) const {
-    const int group = static_cast<int>(blockIdx.y);
-    const Loader loader(p.product, block);
-    int slot = 0, announced = 0, parity = 1;  // the first round waits for nobody
+  // Calls f(unit, tile) for every tile of this block.
+  template <class F>
+  AF_DEVICE void each_tile(const F& f) const {
+    const ConvIgemmParams& product = p.product;
     AF_NO_UNROLL
-    for (int i = 0; i < block.depth_tiles; ++i) {
-      const int depth = (block.first_depth_tile + i) * tile_depth;
-      barrier_wait(of(empty, slot), parity);
-      if (threadIdx.x == 0) {
-        barrier_arrive_expecting(of(full, slot),
-                                 access == Access::pointwise ? stage_bytes : b_bytes);
-        copy_box(stage(slot) + a_bytes, p.weights_map, depth,
-                 group * p.product.map.columns + block.column, of(full, slot));
-        if (access == Access::pointwise) {
-          copy_box(stage(slot), p.source_map, depth, group, block.row, of(full, slot));
-        }
+    for (int i = static_cast<int>(blockIdx.x) / cluster; i < p.walk.units;
+         i += static_cast<int>(gridDim.x) / cluster) {
+      const WalkedUnit unit = unit_at(p.walk, i);
+      const int first = unit.split * product.depth_tiles_a_split;
+      const int left = product.depth_tiles - first;
+      f(unit, BlockTile{(unit.row * cluster + rank) * wgmma_rows, unit.column * tile_columns, first,
+                        left < product.depth_tiles_a_split ? left : product.depth_tiles_a_split});
+    }
+  }
+
+  // ---- the first warpgroup ----
+
+  AF_DEVICE void copy_weights(int slot, int depth, int column) const {
+    constexpr int part = tile_columns / cluster;
+    const SharedAddress to =
+        stage(slot) + a_bytes + static_cast<unsigned>(rank * part * wgmma_row_bytes);
+    if constexpr (cluster > 1) {
+      copy_box_to_all(to, p.weights_map, depth, column + rank * part, of(full, slot), cluster);
+    } else {
+      copy_box(to, p.weights_map, depth, column, of(full, slot));
+    }
+  }
+
+  AF_DEVICE void produce_pointwise() const {
+    if (threadIdx.x != 0) return;
+    int slot = 0, parity = 1;  // the first round waits for nobody
+    each_tile([&](const WalkedUnit& unit, const BlockTile& tile) {
+      AF_NO_UNROLL
+      for (int i = 0; i < tile.depth_tiles; ++i) {
+        const int depth = (tile.first_depth_tile + i) * tile_depth;
+        barrier_wait(of(empty, slot), parity);
+        barrier_arrive_expecting(of(full, slot), stage_bytes);
+        copy_weights(slot, depth, unit.group * p.product.map.columns + tile.column);
+        copy_box(stage(slot), p.source_map, depth, unit.group, tile.row, of(full, slot));
+        step(slot, parity);
       }
-      if (access != Access::pointwise) {
+    });
+  }
+
+  AF_DEVICE void produce_gathered() const {
+    int slot = 0, parity = 1;
+    each_tile([&](const WalkedUnit& unit, const BlockTile& tile) {
+      const Loader loader(p.product, tile, unit.group);
+      AF_NO_UNROLL
+      for (int i = 0; i < tile.depth_tiles; ++i) {
+        const int depth = (tile.first_depth_tile + i) * tile_depth;
+        barrier_wait(of(empty, slot), parity);
+        if (threadIdx.x == 0) {
+          barrier_arrive_expecting(of(full, slot), b_bytes);
+          copy_weights(slot, depth, unit.group * p.product.map.columns + tile.column);
+        }
         const SharedAddress to = stage(slot);
         loader.pieces_at(depth, [&](bool is_weight, int k, const Stored* from, bool valid) {
           if (is_weight) return;
@@ -82,92 +137,84 @@ struct ConvWgmma {
               piece_offset<wgmma_row_bytes>(loader.first + k * Loader::rows_a_pass, loader.piece);
           copy_async_16(to + static_cast<unsigned>(at), from, valid);
         });
-        copy_async_commit();
-        if (i >= lag) {
-          copy_async_wait<lag>();
-          announce(announced);
-          announced = announced + 1 == stages ? 0 : announced + 1;
+        barrier_arrive_after_copies(of(full, slot));
+        step(slot, parity);
+      }
+    });
+  }
+
+  // ---- the other two ----
+
+  AF_DEVICE void release(int slot) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    if constexpr (cluster > 1) {
+      if (lane < cluster) barrier_arrive_at(of(empty, slot), lane);
+    } else {
+      if (lane == 0) barrier_arrive(of(empty, slot));
+    }
+  }
+
+  AF_DEVICE void consume() const {
+    const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128 - 1);
+    WgmmaStore<Stored, tile_columns, slabs> output(
+        p, warpgroup, static_cast<int>(threadIdx.x) % 128, tiles + stages * stage_bytes);
+    int slot = 0, parity = 0;
+    each_tile([&](const WalkedUnit& unit, const BlockTile& tile) {
+      Sum sums[tile_columns / 2];
+      int last = 0;
+      AF_NO_UNROLL
+      for (int i = 0; i < tile.depth_tiles; ++i) {
+        barrier_wait(of(full, slot), parity);
+        if constexpr (gathers) publish_shared();  // cp.async writes as threads do
+        products_fence();
+        const unsigned long long a =
+            tile_descriptor(stage(slot) + static_cast<unsigned>(warpgroup * 64 * wgmma_row_bytes));
+        const unsigned long long b = tile_descriptor(stage(slot) + a_bytes);
+        AF_UNROLL
+        for (int k = 0; k < wgmma_row_bytes / 32; ++k) {
+          multiply_tiles_64(Element{}, sums, a + static_cast<unsigned>(k * 2),
+                            b + static_cast<unsigned>(k * 2), k > 0 ? 1 : i);
         }
+        products_commit();
+        products_wait<1>();
+        if (i > 0) release(last);
+        last = slot;
+        step(slot, parity);
       }
-      slot = slot + 1 == stages ? 0 : slot + 1;
-      if (slot == 0) parity ^= 1;
-    }
-    if (access != Access::pointwise) {
-      copy_async_wait<0>();
-      while (announced != slot) {
-        announce(announced);
-        announced = announced + 1 == stages ? 0 : announced + 1;
-      }
-    }
+      products_wait<0>();
+      release(last);
+      settle(sums);
+      output.store(tile.row + warpgroup * 64, tile.column, unit, sums);
+    });
+    output.end();
   }
 
-  AF_DEVICE void consume(const ConvWgmmaParams& p, const BlockTile& block) const {
-    const int thread = static_cast<int>(threadIdx.x) - 128, consumer = thread / 128;
-    Sum sums[tile_columns / 2];
-    AF_UNROLL
-    for (int i = 0; i < tile_columns / 2; ++i) sums[i] = 0;
-    int slot = 0, last = 0, parity = 0;
-    AF_NO_UNROLL
-    for (int i = 0; i < block.depth_tiles; ++i) {
-      barrier_wait(of(full, slot), parity);
-      products_fence();
-      const unsigned long long a =
-          tile_descriptor(stage(slot) + static_cast<unsigned>(consumer * 64 * wgmma_row_bytes));
-      const unsigned long long b = tile_descriptor(stage(slot) + a_bytes);
-      AF_UNROLL
-      for (int k = 0; k < wgmma_row_bytes / 32; ++k) {
-        multiply_tiles_64(Element{}, sums, a + static_cast<unsigned>(k * 2),
-                          b + static_cast<unsigned>(k * 2));
-      }
-      products_commit();
-      products_wait<1>();
-      if (i > 0 && thread % 32 == 0) barrier_arrive(of(empty, last));
-      last = slot;
-      slot = slot + 1 == stages ? 0 : slot + 1;
-      if (slot == 0) parity ^= 1;
-    }
-    products_wait<0>();
-    settle(sums);
-    sync_threads_of(1, 256);  // both have read their tiles, which slabs now take the place of
-    store_sums(p.product, block, sums, thread / 32);
-  }
-
-  static AF_DEVICE void store_sums(const ConvIgemmParams& p, const BlockTile& block,
-                                   const Sum (&sums)[tile_columns / 2], int warp) {
-    constexpr int n = 8;  // columns in runs of 64
-    static_assert(8 * 16 * slab_pitch<n> * 4 <= stages * stage_bytes);
-    Sum* slab = static_cast<Sum*>(af_dynamic_shared()) + warp * 16 * slab_pitch<n>;
-    AF_UNROLL
-    for (int run = 0; run < tile_columns / (n * 8); ++run) {
-      Sum part[1][n][4];
-      AF_UNROLL
-      for (int i = 0; i < n * 4; ++i) part[0][i / 4][i % 4] = sums[run * n * 4 + i];
-      store_warp<Stored>(p, block.row + warp * 16, block.column + run * n * 8, part, slab);
-    }
-  }
-
-  AF_DEVICE void run(const ConvWgmmaParams& p) {
-    const BlockTile block = block_tile<wgmma_rows, tile_columns>(p.product);
+  AF_DEVICE void run() const {
     start();
     if (threadIdx.x < 128) {
-      give_registers<88>();
-      produce(p, block);
+      if constexpr (blocks == 1) give_registers<88>();
+      if constexpr (gathers) {
+        produce_gathered();
+      } else {
+        produce_pointwise();
+      }
     } else {
-      take_registers<208>();
-      consume(p, block);
+      if constexpr (blocks == 1) take_registers<208>();
+      consume();
     }
+    if constexpr (cluster > 1) sync();
   }
 };
 
 }  // namespace alphaflops::cuda
 
-#define AF_CONV_WGMMA_KERNEL(type, columns, stages, access)       \
-  AF_KERNEL void __launch_bounds__(384, 1)                        \
-      conv_wgmma_##type##_128x##columns##_s##stages##_##access(   \
-          AF_PARAM alphaflops::cuda::ConvWgmmaParams p) {         \
-    using namespace alphaflops::cuda;                             \
-    ConvWgmma<dtype::type, columns, stages, Access::access> body; \
-    body.run(p);                                                  \
+#define AF_CONV_WGMMA_KERNEL(type, columns, stages, cluster, blocks, access)                \
+  AF_KERNEL void __launch_bounds__(384, blocks)                                             \
+      conv_wgmma_##type##_128x##columns##_s##stages##_c##cluster##_b##blocks##_##access(    \
+          AF_PARAM alphaflops::cuda::ConvWgmmaParams p) {                                   \
+    using namespace alphaflops::cuda;                                                       \
+    const ConvWgmma<dtype::type, columns, stages, cluster, blocks, Access::access> body(p); \
+    body.run();                                                                             \
   }
 // The instructions exist on exactly this architecture.
 #if defined(AF_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "conv_wgrad_load.cuh"
-#include "matrix_pipeline.cuh"
 #include "thread_tile.cuh"
 
 namespace alphaflops::cuda {
@@ -15,15 +14,7 @@ AF_DEVICE void conv_wgrad_simt(const ConvWgradParams& p) {
   ThreadTile<tile_rows, tile_columns> tile;
   tile.start();
   Loader loader(p, block);
-  multiply_staged(loader, static_cast<unsigned char*>(af_dynamic_shared()), block,
-                  [&](const unsigned char* stage) {
-                    const auto* a = reinterpret_cast<const float*>(stage);
-                    const auto* b = reinterpret_cast<const float*>(stage + Loader::a_bytes);
-                    AF_UNROLL
-                    for (int depth = 0; depth < tile_depth; ++depth) {
-                      tile.add(a + depth * tile_rows, b + depth * tile_columns, 0);
-                    }
-                  });
+  multiply_in_threads<tile_depth, false>(loader, tile, block);
   tile.store_sums(p.product, block);
 }
 

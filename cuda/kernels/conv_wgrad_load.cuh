@@ -76,7 +76,7 @@ struct ConvWgradLoader {
     AF_UNROLL
     for (int i = 0; i < a_count; ++i) {
       const int pixel = tile * tile_depth + a_first + i * a_step;
-      a[i] = piece_of(gradient_at(pixel), pixel < pixels ? rows_left : 0);
+      a[i] = piece_of<access>(gradient_at(pixel), pixel < pixels ? rows_left : 0);
     }
     AF_UNROLL
     for (int i = 0; i < b_count; ++i) {
@@ -91,7 +91,7 @@ struct ConvWgradLoader {
         }
         b[i] = bit_cast<uint4>(pack);
       } else {
-        b[i] = piece_of(input + (at.offset + step[0].source), meets(at, 0) ? left : 0);
+        b[i] = piece_of<access>(input + (at.offset + step[0].source), meets(at, 0) ? left : 0);
       }
     }
   }
@@ -105,21 +105,6 @@ struct ConvWgradLoader {
     for (int i = 0; i < b_count; ++i) {
       *reinterpret_cast<uint4*>(stage + a_bytes + (b_first + i * b_step) * b_pitch + b_piece * 16) =
           b[i];
-    }
-  }
-
- private:
-  // The first `left` elements, zeros for the rest; whole pieces unless access is scalar.
-  static AF_DEVICE uint4 piece_of(const Stored* from, int left) {
-    if constexpr (access == Access::scalar) {
-      Pack<Stored, piece_elements> pack = {};
-      AF_UNROLL
-      for (int e = 0; e < piece_elements; ++e) {
-        if (e < left) pack.element[e] = from[e];
-      }
-      return bit_cast<uint4>(pack);
-    } else {
-      return left > 0 ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
     }
   }
 };

@@ -77,12 +77,15 @@ struct WarpTile {
     b_key = piece_offset<row_bytes>(column, lane / 8 % 2) - b_row;
   }
 
+  // 16 rows of A and 32 bytes of its depth.
+  AF_DEVICE void load_a(unsigned (&to)[4], int i, int step, SharedAddress a_tile) const {
+    load_matrices(
+        to, a_tile + static_cast<unsigned>(a_row + i * 16 * row_bytes + (a_key ^ (step * 32))));
+  }
+
   AF_DEVICE void load(int slot, int step, SharedAddress a_tile, SharedAddress b_tile) {
     AF_UNROLL
-    for (int i = 0; i < m; ++i) {
-      load_matrices(a[slot][i], a_tile + static_cast<unsigned>(a_row + i * 16 * row_bytes +
-                                                               (a_key ^ (step * 32))));
-    }
+    for (int i = 0; i < m; ++i) load_a(a[slot][i], i, step, a_tile);
     AF_UNROLL
     for (int j = 0; j < n / 2; ++j) {
       load_matrices(b[slot][j], b_tile + static_cast<unsigned>(b_row + j * 16 * row_bytes +

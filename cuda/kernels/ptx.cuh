@@ -93,6 +93,14 @@ AF_DEVICE unsigned load_word(SharedAddress at) {
 #endif
 }
 
+AF_DEVICE void store_word(SharedAddress at, unsigned word) {
+#if defined(AF_EMULATED)
+  emulate::store_word(at, word);
+#else
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
+#endif
+}
+
 // Rounds fp32 to tf32, half away from zero. The matrix units drop the low 13 bits by themselves.
 // The maximum keeps the NaN that arithmetic makes, 0x7fffffff, from carrying into the sign.
 AF_DEVICE unsigned round_tf32(unsigned bits) {

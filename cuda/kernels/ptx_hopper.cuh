@@ -11,6 +11,9 @@
 
 namespace alphaflops::cuda {
 
+// A number that is the same in all lanes of a warp, as the compiler knows afterwards.
+AF_DEVICE int uniform(int x) { return __shfl_sync(0xffffffffu, x, 0); }
+
 // A barrier flips its phase when `count` threads have arrived and all bytes expected have come.
 AF_DEVICE void barrier_start(SharedAddress barrier, int count) {
 #if defined(AF_EMULATED)
@@ -32,6 +35,15 @@ AF_DEVICE void barrier_arrive(SharedAddress barrier) {
   emulate::barrier_arrive(barrier, 0);
 #else
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+
+// Arrives once all of this thread's copies so far by copy_async_16 are there.
+AF_DEVICE void barrier_arrive_after_copies(SharedAddress barrier) {
+#if defined(AF_EMULATED)
+  emulate::barrier_arrive_after_copies(barrier);
+#else
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 #endif
 }
 
@@ -63,9 +75,12 @@ AF_DEVICE void barrier_wait(SharedAddress barrier, int parity) {
 #endif
 }
 
-// What this thread wrote to shared memory is seen by the matrix units and the copy engine.
+// What threads wrote to shared memory, as far as this one has seen it, is seen by its matrix
+// products and by the copy engine.
 AF_DEVICE void publish_shared() {
-#if !defined(AF_EMULATED)
+#if defined(AF_EMULATED)
+  emulate::block().publish();
+#else
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }
@@ -74,7 +89,7 @@ AF_DEVICE void publish_shared() {
 // bytes arrive at the barrier.
 AF_DEVICE void copy_box(SharedAddress to, const void* map, int x, int y, SharedAddress barrier) {
 #if defined(AF_EMULATED)
-  emulate::copy_box(to, map, {x, y, 0}, barrier);
+  emulate::copy_box(to, map, {x, y, 0, 0}, barrier);
 #else
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
@@ -87,7 +102,7 @@ AF_DEVICE void copy_box(SharedAddress to, const void* map, int x, int y, SharedA
 AF_DEVICE void copy_box(SharedAddress to, const void* map, int x, int y, int z,
                         SharedAddress barrier) {
 #if defined(AF_EMULATED)
-  emulate::copy_box(to, map, {x, y, z}, barrier);
+  emulate::copy_box(to, map, {x, y, z, 0}, barrier);
 #else
   asm volatile(
       "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes "

@@ -20,12 +20,14 @@ namespace alphaflops::cuda {
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define AF_DESCRIPTORS_32 "%32, %33"
+#define AF_ADDS_32 "%34"
 #define AF_NAMES_64                                                                  \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
   "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define AF_DESCRIPTORS_64 "%64, %65"
+#define AF_ADDS_64 "%66"
 #define AF_NAMES_128                                                                             \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                       \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
@@ -36,34 +38,36 @@ namespace alphaflops::cuda {
   "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
   "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define AF_DESCRIPTORS_128 "%128, %129"
+#define AF_ADDS_128 "%130"
 
-// `tail`: neither operand is negated or turned.
-#define AF_WGMMA(count, shape, types, constraint, tail)                     \
-  asm volatile(                                                             \
-      "{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                        \
-      "wgmma.mma_async.sync.aligned." shape "." types " {" AF_NAMES_##count \
-      "}, " AF_DESCRIPTORS_##count ", add" tail ";\n}"                      \
-      : AF_SUMS_##count(constraint)                                         \
-      : "l"(a), "l"(b))
+// `tail`: neither operand is negated or turned. Without `adds`, what the sums were is not read.
+#define AF_WGMMA(count, shape, types, constraint, tail)                              \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " AF_ADDS_##count               \
+               ", 0;\n"                                                              \
+               "wgmma.mma_async.sync.aligned." shape "." types " {" AF_NAMES_##count \
+               "}, " AF_DESCRIPTORS_##count ", add" tail ";\n}"                      \
+               : AF_SUMS_##count(constraint)                                         \
+               : "l"(a), "l"(b), "r"(adds))
 
 #define AF_WGMMA_OF(Element, Sum, k, types, constraint, tail)                   \
   AF_DEVICE void multiply_tiles_64(Element, Sum(&d)[32], unsigned long long a,  \
-                                   unsigned long long b) {                      \
+                                   unsigned long long b, int adds) {            \
     AF_WGMMA(32, "m64n64k" k, types, constraint, tail);                         \
   }                                                                             \
   AF_DEVICE void multiply_tiles_64(Element, Sum(&d)[64], unsigned long long a,  \
-                                   unsigned long long b) {                      \
+                                   unsigned long long b, int adds) {            \
     AF_WGMMA(64, "m64n128k" k, types, constraint, tail);                        \
   }                                                                             \
   AF_DEVICE void multiply_tiles_64(Element, Sum(&d)[128], unsigned long long a, \
-                                   unsigned long long b) {                      \
+                                   unsigned long long b, int adds) {            \
     AF_WGMMA(128, "m64n256k" k, types, constraint, tail);                       \
   }
 #else
-#define AF_WGMMA_OF(Element, Sum, k, types, constraint, tail)                                   \
-  template <int count>                                                                          \
-  void multiply_tiles_64(Element, Sum(&d)[count], unsigned long long a, unsigned long long b) { \
-    emulate::multiply_tiles_64<emulate::Element##Bits>(d, a, b);                                \
+#define AF_WGMMA_OF(Element, Sum, k, types, constraint, tail)                                 \
+  template <int count>                                                                        \
+  void multiply_tiles_64(Element, Sum(&d)[count], unsigned long long a, unsigned long long b, \
+                         int adds) {                                                          \
+    emulate::multiply_tiles_64<emulate::Element##Bits>(d, a, b, adds != 0);                   \
   }
 #endif
 

@@ -1,4 +1,4 @@
-// Every activation: the codes of alphaflops::Activation.
+// Every activation: the codes of alphaflops::cuda::Function.
 #pragma once
 
 #include "device.cuh"
@@ -30,6 +30,9 @@ AF_DEVICE void activate_all(float (&x)[count], int activation) {
       return each([](float v) { return v * clamp6(v + 3.0f) * (1.0f / 6.0f); });
     case activation_gelu: return each([](float v) { return 0.5f * v * erfcf(-v * 0.70710678f); });
     case activation_tanh: return each([](float v) { return tanhf(v); });
+    case activation_gelu_tanh:  // sqrt(2 / pi); 1 + tanh(z) is twice the sigmoid of 2 z
+      return each([](float v) { return v * sigmoid(1.59576912f * (v + 0.044715f * v * v * v)); });
+    case activation_leaky_relu: return each([](float v) { return v < 0.0f ? 0.01f * v : v; });
     default: return;
   }
 }

@@ -23,6 +23,10 @@ struct ElementwiseParams {
   long long packs;
   int activation;
   FastDivisor by_channel_packs;  // packs of a pixel; scale_shift
+  // Where the second operand is smaller: [blocks][length] of it is read as
+  // [blocks][repeats][length], again and again. `by_channel_packs` then divides by the packs of a
+  // length.
+  FastDivisor by_repeats, by_blocks;
 };
 
 struct PoolParams {
@@ -51,6 +55,11 @@ struct RowParams {
   void* output;
   int rows, columns;
   float inverse_columns, epsilon;
+  // softmax of `scale` x. Behind a causal mask it is over `first_columns` of the first row of a
+  // length, and one more in each that follows; 0: over all of them.
+  float scale;
+  int first_columns;
+  FastDivisor by_length;
 };
 
 struct CopyParams {
@@ -59,6 +68,28 @@ struct CopyParams {
   long long units;
   int output_stride, output_offset;  // in units
   FastDivisor by_row;                // units of a row
+};
+
+inline constexpr int copy_rank = 5;
+
+// y[i0] .. [i4] = x[sum of stride (i + shift)], the last in units and dense in y; i + shift comes
+// round to 0 at the extent where there is a shift, else zeros follow.
+struct CopyAxesParams {
+  const void* input;
+  void* output;
+  long long units;
+  long long stride[copy_rank];
+  int shift[copy_rank], extent[copy_rank];
+  FastDivisor by_size[copy_rank];  // of y; the first is not read
+};
+
+struct LookupParams {
+  const int* input;  // rows of the table, taken modulo their number
+  const void* weights;
+  void* output;
+  long long packs;
+  int row_packs;
+  FastDivisor by_row_packs, by_rows;
 };
 
 struct TransposeParams {

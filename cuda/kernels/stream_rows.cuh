@@ -1,4 +1,4 @@
-// Layer norm and softmax of each row of [rows][columns].
+// Layer norm, RMS norm and softmax of each row of [rows][columns].
 //
 // A warp or a block has a row. Where the row fits, it stays in registers from the first pass on;
 // else each pass reads it again.
@@ -9,7 +9,7 @@
 
 namespace alphaflops::cuda {
 
-enum class Rows { layer_norm, softmax };
+enum class Rows { layer_norm, rms_norm, softmax };
 
 struct Add {
   static AF_DEVICE float of(float a, float b) { return a + b; }
@@ -73,6 +73,15 @@ class RowPart {
   Pack<T, width> kept_[kept > 0 ? kept : 1];
 };
 
+// Columns that a row's softmax is over.
+AF_DEVICE int counted_columns(const RowParams& p, int row) {
+  if (p.first_columns == 0) return p.columns;
+  unsigned of_length = static_cast<unsigned>(row);
+  divide_keep(of_length, p.by_length);
+  const int counted = p.first_columns + static_cast<int>(of_length);
+  return counted < p.columns ? counted : p.columns;
+}
+
 template <class T, int width, int lanes, int kept, Rows kind>
 AF_DEVICE void stream_rows(const RowParams& p) {
   const int row = static_cast<int>(blockIdx.x) * (stream_threads / lanes) +
@@ -82,31 +91,36 @@ AF_DEVICE void stream_rows(const RowParams& p) {
   const RowPart<T, width, lanes, kept> part(static_cast<const T*>(p.input) + start, p.columns);
   T* output = static_cast<T*>(p.output) + start;
 
+  const int counted = kind == Rows::softmax ? counted_columns(p, row) : p.columns;
+
   float partial = kind == Rows::softmax ? bit_cast<float>(0xff800000u) : 0.0f;  // -infinity
-  part.each([&](const Pack<T, width>& x, int) {
-    AF_UNROLL
-    for (int k = 0; k < width; ++k) {
-      const float value = to_float(x.element[k]);
-      if constexpr (kind == Rows::softmax) {
-        partial = Larger::of(partial, value);
-      } else {
-        partial += value;
+  float center = 0.0f;                                                          // largest, or mean
+  if constexpr (kind != Rows::rms_norm) {
+    part.each([&](const Pack<T, width>& x, int column) {
+      AF_UNROLL
+      for (int k = 0; k < width; ++k) {
+        const float value = to_float(x.element[k]);
+        if constexpr (kind == Rows::softmax) {
+          if (column + k < counted) partial = Larger::of(partial, value * p.scale);
+        } else {
+          partial += value;
+        }
       }
-    }
-  });
-  float center;  // largest, or mean
-  if constexpr (kind == Rows::softmax) {
-    center = reduce<lanes, Larger>(partial);
-  } else {
-    center = reduce<lanes, Add>(partial) * p.inverse_columns;
+    });
+    center = kind == Rows::softmax ? reduce<lanes, Larger>(partial)
+                                   : reduce<lanes, Add>(partial) * p.inverse_columns;
   }
 
   partial = 0.0f;
-  part.each([&](const Pack<T, width>& x, int) {
+  part.each([&](const Pack<T, width>& x, int column) {
     AF_UNROLL
     for (int k = 0; k < width; ++k) {
-      const float value = to_float(x.element[k]) - center;
-      partial += kind == Rows::softmax ? expf(value) : value * value;
+      if constexpr (kind == Rows::softmax) {
+        if (column + k < counted) partial += expf(to_float(x.element[k]) * p.scale - center);
+      } else {
+        const float value = to_float(x.element[k]) - center;
+        partial += value * value;
+      }
     }
   });
   const float total = reduce<lanes, Add>(partial);
@@ -117,11 +131,12 @@ AF_DEVICE void stream_rows(const RowParams& p) {
     Pack<T, width> y;
     AF_UNROLL
     for (int k = 0; k < width; ++k) {
-      float value = to_float(x.element[k]) - center;
+      float value = to_float(x.element[k]);
       if constexpr (kind == Rows::softmax) {
-        value = expf(value) * scale;
+        value = column + k < counted ? expf(value * p.scale - center) * scale : 0.0f;
       } else {
-        value = value * scale * p.weights[column + k] + p.bias[column + k];
+        value = (value - center) * scale * p.weights[column + k];
+        if constexpr (kind == Rows::layer_norm) value += p.bias[column + k];
       }
       y.element[k] = from_float<T>(value);
     }
@@ -140,8 +155,11 @@ AF_DEVICE void stream_rows(const RowParams& p) {
   AF_ROWS(kind, dtype, T, long_x16, (16 / sizeof(T)), stream_threads, 0)                \
   AF_ROWS(kind, dtype, T, warp_x1, 1, 32, 0)                                            \
   AF_ROWS(kind, dtype, T, long_x1, 1, stream_threads, 0)
-#define AF_ROWS_KINDS(dtype, T)       \
-  AF_ROWS_FORMS(layer_norm, dtype, T) \
+#define AF_ROWS_KINDS(dtype, T)                                               \
+  AF_ROWS_FORMS(layer_norm, dtype, T)                                         \
+  AF_ROWS(rms_norm, dtype, T, warp_x16, (16 / sizeof(T)), 32, row_warp_packs) \
+  AF_ROWS(rms_norm, dtype, T, long_x16, (16 / sizeof(T)), stream_threads, 0)  \
+  AF_ROWS(rms_norm, dtype, T, long_x1, 1, stream_threads, 0)                  \
   AF_ROWS_FORMS(softmax, dtype, T)
 AF_ROWS_KINDS(fp32, float)
 AF_ROWS_KINDS(fp16, half_t)

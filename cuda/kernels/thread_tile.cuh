@@ -5,6 +5,7 @@
 
 #include "conv_epilogue.cuh"
 #include "conv_tile.cuh"
+#include "matrix_pipeline.cuh"
 
 namespace alphaflops::cuda {
 
@@ -65,5 +66,21 @@ struct ThreadTile {
     }
   }
 };
+
+// All of a block's depth, through two stages; of tiles that are turned or lie as they are.
+template <int tile_depth, bool is_turned, class Loader, int tile_rows, int tile_columns>
+AF_DEVICE void multiply_in_threads(Loader& loader, ThreadTile<tile_rows, tile_columns>& tile,
+                                   const BlockTile& block) {
+  multiply_staged(loader, static_cast<unsigned char*>(af_dynamic_shared()), block,
+                  [&](const unsigned char* stage) {
+                    const auto* a = reinterpret_cast<const float*>(stage);
+                    const auto* b = reinterpret_cast<const float*>(stage + Loader::a_bytes);
+                    AF_UNROLL
+                    for (int depth = 0; depth < tile_depth; ++depth) {
+                      tile.add(a + depth * tile_rows, b + depth * tile_columns,
+                               is_turned ? depth / 4 : 0);
+                    }
+                  });
+}
 
 }  // namespace alphaflops::cuda

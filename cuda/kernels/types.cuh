@@ -20,7 +20,7 @@ struct bf16_t {
   unsigned short bits;
 };
 
-// The codes of alphaflops::Activation; the epilogue of a convolution does the first three.
+// The codes of alphaflops::cuda::Function; the epilogue of a convolution does the first three.
 enum ActivationCode : int {
   activation_none,
   activation_relu,
@@ -31,6 +31,8 @@ enum ActivationCode : int {
   activation_hardswish,
   activation_gelu,
   activation_tanh,
+  activation_gelu_tanh,
+  activation_leaky_relu,
 };
 
 // Division of 0 <= n < 2^31 by a divisor of 1 <= d < 2^31 known to the host: a multiplication and a

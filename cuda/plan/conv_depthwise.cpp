@@ -36,8 +36,9 @@ ConvGeometry reversed(ConvGeometry g) {
 std::vector<Plan> plan_conv_depthwise(const Problem& problem, const Target&) {
   auto g = geometry(problem);
   const bool gradient = problem.pass == Pass::input_gradient;
-  if (!g || !(gradient || problem.pass == Pass::forward) || problem.dtype == DType::int8 ||
-      g->groups != g->c_in || g->group_out != 1 || g->dilation_h != 1 || g->dilation_w != 1) {
+  if (!g || problem.transposed || !(gradient || problem.pass == Pass::forward) ||
+      problem.dtype == DType::int8 || g->groups != g->c_in || g->group_out != 1 ||
+      g->dilation_h != 1 || g->dilation_w != 1) {
     return {};
   }
   constexpr int width = depthwise_width;

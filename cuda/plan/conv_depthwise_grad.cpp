@@ -104,6 +104,7 @@ std::vector<Plan> plan_conv_depthwise_grad(const Problem& problem, const Target&
     return {};
   }
   const std::string dtype = simt_dtype(problem.dtype);
+  if (problem.transposed) return {};
   if (problem.pass == Pass::input_gradient) return {input_gradient(*g, dtype)};
   if (problem.pass != Pass::weight_gradient) return {};
   return {weight_gradient(*g, problem.dtype, dtype, target)};

@@ -57,7 +57,6 @@ Launch turn_weights(const Problem& problem) {
 Launch product_launch(const Problem& problem, const ConvProduct& product, const ProductTile& tile,
                       Launch launch, int64_t splits, int64_t partials) {
   const ConvMap& map = product.map;
-  const bool forward = problem.pass == Pass::forward;
   const bool partial = splits > 1;
   const int64_t depth_tiles = divide_up<int64_t>(map.depth, tile.depth);
   const int64_t column_tiles = divide_up<int64_t>(map.columns, tile.columns);
@@ -73,8 +72,8 @@ Launch product_launch(const Problem& problem, const ConvProduct& product, const 
   launch.grid = {narrow(tiles_of(map, tile)), narrow(problem.shape.groups), narrow(splits)};
   launch.parameters = bytes_of(params);
   launch.pointers = {
-      {offsetof(ConvIgemmParams, input), forward ? Buffer::input : Buffer::output_gradient, 0},
-      {offsetof(ConvIgemmParams, weights), forward ? Buffer::weights : Buffer::workspace,
+      {offsetof(ConvIgemmParams, input), source_of(problem), 0},
+      {offsetof(ConvIgemmParams, weights), weights_of(problem),
        product.weight_offset * size_of(problem.dtype)},
       {offsetof(ConvIgemmParams, output), partial ? Buffer::workspace : Buffer::output, partials}};
   if (problem.bias && !partial) {
@@ -88,7 +87,7 @@ Plan plan_of(const Problem& problem, const std::vector<ConvProduct>& products,
   const Conv2dShape& s = problem.shape;
   Plan plan;
   int64_t start = 0;
-  if (problem.pass == Pass::input_gradient) {
+  if (!is_layer(problem)) {
     plan.launches.push_back(turn_weights(problem));
     start = aligned(s.c_out * s.k_h * s.k_w * (s.c_in / s.groups) * size_of(problem.dtype));
   }
@@ -163,7 +162,7 @@ void append_guesses(std::vector<Guess>& guesses, const Problem& asked, const Tar
                     const std::vector<ConvProduct>& products, const ProductTile& tile, double rate,
                     const Launch& kernel, const std::string& tile_name) {
   Problem problem = asked;
-  if (problem.pass != Pass::forward) {  // gradients have no epilogue
+  if (!is_layer(problem)) {  // gradients have no epilogue
     problem.bias = false;
     problem.activation = Activation::none;
   }
@@ -177,10 +176,13 @@ void append_guesses(std::vector<Guess>& guesses, const Problem& asked, const Tar
       (problem.pass == Pass::input_gradient && s.groups * s.k_h * s.k_w > most_blocks_y)) {
     return;
   }
+  // Parts that fill the device once, and those that leave no part of it idle.
   std::vector<int64_t> splits{1};
-  const int64_t wanted = std::min({divide_up<int64_t>(target.sm_count, std::max<int64_t>(tiles, 1)),
-                                   depth_tiles / least_depth_tiles_a_split, most_splits});
-  if (wanted > 1) splits.push_back(wanted);
+  const int64_t room = std::max<int64_t>(tiles, 1);
+  const int64_t most = std::min(depth_tiles / least_depth_tiles_a_split, most_splits);
+  for (const int64_t wanted : {target.sm_count / room, divide_up<int64_t>(target.sm_count, room)}) {
+    if (std::min(wanted, most) > splits.back()) splits.push_back(std::min(wanted, most));
+  }
   for (const int64_t count : splits) {
     Guess guess{cost_of(problem, target, products, tile, count) / rate,
                 plan_of(problem, products, tile, kernel, count)};

@@ -19,6 +19,17 @@ struct ProductTile {
   int rows, columns, depth, threads;
 };
 
+/// Whether the caller's input and weights are read as they are, and an epilogue follows.
+inline bool is_layer(const Problem& problem) {
+  return problem.pass == Pass::forward || problem.transposed;
+}
+inline Buffer source_of(const Problem& problem) {
+  return is_layer(problem) ? Buffer::input : Buffer::output_gradient;
+}
+inline Buffer weights_of(const Problem& problem) {
+  return is_layer(problem) ? Buffer::weights : Buffer::workspace;
+}
+
 /// A plan and how long it may take, in no unit.
 struct Guess {
   double cost = 0.0;

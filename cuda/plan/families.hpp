@@ -20,7 +20,16 @@
   X(stream_elementwise)            \
   X(stream_pool)                   \
   X(stream_rows)                   \
-  X(stream_layout)
+  X(stream_layout)                 \
+  X(stream_gather)
+
+// The same of MatmulProblem.
+#define ALPHAFLOPS_CUDA_MATMULS(X) X(matmul)
+
+// The same of AttentionProblem.
+#define ALPHAFLOPS_CUDA_ATTENTIONS(X) \
+  X(attention_fused)                  \
+  X(attention_parts)
 
 // The same of ProbeProblem.
 #define ALPHAFLOPS_CUDA_PROBES(X) \

@@ -27,8 +27,9 @@ enum class Buffer : std::uint8_t {
   output_gradient,
   second_input,
   flag,
+  third_input,
 };
-inline constexpr int buffer_count = 8;
+inline constexpr int buffer_count = 9;
 std::string to_string(Buffer buffer);
 
 /// The address of `buffer`, plus `byte_offset`, goes to these 8 bytes of the parameters.

@@ -13,10 +13,26 @@ namespace alphaflops::cuda {
 namespace {
 
 constexpr std::array<std::string_view, buffer_count> buffers{
-    "input", "weights", "bias", "output", "workspace", "output_gradient", "second_input", "flag"};
-constexpr std::array<std::string_view, stream_count> streams{
-    "activation",          "add",        "multiply", "scale_shift",   "max_pool", "average_pool",
-    "global_average_pool", "layer_norm", "softmax",  "copy_channels", "to_nchw",  "to_nhwc"};
+    "input",           "weights",      "bias", "output",     "workspace",
+    "output_gradient", "second_input", "flag", "third_input"};
+constexpr std::array<std::string_view, stream_count> streams{"activation",
+                                                             "add",
+                                                             "multiply",
+                                                             "scale_shift",
+                                                             "max_pool",
+                                                             "average_pool",
+                                                             "global_average_pool",
+                                                             "layer_norm",
+                                                             "rms_norm",
+                                                             "softmax",
+                                                             "copy_channels",
+                                                             "to_nchw",
+                                                             "to_nhwc",
+                                                             "copy_axes",
+                                                             "lookup"};
+constexpr std::array<std::string_view, function_count> functions{
+    "none",      "relu", "relu6", "sigmoid",   "silu",      "hardsigmoid",
+    "hardswish", "gelu", "tanh",  "gelu_tanh", "leaky_relu"};
 constexpr std::array<std::string_view, probe_count> probes{"fma",   "copy",  "read",
                                                            "empty", "flush", "block"};
 
@@ -42,6 +58,9 @@ std::string to_string(Buffer buffer) {
 std::string_view to_string(Stream stream) { return streams[static_cast<std::size_t>(stream)]; }
 std::string_view to_string(Probe probe) { return probes[static_cast<std::size_t>(probe)]; }
 Stream parse_stream(std::string_view name) { return parse<Stream>(name, streams, "stream"); }
+Function parse_function(std::string_view name) {
+  return parse<Function>(name, functions, "function");
+}
 Probe parse_probe(std::string_view name) { return parse<Probe>(name, probes, "probe"); }
 
 }  // namespace alphaflops::cuda

@@ -16,6 +16,13 @@ ALPHAFLOPS_CUDA_FAMILIES(X)
 #define X(name) std::vector<Plan> plan_##name(const StreamProblem& problem, const Target& target);
 ALPHAFLOPS_CUDA_STREAMS(X)
 #undef X
+#define X(name) std::vector<Plan> plan_##name(const MatmulProblem& problem, const Target& target);
+ALPHAFLOPS_CUDA_MATMULS(X)
+#undef X
+#define X(name) \
+  std::vector<Plan> plan_##name(const AttentionProblem& problem, const Target& target);
+ALPHAFLOPS_CUDA_ATTENTIONS(X)
+#undef X
 #define X(name) std::vector<Plan> plan_##name(const ProbeProblem& problem, const Target& target);
 ALPHAFLOPS_CUDA_PROBES(X)
 #undef X
@@ -57,6 +64,13 @@ void check(const Target& target) {
   }
 }
 
+void check_size(const char* what, std::int64_t size) {
+  if (size < 1) {
+    throw ShapeError(std::string(what) + ": a size is " + std::to_string(size) +
+                     "; all must be at least 1");
+  }
+}
+
 }  // namespace
 
 std::vector<Plan> plans(const Problem& problem, const Target& target) {
@@ -68,6 +82,10 @@ std::vector<Plan> plans(const Problem& problem, const Target& target) {
                            " is not known to the epilogue, which does none, relu and relu6; run it "
                            "as a launch of its own");
   }
+  if (problem.transposed && problem.pass != Pass::input_gradient) {
+    throw UnsupportedError("a transposed convolution is of the pass input_gradient, not " +
+                           std::string(to_string(problem.pass)));
+  }
 #define X(name) plan_##name,
   return gather<Problem>(problem, target, {ALPHAFLOPS_CUDA_FAMILIES(X)});
 }
@@ -75,6 +93,29 @@ std::vector<Plan> plans(const Problem& problem, const Target& target) {
 std::vector<Plan> plans(const StreamProblem& problem, const Target& target) {
   check(target);
   return gather<StreamProblem>(problem, target, {ALPHAFLOPS_CUDA_STREAMS(X)});
+}
+
+std::vector<Plan> plans(const MatmulProblem& problem, const Target& target) {
+  check(target);
+  for (const std::int64_t size :
+       {problem.outer, problem.inner, problem.rows, problem.columns, problem.depth}) {
+    check_size("matmul", size);
+  }
+  return gather<MatmulProblem>(problem, target, {ALPHAFLOPS_CUDA_MATMULS(X)});
+}
+
+std::vector<Plan> plans(const AttentionProblem& problem, const Target& target) {
+  check(target);
+  for (const std::int64_t size : {problem.batch, problem.heads, problem.length, problem.kv_length,
+                                  problem.depth, problem.v_depth}) {
+    check_size("attention", size);
+  }
+  if (problem.is_causal && problem.length > problem.kv_length) {
+    throw ShapeError("attention: " + std::to_string(problem.length) + " queries behind a causal " +
+                     "mask of " + std::to_string(problem.kv_length) +
+                     " keys; the first of them would see none");
+  }
+  return gather<AttentionProblem>(problem, target, {ALPHAFLOPS_CUDA_ATTENTIONS(X)});
 }
 
 std::vector<Plan> plans(const ProbeProblem& problem, const Target& target) {

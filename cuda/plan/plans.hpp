@@ -12,6 +12,8 @@ namespace alphaflops::cuda {
 /// convolution has, UnsupportedError for an epilogue other than none, relu and relu6.
 std::vector<Plan> plans(const Problem& problem, const Target& target);
 std::vector<Plan> plans(const StreamProblem& problem, const Target& target);
+std::vector<Plan> plans(const MatmulProblem& problem, const Target& target);
+std::vector<Plan> plans(const AttentionProblem& problem, const Target& target);
 std::vector<Plan> plans(const ProbeProblem& problem, const Target& target);
 
 }  // namespace alphaflops::cuda

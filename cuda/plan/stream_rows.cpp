@@ -1,13 +1,15 @@
-// Plans of layer norm and softmax, over the channels of each pixel.
+// Plans of norms and softmax over the channels of each pixel.
 #include <string>
 #include <vector>
 
+#include "alphaflops/error.hpp"
 #include "stream_common.hpp"
 
 namespace alphaflops::cuda {
 
 std::vector<Plan> plan_stream_rows(const StreamProblem& problem, const Target&) {
-  const bool norm = problem.stream == Stream::layer_norm;
+  const bool layer = problem.stream == Stream::layer_norm;
+  const bool norm = layer || problem.stream == Stream::rms_norm;
   if (!is_real(problem.dtype) || !(norm || problem.stream == Stream::softmax)) return {};
   const Pool2dShape& s = problem.shape;
   const std::int64_t rows = s.batch * s.h_in * s.w_in;
@@ -18,13 +20,27 @@ std::vector<Plan> plan_stream_rows(const StreamProblem& problem, const Target&) 
   params.columns = static_cast<int>(s.channels);
   params.inverse_columns = 1.0F / static_cast<float>(s.channels);
   params.epsilon = problem.epsilon;
+  params.scale = problem.scale;
+  params.by_length = divisor(1);
+  if (problem.causal_rows > 0 || problem.softmax_columns > 0) {
+    const std::int64_t counted = problem.softmax_columns > 0 ? problem.softmax_columns : s.channels;
+    const std::int64_t length = std::max<std::int64_t>(problem.causal_rows, 1);
+    if (counted > s.channels || length > counted) {
+      throw ShapeError("softmax: of " + std::to_string(s.channels) + " columns, softmax_columns " +
+                       std::to_string(counted) + " and causal_rows " + std::to_string(length) +
+                       " leave rows without any");
+    }
+    params.first_columns = static_cast<int>(counted - length + 1);
+    params.by_length = divisor(length);
+  }
 
   // A warp has a row where its registers hold it, or where a scalar loop is short.
   const std::int64_t packs = s.channels / width;
+  const bool rms = problem.stream == Stream::rms_norm;  // which has fewer forms
   std::string form = "long";
-  if (packs <= 32 * (width == 1 ? std::int64_t{16} : row_warp_packs)) {
+  if (packs <= 32 * (width > 1 ? row_warp_packs : rms ? 0 : std::int64_t{16})) {
     form = "warp";
-  } else if (width > 1 && packs <= stream_threads * row_block_packs) {
+  } else if (!rms && width > 1 && packs <= stream_threads * row_block_packs) {
     form = "block";
   }
   const std::int64_t block_rows = form == "warp" ? stream_threads / 32 : 1;
@@ -35,8 +51,8 @@ std::vector<Plan> plan_stream_rows(const StreamProblem& problem, const Target&) 
   launch.shared_bytes = stream_threads / 32 * sizeof(float);
   if (norm) {
     launch.pointers.push_back({offsetof(RowParams, weights), Buffer::weights});
-    launch.pointers.push_back({offsetof(RowParams, bias), Buffer::bias});
   }
+  if (layer) launch.pointers.push_back({offsetof(RowParams, bias), Buffer::bias});
   return {stream_plan(problem, launch, tile)};
 }
 

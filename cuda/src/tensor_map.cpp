@@ -28,8 +28,8 @@ Function entry_point(const char* name) {
 
 CUtensorMapDataType type_of(DType dtype) {
   switch (dtype) {
-    case DType::fp32: return CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
-    case DType::tf32: return CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
+    case DType::fp32: return CU_TENSOR_MAP_DATA_TYPE_UINT32;    // bits as they are, int32 too
+    case DType::tf32: return CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;  // rounded on the way
     case DType::fp16: return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
     case DType::bf16: return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     case DType::int8: break;

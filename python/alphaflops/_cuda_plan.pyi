@@ -2,7 +2,12 @@
 
 Sizes are those of Conv2dShape (batch, c_in, h_in, w_in, c_out, k_h, k_w, stride_h, stride_w,
 pad_top, pad_bottom, pad_left, pad_right, dilation_h, dilation_w, groups), or of Pool2dShape
-(channels in place of c_in and c_out) with out_channels and out_channel. A plan is one way to do a
+(channels in place of c_in and c_out) with out_channels and out_channel. Streams also take
+second_blocks, second_repeats and second_length of a smaller operand; table_rows; softmax_columns
+and causal_rows; and of copy_axes size_0, extent_0, stride_0, shift_0, ..., size_4 and offset.
+Products of matrices have outer, inner, rows, columns and depth, and strides a_outer, a_inner,
+a_row, a_column and a_offset of each operand; attention has batch, heads, length, kv_length, depth
+and v_depth, and the strides of q, k, v and y. All count elements. A plan is one way to do a
 problem; the first is the best guess.
 """
 
@@ -126,15 +131,21 @@ def conv_plans(
     pass_: str = "forward",
     activation: str = "none",
     bias: bool = False,
+    transposed: bool = False,
 ) -> list[Plan]: ...
 def stream_plans(
     stream: str,
     sizes: Mapping[str, int],
     target: Target,
     dtype: str = "fp32",
-    activation: str = "none",
+    function: str = "none",
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     epsilon: float = ...,
+    scale: float = ...,
+) -> list[Plan]: ...
+def matmul_plans(sizes: Mapping[str, int], target: Target, dtype: str = "fp32") -> list[Plan]: ...
+def attention_plans(
+    sizes: Mapping[str, int], target: Target, dtype: str = "fp32", causal: bool = False
 ) -> list[Plan]: ...
 def probe_plans(probe: str, target: Target, amount: int = 0, dtype: str = "fp32") -> list[Plan]: ...

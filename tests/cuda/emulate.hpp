@@ -111,8 +111,8 @@ inline void copy_async(void* to, const void* from, int bytes, int source_bytes) 
   if (to < block().shared() || end > block().shared() + block().shared_bytes()) {
     fail("cp.async to outside of shared memory");
   }
-  const Copy copy{to, from, static_cast<std::size_t>(bytes),
-                  static_cast<std::size_t>(source_bytes)};
+  const Copy copy{to, from, static_cast<std::size_t>(bytes), static_cast<std::size_t>(source_bytes),
+                  &block().current()};
   if (block().coin()) {
     copy.perform();
   } else {
@@ -138,14 +138,15 @@ inline void copy_wait(int pending) {
 /// Runs a kernel for a grid; what goes wrong in a thread is thrown here.
 template <class Params>
 void launch(void (*kernel)(Params), dim3 grid, dim3 size, std::size_t shared_bytes,
-            const Params& params) {
+            const Params& params, unsigned cluster = 1) {
   gridDim = grid;
   blockDim = size;
+  if (grid.x % cluster != 0) fail("a grid that is not of whole clusters");
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
-      for (unsigned x = 0; x < grid.x; ++x) {
+      for (unsigned x = 0; x < grid.x; x += cluster) {
         blockIdx = {x, y, z};
-        block().run(size, shared_bytes, [&] { kernel(params); });
+        block().run(size, shared_bytes, [&] { kernel(params); }, cluster);
       }
     }
   }

@@ -1,14 +1,12 @@
 // What barriers in shared memory, the copy engine and wgmma do (PTX ISA).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
-#include <functional>
 #include <map>
-#include <vector>
 
 #include "emulate_matrix.hpp"
 #include "tensor_map.hpp"
@@ -20,22 +18,21 @@ using bf16_tBits = Bf16;
 using Tf32Bits = float;
 using Int8Bits = signed char;
 
-inline std::uint64_t shared_offset(std::uint64_t address) {
-  return address - reinterpret_cast<std::uint64_t>(block().shared());
+inline std::uint64_t shared_offset(std::uint64_t address) { return block().offset_of(address); }
+
+/// The same place in another block of the cluster.
+inline std::uint64_t address_in(std::uint64_t address, int rank) {
+  if (!block().lives(rank)) fail("a block of the cluster has ended, and is written to");
+  return reinterpret_cast<std::uint64_t>(block().shared_of(rank)) + shared_offset(address);
 }
 
 // ---- products that are under way ----
 
-struct Products {
-  std::vector<std::function<void()>> open;
-  std::deque<std::vector<std::function<void()>>> groups;
-};
-
-inline std::map<const Thread*, Products>& all_products() {
-  static std::map<const Thread*, Products> of_threads;
+inline std::map<const Thread*, Groups>& all_products() {
+  static std::map<const Thread*, Groups> of_threads;
   return of_threads;
 }
-inline Products& products() { return all_products()[&block().current()]; }
+inline Groups& products() { return all_products()[&block().current()]; }
 
 // ---- barriers: eight bytes, as on the device ----
 
@@ -68,6 +65,16 @@ inline void barrier_arrive(std::uint64_t address, int bytes) {
   barrier_update(barrier_at(address), 1, bytes);
 }
 
+inline void barrier_arrive_after_copies(std::uint64_t address) {
+  Thread& self = block().current();
+  if (!self.copy_groups.empty()) fail("cp.async is waited for in two ways");
+  block().do_some_time([address, copies = std::move(self.copies)] {
+    for (const Copy& copy : copies) copy.perform();
+    barrier_arrive(address, 0);
+  });
+  self.copies.clear();
+}
+
 inline void barrier_wait(std::uint64_t address, int parity) {
   const SharedBarrier& barrier = barrier_at(address);
   block().wait_until([&barrier, parity] { return (barrier.bytes_and_phase & 1) != parity; });
@@ -78,38 +85,77 @@ inline void barrier_wait(std::uint64_t address, int parity) {
 /// 128-byte swizzle: bits 7 to 9 of an address in shared memory are added to bits 4 to 6.
 inline std::uint64_t swizzled(std::uint64_t offset) { return offset ^ ((offset >> 7 & 7) << 4); }
 
-inline void copy_box(std::uint64_t to, const void* map_bytes, std::array<int, 3> at,
+inline std::uint64_t bytes_of_box(const HostTensorMap& map) {
+  return map.strides_bytes[0] * map.box[0] * map.box[1] * map.box[2] * map.box[3];
+}
+
+/// Calls f(address in shared memory, address in the tensor or null) for every element of a box.
+template <class F>
+void each_of_box(const HostTensorMap& map, std::uint64_t shared, const std::array<int, 4>& at,
+                 const F& f) {
+  if (shared % 1024 != 0) fail("a swizzled box that is not aligned to 1024 bytes");
+  if (shared_offset(shared) + bytes_of_box(map) > block().shared_bytes()) {
+    fail("a box beyond shared memory");
+  }
+  const std::uint64_t size = map.strides_bytes[0];
+  std::array<std::uint32_t, 4> own{};
+  for (std::uint64_t count = 0; own[3] < map.box[3]; ++count) {
+    bool inside = true;
+    std::uint64_t offset = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::int64_t index = std::int64_t{at[i]} + own[i];
+      inside = inside && index >= 0 && static_cast<std::uint64_t>(index) < map.sizes[i];
+      offset += static_cast<std::uint64_t>(index) * map.strides_bytes[i];
+    }
+    f(reinterpret_cast<std::byte*>(swizzled(shared + count * size)),
+      inside ? map.base + offset : nullptr);
+    for (std::size_t i = 0; i < 4 && ++own[i] == map.box[i] && i < 3; ++i) own[i] = 0;
+  }
+}
+
+inline void copy_box(std::uint64_t to, const void* map_bytes, const std::array<int, 4>& at,
                      std::uint64_t barrier) {
   HostTensorMap map;
   std::memcpy(&map, map_bytes, sizeof(map));
-  if (to % 1024 != 0) fail("a swizzled box that is not aligned to 1024 bytes");
-  const std::uint64_t start = shared_offset(to), size = map.strides_bytes[0];
-  std::uint64_t count = 0;
-  for (std::uint32_t z = 0; z < map.box[2]; ++z) {
-    for (std::uint32_t y = 0; y < map.box[1]; ++y) {
-      for (std::uint32_t x = 0; x < map.box[0]; ++x, ++count) {
-        const std::array<std::int64_t, 3> index{std::int64_t{at[0]} + x, std::int64_t{at[1]} + y,
-                                                std::int64_t{at[2]} + z};
-        std::byte* place = block().shared() + swizzled(start + count * size);
-        if (place + size > block().shared() + block().shared_bytes()) {
-          fail("a box beyond shared memory");
-        }
-        bool inside = true;
-        std::uint64_t offset = 0;
-        for (std::size_t i = 0; i < 3; ++i) {
-          inside = inside && index[i] >= 0 && static_cast<std::uint64_t>(index[i]) < map.sizes[i];
-          offset += static_cast<std::uint64_t>(index[i]) * map.strides_bytes[i];
-        }
-        if (inside) {
-          std::memcpy(place, map.base + offset, size);
-        } else {
-          std::memset(place, 0, size);
-        }
+  const std::uint64_t size = map.strides_bytes[0], bytes = bytes_of_box(map);
+  block().do_some_time([=] {
+    each_of_box(map, to, at, [&](std::byte* place, const std::byte* from) {
+      block().wrote_asynchronously(place);
+      if (from == nullptr) {
+        std::memset(place, 0, size);
+        return;
       }
-    }
-  }
-  barrier_update(barrier_at(barrier), 0, -static_cast<int>(count * size));
+      std::memcpy(place, from, size);
+      if (map.rounds) {  // half away from zero
+        std::uint32_t word;
+        std::memcpy(&word, place, 4);
+        word = (word + 0x1000u) & 0xffffe000u;
+        std::memcpy(place, &word, 4);
+      }
+    });
+    barrier_update(barrier_at(barrier), 0, -static_cast<int>(bytes));
+  });
 }
+
+/// Done at once or at the wait that covers it, as a draw decides.
+inline void store_box(const void* map_bytes, const std::array<int, 4>& at, std::uint64_t from) {
+  HostTensorMap map;
+  std::memcpy(&map, map_bytes, sizeof(map));
+  each_of_box(map, from, at,
+              [](const std::byte* place, const std::byte*) { block().require_published(place); });
+  const auto perform = [map, at, from] {
+    each_of_box(map, from, at, [&](const std::byte* place, std::byte* to) {
+      if (to != nullptr) std::memcpy(to, place, map.strides_bytes[0]);
+    });
+  };
+  if (block().coin()) {
+    perform();
+  } else {
+    block().current().stores.open.emplace_back(perform);
+  }
+}
+inline void stores_commit() { block().current().stores.commit(); }
+inline void stores_wait(int pending) { block().current().stores.wait(pending); }
 
 // ---- wgmma: done at once or at the wait that covers it, as a draw decides ----
 
@@ -123,6 +169,7 @@ std::array<Element, 32 / sizeof(Element)> tile_row(std::uint64_t descriptor, int
     const std::uint64_t offset = start + static_cast<std::uint64_t>(row / 8) * eight +
                                  static_cast<std::uint64_t>(row % 8) * 128 + piece * 16;
     if (swizzled(offset) + 16 > block().shared_bytes()) fail("a tile beyond shared memory");
+    block().require_published(block().shared() + swizzled(offset));
     std::memcpy(reinterpret_cast<std::byte*>(elements.data()) + piece * 16,
                 block().shared() + swizzled(offset), 16);
   }
@@ -130,8 +177,9 @@ std::array<Element, 32 / sizeof(Element)> tile_row(std::uint64_t descriptor, int
 }
 
 template <class Element, class Sum, int count>
-void multiply_tiles_64(Sum (&d)[count], std::uint64_t a, std::uint64_t b) {
+void multiply_tiles_64(Sum (&d)[count], std::uint64_t a, std::uint64_t b, bool adds) {
   const int thread = block().linear() % 128;
+  if (!adds) std::fill(d, d + count, Sum{0});
   const auto perform = [&d, a, b, thread] {
     const int row = thread / 32 * 16 + thread % 32 / 4;
     const auto above = tile_row<Element>(a, row), below = tile_row<Element>(a, row + 8);
@@ -156,17 +204,10 @@ void multiply_tiles_64(Sum (&d)[count], std::uint64_t a, std::uint64_t b) {
   }
 }
 
-inline void products_commit() {
-  products().groups.push_back(std::move(products().open));
-  products().open.clear();
-}
+inline void products_commit() { products().commit(); }
 
 inline void products_wait(int pending) {
-  auto& groups = products().groups;
-  while (groups.size() > static_cast<std::size_t>(pending)) {
-    for (const auto& perform : groups.front()) perform();
-    groups.pop_front();
-  }
+  products().wait(pending);
   warpgroup_collective(0, [](const int*, int) { return 0; });
 }
 

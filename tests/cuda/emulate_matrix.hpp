@@ -23,6 +23,12 @@ inline float element(float x) {
   return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, x) & 0xffffe000u);
 }
 
+inline void store_word(std::uint64_t at, unsigned word) {
+  auto* to = reinterpret_cast<unsigned*>(at);
+  *to = word;
+  block().wrote(to, &block().current());
+}
+
 inline void load_matrices(unsigned (&to)[4], std::uint64_t row, bool transposed) {
   if (row % 16 != 0) fail("ldmatrix of a row that is not aligned to 16 bytes");
   struct Words {

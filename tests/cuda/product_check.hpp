@@ -1,6 +1,7 @@
 // Runs plans of convolutions in the emulation against sums in double precision.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -105,19 +106,21 @@ class ConvCase {
       : problem_(problem),
         input_(bytes(input_count(problem.shape))),
         weights_(bytes(weight_count(problem.shape))),
-        bias_(static_cast<std::size_t>(problem.shape.c_out * 4)),
-        gradient_(bytes(output_count(problem.shape))) {
+        bias_(static_cast<std::size_t>(std::max(problem.shape.c_in, problem.shape.c_out) * 4)),
+        gradient_(bytes(output_count(problem.shape))),
+        turned_(problem.transposed ? bytes(weight_count(problem.shape)) : 0) {
     const Conv2dShape& s = problem.shape;
     fill(input_, problem.dtype, input_count(s), random);
     fill(weights_, problem.dtype, weight_count(s), random);
     fill(gradient_, problem.dtype, output_count(s), random);
-    for (int64_t i = 0; i < s.c_out; ++i) {
+    for (int64_t i = 0; i < std::max(s.c_in, s.c_out); ++i) {
       if (problem.dtype == DType::int8) {
         bias_.data<int>()[i] = static_cast<int>(random() % 2001) - 1000;
       } else {
         bias_.data<float>()[i] = static_cast<float>(static_cast<int>(random() % 17)) / 4.0f - 2.0f;
       }
     }
+    if (problem.transposed) turn();
     refer();
   }
 
@@ -128,8 +131,8 @@ class ConvCase {
     Memory output(static_cast<std::size_t>(count * output_bytes(dtype)));
     Memory workspace(static_cast<std::size_t>(plan.workspace_bytes));
     Buffers buffers{};
-    at(buffers, Buffer::input) = &input_;
-    at(buffers, Buffer::weights) = &weights_;
+    at(buffers, Buffer::input) = problem_.transposed ? &gradient_ : &input_;
+    at(buffers, Buffer::weights) = problem_.transposed ? &turned_ : &weights_;
     at(buffers, Buffer::bias) = problem_.bias ? &bias_ : nullptr;
     at(buffers, Buffer::output_gradient) = &gradient_;
     at(buffers, Buffer::output) = &output;
@@ -184,6 +187,7 @@ class ConvCase {
     if (problem_.pass == Pass::input_gradient) {
       expected_.assign(x.size(), 0.0);
       each_product(s, [&](int64_t i, int64_t k, int64_t o) { add(i, of(w, k) * of(g, o)); });
+      if (problem_.transposed) finish(s.c_in);
       return;
     }
     if (problem_.pass == Pass::weight_gradient) {
@@ -193,20 +197,38 @@ class ConvCase {
     }
     expected_.assign(g.size(), 0.0);
     each_product(s, [&](int64_t i, int64_t k, int64_t o) { add(o, of(x, i) * of(w, k)); });
+    finish(s.c_out);
+  }
+
+  /// What the epilogue does to results of so many channels.
+  void finish(int64_t channels) {
     for (std::size_t i = 0; i < expected_.size(); ++i) {
       double& y = expected_[i];
       if (problem_.bias) {
-        const int64_t channel = static_cast<int64_t>(i) % s.c_out;
-        y += dtype == DType::int8 ? static_cast<double>(bias_.data<int>()[channel])
-                                  : static_cast<double>(bias_.data<float>()[channel]);
+        const int64_t channel = static_cast<int64_t>(i) % channels;
+        y += problem_.dtype == DType::int8 ? static_cast<double>(bias_.data<int>()[channel])
+                                           : static_cast<double>(bias_.data<float>()[channel]);
       }
       if (problem_.activation != Activation::none) y = std::max(y, 0.0);
       if (problem_.activation == Activation::relu6) y = std::min(y, 6.0);
     }
   }
 
+  /// The weights as [group][c_in][taps][c_out].
+  void turn() {
+    const Conv2dShape& s = problem_.shape;
+    const int64_t c_in = s.c_in / s.groups, c_out = s.c_out / s.groups, taps = s.k_h * s.k_w;
+    for (int64_t o = 0; o < s.c_out; ++o)
+      for (int64_t t = 0; t < taps; ++t)
+        for (int64_t i = 0; i < c_in; ++i) {
+          const int64_t to = ((o / c_out * c_in + i) * taps + t) * c_out + o % c_out;
+          set(turned_, problem_.dtype, to,
+              static_cast<float>(get(weights_, problem_.dtype, (o * taps + t) * c_in + i)));
+        }
+  }
+
   Problem problem_;
-  Memory input_, weights_, bias_, gradient_;
+  Memory input_, weights_, bias_, gradient_, turned_;
   std::vector<double> expected_;
   double power_ = 0.0;  // what the squares of the sums come to where products do not cancel
 };
@@ -247,20 +269,32 @@ inline Conv2dShape random_conv(std::mt19937& random, int64_t most_channels = 40)
 }
 
 /// Runs one plan each of random problems, which between them use every kernel of the table.
-/// `draw(random)` makes a problem, `plans_of` is the family.
+/// `draw(random)` makes a problem, `plans_of` is the family. A device has one of the numbers of
+/// multiprocessors.
 template <class Draw>
 void check_family(int shapes, const std::vector<Entry>& table, const Draw& draw,
-                  std::vector<Plan> (*plans_of)(const Problem&, const Target&)) {
+                  std::vector<Plan> (*plans_of)(const Problem&, const Target&),
+                  const std::vector<int>& multiprocessors = {132}) {
   std::mt19937 random(7);
   std::set<std::string> used;
   int split = 0;
   const int count = check::shape_count(shapes);
   for (int i = 0; i < count; ++i) {
     const Problem problem = draw(random);
-    const std::vector<Plan> plans = plans_of(problem, {90, true, 132, 227 * 1024});
+    const int own = multiprocessors[static_cast<std::size_t>(i) % multiprocessors.size()];
+    const std::vector<Plan> plans = plans_of(problem, {90, true, own, 227 * 1024});
     if (!CHECK_MESSAGE(!plans.empty(), "no plan for " + describe(problem))) continue;
     ConvCase tensors(problem, random);
-    const Plan& plan = plans[random() % plans.size()];
+    // One whose kernels have not all run yet, if there is any.
+    const auto is_new = [&used](const Plan& each) {
+      return !std::ranges::all_of(each.launches,
+                                  [&used](const Launch& l) { return used.contains(l.symbol); });
+    };
+    std::size_t chosen = random() % plans.size();
+    for (std::size_t turn = 0; turn < plans.size() && !is_new(plans[chosen]); ++turn) {
+      chosen = (chosen + 1) % plans.size();
+    }
+    const Plan& plan = plans[chosen];
     block().seed(static_cast<unsigned>(i));
     if (!tensors.run(plan, table)) continue;
     for (const Launch& launch : plan.launches) used.insert(launch.symbol);
@@ -281,7 +315,9 @@ inline Problem random_problem(std::mt19937& random, DType dtype) {
   problem.shape = random_conv(random, dtype == DType::int8 ? 120 : 40);
   if (dtype != DType::int8 && random() % 3 == 0) {
     problem.pass = Pass::input_gradient;
-  } else {
+    problem.transposed = random() % 2 == 0;
+  }
+  if (problem.pass == Pass::forward || problem.transposed) {
     problem.activation = activations[random() % 3];
     problem.bias = random() % 2 == 0;
   }

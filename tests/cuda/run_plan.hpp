@@ -23,16 +23,17 @@ struct Entry {
   std::string symbol;
   std::size_t parameter_bytes = 0;
   void (*kernel)() = nullptr;
-  void (*run)(void (*)(), dim3, dim3, std::size_t, const std::byte*) = nullptr;
+  void (*run)(void (*)(), dim3, dim3, std::size_t, const std::byte*, unsigned) = nullptr;
 };
 
 template <class Params>
 Entry entry(std::string symbol, void (*kernel)(Params)) {
   return {std::move(symbol), sizeof(Params), reinterpret_cast<void (*)()>(kernel),
-          [](void (*any)(), dim3 grid, dim3 block, std::size_t shared, const std::byte* bytes) {
+          [](void (*any)(), dim3 grid, dim3 block, std::size_t shared, const std::byte* bytes,
+             unsigned cluster) {
             Params params;
             std::memcpy(static_cast<void*>(&params), bytes, sizeof(Params));
-            launch(reinterpret_cast<void (*)(Params)>(any), grid, block, shared, params);
+            launch(reinterpret_cast<void (*)(Params)>(any), grid, block, shared, params, cluster);
           }};
 }
 #define EMULATE_ENTRY(kernel) emulate::entry(#kernel, &kernel)
@@ -119,7 +120,7 @@ inline void run_plan(const alphaflops::cuda::Plan& plan, const std::vector<Entry
     const auto size = [](const std::array<unsigned, 3>& a) { return dim3{a[0], a[1], a[2]}; };
     try {
       found->run(found->kernel, size(step.grid), size(step.block), step.shared_bytes,
-                 parameters.data());
+                 parameters.data(), step.cluster[0]);
     } catch (const std::exception& error) {
       fail(step.symbol + ": " + error.what());
     }

@@ -110,6 +110,7 @@ int main() {
     problem.stream = static_cast<Stream>(stream);
     problem.shape = {2, 19, 13, 11, 3, 3, 2, 2, 1, 1, 1, 1};
     problem.out_channels = 32;
+    problem.table_rows = 7;
     check_plans(problem, std::string(to_string(problem.stream)));
     CHECK(parse_stream(to_string(problem.stream)) == problem.stream);
   }

@@ -1,6 +1,8 @@
 // Operators that move data, run in the emulation against references in double.
 #include <functional>
 #include <limits>
+#include <set>
+#include <string>
 
 #include "activation_reference.hpp"
 #include "alphaflops/error.hpp"
@@ -28,9 +30,12 @@ std::vector<emulate::Entry> make_kernels() {
       EMULATE_ENTRY(name##_warp_x1), EMULATE_ENTRY(name##_long_x1)
 #define KINDS(dtype)                                                                              \
   WIDTHS(stream_activation_##dtype), WIDTHS(stream_add_##dtype), WIDTHS(stream_multiply_##dtype), \
+      WIDTHS(stream_add_repeated_##dtype), WIDTHS(stream_multiply_repeated_##dtype),              \
       WIDTHS(stream_scale_shift_##dtype), WIDTHS(stream_max_pool_##dtype),                        \
       WIDTHS(stream_average_pool_##dtype), WIDTHS(stream_global_average_pool_##dtype),            \
-      ROWS(stream_layer_norm_##dtype), ROWS(stream_softmax_##dtype)
+      ROWS(stream_layer_norm_##dtype), EMULATE_ENTRY(stream_rms_norm_##dtype##_warp_x16),         \
+      EMULATE_ENTRY(stream_rms_norm_##dtype##_long_x16),                                          \
+      EMULATE_ENTRY(stream_rms_norm_##dtype##_long_x1), ROWS(stream_softmax_##dtype)
   return {KINDS(fp32),
           KINDS(fp16),
           KINDS(bf16),
@@ -102,23 +107,52 @@ Values rows_reference(const StreamProblem& problem, const Inputs& in) {
   for (std::size_t row = 0; row < in.x.size(); row += columns) {
     const double* x = in.x.data() + row;
     if (problem.stream == Stream::softmax) {
-      const double most = *std::max_element(x, x + columns);
+      auto counted = static_cast<std::int64_t>(columns);
+      if (problem.softmax_columns > 0) counted = problem.softmax_columns;
+      if (problem.causal_rows > 0) {
+        counted -= problem.causal_rows - 1;
+        counted += static_cast<std::int64_t>(row / columns) % problem.causal_rows;
+      }
+      const double scale = static_cast<double>(problem.scale);
+      const double most = *std::max_element(x, x + counted);
       double sum = 0.0;
-      for (std::size_t c = 0; c < columns; ++c) sum += std::exp(x[c] - most);
-      for (std::size_t c = 0; c < columns; ++c) y[row + c] = std::exp(x[c] - most) / sum;
+      for (std::int64_t c = 0; c < counted; ++c) sum += std::exp(scale * (x[c] - most));
+      for (std::int64_t c = 0; c < counted; ++c) {
+        y[row + static_cast<std::size_t>(c)] = std::exp(scale * (x[c] - most)) / sum;
+      }
       continue;
     }
+    const bool centered = problem.stream == Stream::layer_norm;
     double mean = 0.0, variance = 0.0;
-    for (std::size_t c = 0; c < columns; ++c) mean += x[c] / static_cast<double>(columns);
+    for (std::size_t c = 0; c < columns && centered; ++c) {
+      mean += x[c] / static_cast<double>(columns);
+    }
     for (std::size_t c = 0; c < columns; ++c) {
       variance += (x[c] - mean) * (x[c] - mean) / static_cast<double>(columns);
     }
     const double scale = 1.0 / std::sqrt(variance + static_cast<double>(problem.epsilon));
     for (std::size_t c = 0; c < columns; ++c) {
-      y[row + c] = (x[c] - mean) * scale * in.weights[c] + in.bias[c];
+      y[row + c] = (x[c] - mean) * scale * in.weights[c] + (centered ? in.bias[c] : 0.0);
     }
   }
   return y;
+}
+
+double applied(Function function, double x) {
+  if (function == Function::leaky_relu) return x < 0.0 ? 0.01 * x : x;
+  if (function == Function::gelu_tanh) {
+    return 0.5 * x *
+           (1.0 + std::tanh(std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+  }
+  return check::activated(static_cast<Activation>(function), x);
+}
+
+/// The element of the second operand that meets element `i` of the first.
+std::size_t meets(const Repetition& r, std::size_t i) {
+  if (r.length == 0) return i;
+  const auto length = static_cast<std::size_t>(r.length);
+  const std::size_t block = i / (length * static_cast<std::size_t>(r.repeats));
+  return block % static_cast<std::size_t>(r.blocks) * length + i % length;
 }
 
 /// What the output should hold, NaN where nothing may be written.
@@ -129,13 +163,15 @@ Values reference(const StreamProblem& problem, const Inputs& in) {
   const auto images = static_cast<std::size_t>(s.batch);
   Values y(in.x.size());
   const auto each = [&](const std::function<double(std::size_t)>& f) {
-    for (std::size_t i = 0; i < y.size(); ++i) y[i] = check::activated(problem.activation, f(i));
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] = applied(problem.function, f(i));
     return y;
   };
   switch (problem.stream) {
     case Stream::activation: return each([&](std::size_t i) { return in.x[i]; });
-    case Stream::add: return each([&](std::size_t i) { return in.x[i] + in.second[i]; });
-    case Stream::multiply: return each([&](std::size_t i) { return in.x[i] * in.second[i]; });
+    case Stream::add:
+      return each([&](std::size_t i) { return in.x[i] + in.second[meets(problem.second, i)]; });
+    case Stream::multiply:
+      return each([&](std::size_t i) { return in.x[i] * in.second[meets(problem.second, i)]; });
     case Stream::scale_shift:
       return each([&](std::size_t i) {
         return in.x[i] * in.weights[i % channels] + in.bias[i % channels];
@@ -150,7 +186,10 @@ Values reference(const StreamProblem& problem, const Inputs& in) {
       }
       return y;
     case Stream::layer_norm:
+    case Stream::rms_norm:
     case Stream::softmax: return rows_reference(problem, in);
+    case Stream::copy_axes:
+    case Stream::lookup: return y;  // test_stream_gather.cpp
     case Stream::copy_channels: {
       const auto stride = static_cast<std::size_t>(problem.out_channels);
       const auto offset = static_cast<std::size_t>(problem.out_channel);
@@ -177,11 +216,15 @@ Values reference(const StreamProblem& problem, const Inputs& in) {
   return y;
 }
 
+std::set<std::string> used;  // kernels
+
 void check_stream(const StreamProblem& problem, const std::vector<emulate::Entry>& kernels,
                   std::mt19937& random) {
   const Pool2dShape& s = problem.shape;
   const std::int64_t elements = s.batch * s.h_in * s.w_in * s.channels;
-  Tensor x(problem.dtype, elements, random), second(problem.dtype, elements, random);
+  const std::int64_t seconds =
+      problem.second.length > 0 ? problem.second.blocks * problem.second.length : elements;
+  Tensor x(problem.dtype, elements, random), second(problem.dtype, seconds, random);
   Tensor weights(DType::fp32, s.channels, random), bias(DType::fp32, s.channels, random);
   const std::vector<Plan> found = plans(problem, target);
   const bool moves = problem.stream == Stream::copy_channels || problem.stream == Stream::to_nchw ||
@@ -224,6 +267,7 @@ void check_stream(const StreamProblem& problem, const std::vector<emulate::Entry
     CHECK_MESSAGE(error <= (moves ? 0.0 : emulate::bound(problem.dtype)),
                   what + ": error " + std::to_string(error));
     CHECK_MESSAGE(y.guards_intact() && x.memory.guards_intact(), what + ": wrote beyond a buffer");
+    used.insert(plan.launches[0].symbol);
   }
 }
 
@@ -231,7 +275,7 @@ StreamProblem draw(emulate::Shapes& shapes, Stream stream, DType dtype) {
   StreamProblem problem;
   problem.stream = stream;
   problem.dtype = dtype;
-  problem.activation = static_cast<Activation>(shapes.draw(0, activation_count - 1));
+  problem.function = static_cast<Function>(shapes.draw(0, function_count - 1));
   Pool2dShape& s = problem.shape;
   s.batch = shapes.draw(1, 3), s.h_in = shapes.draw(2, 12), s.w_in = shapes.draw(2, 12);
   s.channels = shapes.draw(0, 1) == 0 ? shapes.draw(1, 12) * 8 : shapes.draw(1, 70);
@@ -244,9 +288,21 @@ StreamProblem draw(emulate::Shapes& shapes, Stream stream, DType dtype) {
   problem.out_channel = shapes.draw(0, 2) * shapes.pick({1, 8, 16});
   problem.out_channels =
       problem.out_channel + s.channels + shapes.draw(0, 2) * shapes.pick({1, 8, 16});
-  if (stream == Stream::layer_norm || stream == Stream::softmax) {
+  if (stream == Stream::layer_norm || stream == Stream::rms_norm || stream == Stream::softmax) {
     s.batch = 1, s.h_in = shapes.draw(1, 3), s.w_in = shapes.draw(1, 5);
     s.channels = shapes.pick<std::int64_t>({7, 24, 513, 768, 1024, 2048, 4097, 4104, 9000});
+    problem.scale = shapes.pick({1.0f, 0.125f, 3.0f});
+    if (shapes.draw(0, 1) == 1) problem.softmax_columns = shapes.draw(s.w_in, s.channels);
+    if (shapes.draw(0, 1) == 1) problem.causal_rows = s.w_in;
+  }
+  if (stream == Stream::multiply) problem.function = Function::none;
+  if ((stream == Stream::add || stream == Stream::multiply) && shapes.draw(0, 1) == 1) {
+    problem.function = Function::none;
+    if (shapes.draw(0, 1) == 0) {
+      problem.second = {s.batch, s.h_in * s.w_in, s.channels};  // a gate
+    } else {
+      problem.second = {s.h_in, s.w_in, s.channels};  // the same of each image
+    }
   }
   return problem;
 }
@@ -258,10 +314,15 @@ int main() {
   emulate::Shapes shapes(3);
   for (int i = 0; i < check::shape_count(60); ++i) {
     for (int stream = 0; stream < stream_count; ++stream) {
+      if (static_cast<Stream>(stream) == Stream::copy_axes) break;  // and lookup, the last
       for (const DType dtype : {DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::int8}) {
         check_stream(draw(shapes, static_cast<Stream>(stream), dtype), kernels, shapes.random);
       }
     }
+  }
+  for (const emulate::Entry& kernel : kernels) {
+    CHECK_MESSAGE(used.count(kernel.symbol) == 1 || check::shape_count(60) < 60,
+                  kernel.symbol + " never ran");
   }
   StreamProblem bad;
   bad.stream = Stream::copy_channels;

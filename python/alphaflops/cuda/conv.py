@@ -9,6 +9,7 @@ from typing import Any
 from alphaflops._cuda_plan import Plan, conv_plans
 from alphaflops.cuda.arrays import DeviceArray, as_device_array, empty_like_of, stream_of
 from alphaflops.cuda.driver import Driver, Memory, open_driver
+from alphaflops.cuda.without import usable
 from alphaflops.errors import ShapeError, UnsupportedError
 
 __all__ = ["conv2d"]
@@ -88,8 +89,8 @@ def conv2d(
     dtype = "tf32" if tf32 else image.dtype
     _check(image, weights, shift, sizes, tf32)
     driver = _driver(path, image.device)
-    options = conv_plans(
-        sizes, driver.info().target, dtype, "forward", activation, bias is not None
+    options = usable(
+        conv_plans(sizes, driver.info().target, dtype, "forward", activation, bias is not None)
     )
     plan = _chosen(options, algorithm, tile, dtype)
     shape = (sizes["batch"], *_extents(sizes), sizes["c_out"])

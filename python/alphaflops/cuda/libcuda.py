@@ -14,7 +14,8 @@ __all__ = ["STAYING", "TENSOR_MAP_BYTES", "allow_shared", "encode", "launch"]
 TENSOR_MAP_BYTES = 128
 _MOST_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _CLUSTER, _OVERLAP = 4, 6  # CU_LAUNCH_ATTRIBUTE_...
-_TYPES = {"fp32": 7, "tf32": 11, "fp16": 6, "bf16": 9, "int8": 0}  # CU_TENSOR_MAP_DATA_TYPE_...
+# CU_TENSOR_MAP_DATA_TYPE_...; fp32 is UINT32, bits as they are, and tf32 is rounded on the way.
+_TYPES = {"fp32": 2, "tf32": 11, "fp16": 6, "bf16": 9, "int8": 0}
 _PROMOTE_TO_128 = 2
 #: Faults after which a context answers nothing else: memory that lost bits, addresses, time-outs,
 #: instructions, launches.

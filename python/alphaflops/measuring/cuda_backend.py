@@ -38,6 +38,7 @@ class CudaBackend:
 
     mode = "fused"
     by_mode = False
+    is_gpu = True
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class CudaBackend:
         try:
             yield session
         finally:
-            session.say_what_was_thrown_away()
+            session.throttling.say()
 
 
 def _version(number: int) -> str:

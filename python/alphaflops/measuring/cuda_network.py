@@ -9,7 +9,7 @@ from alphaflops._core import Graph
 from alphaflops.cuda.driver import Addresses, needs_memory
 from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.cuda_pool import aligned, random_bytes
-from alphaflops.measuring.cuda_steps import Step, steps_of, tensor_bytes, views_of
+from alphaflops.measuring.cuda_steps import Step, bytes_of, steps_of, views_of
 from alphaflops.measuring.readings import Sample
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class CudaNetwork:
 
     def _allocate(self, graph: Graph, seed: int) -> None:
         tensors, first, last = self._lives(graph)
-        sizes = {t: aligned(tensor_bytes(graph, t)) for t in tensors}
+        bytes_ = bytes_of(graph)
+        sizes = {t: aligned(bytes_[t]) for t in tensors}
         self._places, arena = arena_of(sizes, first, last)
         self._weights: dict[tuple[int, str], int] = {}
         end = 0
@@ -136,3 +137,8 @@ class CudaNetwork:
             return driver.enqueued(programs, passes * len(programs)) * len(programs)
 
         return self._session.timed(call_s, passes)
+
+    def busy(self, calls: int) -> int:
+        """Do so many passes one behind the other."""
+        self._session.driver.enqueued([self._graph], calls)
+        return calls

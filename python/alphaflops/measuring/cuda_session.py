@@ -6,43 +6,33 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from alphaflops._core import Graph
 from alphaflops._cuda_plan import Plan, probe_plans
 from alphaflops.cuda.driver import Addresses, Driver, Program
 from alphaflops.cuda.nvml import Watch
+from alphaflops.cuda.without import usable
+from alphaflops.errors import BrokenContextError, DeviceError, UnsupportedError
 from alphaflops.measuring.backends import Bench, Network
 from alphaflops.measuring.cuda_pool import Pool, aligned
-from alphaflops.measuring.cuda_steps import Step, steps_of, tensor_bytes
+from alphaflops.measuring.cuda_steps import Step, bytes_of, steps_of
 from alphaflops.measuring.readings import Sample
+from alphaflops.measuring.throttling import Throttling
 
-__all__ = ["CACHES", "CudaSample", "CudaSession"]
+__all__ = ["CACHES", "CudaSession"]
 
 #: context: the caches are flushed and then the input written, as the operator before would have.
 #: cold: flushed. hot: the same buffers again and again.
 CACHES = ("context", "cold", "hot")
 
 _LEAST_SAMPLE_S = 1e-3
+_MOST_CAPTURED = 200  # launches of a graph that keeps the device busy
 _MOST_CALLS = 50  # of a sample that flushes between them
 _TRIAL_S = 2e-3  # of a plan, when the fastest is looked for
 _MOST_TRIED = 24  # plans
 _HOPELESS = 4.0  # times the fastest: what takes so long once is not asked again
-_AGAIN = 3  # times that a throttled sample is taken anew
-_PAUSE_S = 0.2  # for the device to cool down, before it is
-
-
-@dataclass(frozen=True)
-class CudaSample:
-    """A reading, as ``Sample`` has it; what throttling disturbed counts as a switch."""
-
-    time_s: float
-    iterations: int
-    wall_s: float
-    switches: int
-    clock_hz: float
-    steal_s: float = 0.0
-    reorder_s: float = 0.0
+#: Whose inputs were all written just before, not the first of them alone.
+_READS_FRESH = {"attention", "matmul"}
 
 
 class CudaSession:
@@ -66,11 +56,10 @@ class CudaSession:
         *,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.driver, self.watch, self.cache, self._sleep = driver, watch, cache, sleep
+        self.driver, self.cache = driver, cache
+        self.throttling = Throttling(watch, sleep)
         self.pool = Pool(driver)
         self.target = driver.info().target
-        self.thrown_away = self.kept_throttled = 0
-        self.throttled_by: set[str] = set()
         self._best: dict[str, int] = {}
         flush = 2 * driver.info().l2_bytes
         self._flush_plans = [] if cache == "hot" else probe_plans("flush", self.target, flush)
@@ -114,62 +103,48 @@ class CudaSession:
         return calls if self.cache == "hot" else min(calls, _MOST_CALLS)
 
     def best_plan(self, step: Step, addresses: Addresses) -> Plan:
-        """Return the fastest plan of a step: each is timed the first time that it is asked for."""
-        if len(step.plans) == 1:
-            return step.plans[0]
-        if step.key not in self._best:
+        """Return the fastest plan of a step: each is timed the first time that it is asked for.
+
+        Raises
+        ------
+        UnsupportedError
+            All of them are left out by name.
+        DeviceError
+            The device refuses all of them; a warning names one that it refuses.
+        """
+        plans = usable(step.plans)[:_MOST_TRIED]
+        if not plans:
+            raise UnsupportedError(f"{step.name}: every plan is in ALPHAFLOPS_CUDA_WITHOUT")
+        if step.key not in self._best and len(plans) > 1:
             times: list[float] = []
-            for plan in step.plans[:_MOST_TRIED]:
-                program = [self.driver.program([(plan, addresses)])]
-                once_s = max(self.driver.hot(program, 1), 1e-7)
-                if times and once_s > _HOPELESS * min(times):
-                    times.append(once_s)
-                    continue
-                calls = max(1, min(20, round(_TRIAL_S / once_s)))
-                times.append(self.driver.hot(program, calls))
+            for plan in plans:
+                try:
+                    times.append(self._trial_s(plan, addresses, min(times, default=math.inf)))
+                except BrokenContextError:
+                    raise
+                except DeviceError as error:
+                    if plan is plans[-1] and min(times) == math.inf:
+                        raise
+                    warnings.warn(
+                        f"{plan.algorithm} {plan.tile} is left out: {error}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+                    times.append(math.inf)
             self._best[step.key] = times.index(min(times))
-        return step.plans[self._best[step.key]]
+        return plans[self._best.get(step.key, 0)]
+
+    def _trial_s(self, plan: Plan, addresses: Addresses, least_s: float) -> float:
+        """Seconds a call; of a single one where that takes many times `least_s`."""
+        program = [self.driver.program([(plan, addresses)])]
+        once_s = max(self.driver.hot(program, 1), 1e-7)
+        if once_s > _HOPELESS * least_s:
+            return once_s
+        return self.driver.hot(program, max(1, min(20, round(_TRIAL_S / once_s))))
 
     def timed(self, take: Callable[[], float], iterations: int) -> Sample:
         """Take a sample, anew where the device was throttled meanwhile."""
-        start = time.perf_counter()
-        for attempt in range(_AGAIN + 1):
-            before = self.watch.read()
-            time_s = take()
-            after = self.watch.read()
-            reasons = {*before.throttled_by, *after.throttled_by}
-            if not reasons:
-                break
-            self.throttled_by |= reasons
-            if attempt < _AGAIN:
-                self.thrown_away += 1
-                self._sleep(_PAUSE_S)
-            else:
-                self.kept_throttled += 1
-        return CudaSample(
-            time_s=max(time_s, 1e-9),
-            iterations=iterations,
-            wall_s=time.perf_counter() - start,
-            switches=len(reasons),
-            clock_hz=after.clock_hz,
-        )
-
-    def say_what_was_thrown_away(self) -> None:
-        """Warn of samples that throttling made worthless."""
-        if self.thrown_away or self.kept_throttled:
-            warnings.warn(
-                f"the GPU was throttled ({', '.join(sorted(self.throttled_by))}): "
-                f"{self.thrown_away} samples were thrown away and taken again"
-                + (
-                    f", and {self.kept_throttled} stayed throttled, which count only where no "
-                    "others do"
-                    if self.kept_throttled
-                    else ""
-                )
-                + "; let the device cool down, or lower its clock",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        return self.throttling.timed(take, iterations)
 
 
 class _CudaBench:
@@ -178,8 +153,9 @@ class _CudaBench:
     def __init__(self, session: CudaSession, graph: Graph) -> None:
         self._session = session
         self._steps = steps_of(graph, session.target)
-        self._sizes = {node: tensor_bytes(graph, node) for node in range(len(graph))}
+        self._sizes = bytes_of(graph)
         self._dtype = graph.dtype
+        self._reads_fresh = graph.node_op(len(graph) - 1) in _READS_FRESH
         self._generation = -1
         self._place()
 
@@ -237,10 +213,12 @@ class _CudaBench:
             session.best_plan(step, each) for step, each in zip(self._steps, addresses, strict=True)
         ]
         self._program = session.driver.program(list(zip(plans, addresses, strict=True)))
-        first = self._inputs[0]
-        at = session.pool.address(self._dtype) + self._offsets["source", first]
-        self._before = session.before(at, self._sizes[first])
+        fresh = self._inputs if self._reads_fresh else self._inputs[:1]
+        first, last = (self._offsets["source", tensor] for tensor in (fresh[0], fresh[-1]))
+        at = session.pool.address(self._dtype) + first
+        self._before = session.before(at, last + self._sizes[fresh[-1]] - first)
         self._generation = session.pool.generation
+        self._busy: tuple[Program, int] | None = None
         #: What was found fastest, of each launch.
         self.chosen = [f"{plan.algorithm} {plan.tile}".strip() for plan in plans]
 
@@ -261,3 +239,15 @@ class _CudaBench:
         """Time so many calls: their median, or their mean where nothing runs between them."""
         self._ready()
         return self._session.timed(lambda: self._call_s(iterations), iterations)
+
+    def busy(self, calls: int) -> int:
+        """Do so many calls one behind the other, or a few more, as CUDA graphs; say how many."""
+        self._ready()
+        driver = self._session.driver
+        if self._busy is None:
+            turns = max(1, min(calls, _MOST_CAPTURED // len(self._program)))
+            self._busy = driver.captured([self._program], turns), turns
+        graph, turns = self._busy
+        times = -(-calls // turns)
+        driver.enqueued([graph], times)
+        return times * turns

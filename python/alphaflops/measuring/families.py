@@ -148,6 +148,11 @@ def _softmax(random: np.random.Generator) -> Shape:
     return Shape("softmax", (c := round(log_uniform(random, 10, 4096))), 1, c)
 
 
+def _gate(random: np.random.Generator) -> Shape:
+    size = _size(random, most=112)
+    return Shape("gate", (channels := _channels(random, size)), size, channels)
+
+
 def _features(random: np.random.Generator, most: int = 4096) -> int:
     return 64 * max(1, round(log_uniform(random, 96, most) / 64))
 
@@ -160,6 +165,11 @@ def _length(random: np.random.Generator) -> int:
 
 def _token_linear(random: np.random.Generator) -> Shape:
     return Shape("linear", _features(random), 1, _features(random), batch=_length(random))
+
+
+def _scores(random: np.random.Generator) -> Shape:
+    length, heads = _length(random), int(random.choice([1, 3, 6, 8, 12]))
+    return Shape("softmax", length, 1, length, batch=heads * _length(random))
 
 
 def _layer_norm(random: np.random.Generator) -> Shape:
@@ -216,6 +226,27 @@ SHARES: dict[str, dict[Family, float]] = {
         _grouped: 0.02,
         _softmax: 0.02,
         _transcendental: 0.02,
+    },
+    # Fused launches of image classifiers and of transformers.
+    "sequences": {
+        _pointwise: 0.20,
+        _spatial: 0.16,
+        large: 0.04,
+        _depthwise: 0.09,
+        _linear: 0.04,
+        _elementwise: 0.06,
+        _gate: 0.03,
+        _concat: 0.04,
+        _norm: 0.04,
+        _pool: 0.04,
+        _grouped: 0.02,
+        _softmax: 0.01,
+        _scores: 0.02,
+        _token_linear: 0.06,
+        _layer_norm: 0.03,
+        _attention: 0.05,
+        _matmul: 0.04,
+        _transcendental: 0.03,
     },
     "eager": {
         _pointwise: 0.15,

@@ -35,6 +35,7 @@ def sample_shapes(
     seed: int = 0,
     like: Sequence[Graph] | None = None,
     mode: str = "fused",
+    sequences: bool = False,
     training: bool = False,
     optimizer: str = "sgd",
 ) -> Table:
@@ -52,6 +53,10 @@ def sample_shapes(
     mode
         fused or eager: which operators share a launch. Norms and activations are launches of their
         own in eager mode, and drawn more often.
+    sequences
+        In fused mode also what transformers have, and gates, of which image classifiers have few:
+        attention, products of activations, norms and linear layers of tokens. In eager mode these
+        are always drawn.
     training
         Rows of a step of training: each operator stands in the table in every pass that it has,
         batches are drawn too, and a tenth as many updates of a layer follow. Eager mode only.
@@ -86,7 +91,8 @@ def sample_shapes(
     if like is not None:
         shapes = _like(n, like, mode, random)
     else:
-        shapes = _typical(n, "training" if training else mode, random)
+        design = "sequences" if sequences and mode == "fused" else mode
+        shapes = _typical(n, "training" if training else design, random)
     if training:
         shapes = [shape._replace(pass_=p) for shape in shapes for p in passes_of(shape)]
         shapes += [update(optimizer, random) for _ in range(n // 10)]
