@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ _GOOD = 0.10  # an error within which a prediction is shown in green
 _FAIR = 0.15
 
 
+_ENERGIES = ("predicted_j", "measured_j", "idle_j")
 _PADDING = 3  # what a table adds to a cell
 
 
@@ -61,7 +63,9 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
     """Render predicted beside measured, a row a network."""
     table = Table(title="Whole networks", title_justify="left", header_style="bold")
     table.add_column("network")
-    for name in ("MMACs", "predicted ms", "measured ms", "error"):
+    has_energy = "measured_j" in (rows.dtype.names or ())
+    energy = ("predicted mJ", "measured mJ", "idle mJ") if has_energy else ()
+    for name in ("MMACs", "predicted ms", "measured ms", "error", *energy):
         table.add_column(name, justify="right")
     for row, count in zip(rows, macs, strict=True):
         error = float(row["error"])
@@ -72,5 +76,10 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
             f"{row['predicted_s'] * 1e3:,.2f}",
             f"{row['measured_s'] * 1e3:,.2f}",
             Text(f"{error:+.1%}", style=style),
+            *(_millijoules(float(row[name])) for name in _ENERGIES if has_energy),
         )
     return table
+
+
+def _millijoules(joules: float) -> str:
+    return "" if math.isnan(joules) else f"{joules * 1e3:,.2f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from alphaflops.cli.options import (
     AsJson,
+    Batch,
     Budget,
     DType,
     Output,
@@ -43,6 +45,27 @@ Threads = Annotated[int | None, typer.Option(help="torch: of an operator; 1 wher
 On = Annotated[
     str | None, typer.Option(help="torch: cpu or cuda; cuda where left out and there is a GPU.")
 ]
+CudaGraph = Annotated[
+    bool | None,
+    typer.Option(
+        "--cuda-graph/--no-cuda-graph",
+        help="torch on a GPU: calls as CUDA graphs, which leave out launching; no where left out.",
+    ),
+]
+CudnnBenchmark = Annotated[
+    bool | None,
+    typer.Option(
+        "--cudnn-benchmark/--no-cudnn-benchmark",
+        help="torch on a GPU: whether cuDNN tries its algorithms; no where left out.",
+    ),
+]
+Energy = Annotated[
+    float,
+    typer.Option(
+        "--energy",
+        help="NVIDIA GPUs: seconds more for what rows draw, about three each; 0 for none.",
+    ),
+]
 Path_ = Annotated[
     str | None,
     typer.Option("--path", help="cuda: native or cupy; the first of them that is installed."),
@@ -58,8 +81,11 @@ def calibrate(
     layout: Layout = None,
     threads: Threads = None,
     on: On = None,
+    cuda_graph: CudaGraph = None,
+    cudnn_benchmark: CudnnBenchmark = None,
     path: Path_ = None,
     dtype: DType = None,
+    energy: Energy = 0.0,
     seed: Seed = 0,
     form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
     training: Annotated[
@@ -87,8 +113,11 @@ def calibrate(
             layout=layout,
             threads=threads,
             on=on,
+            cuda_graph=cuda_graph,
+            cudnn_benchmark=cudnn_benchmark,
             path=path,
             dtype=dtype,
+            energy_s=energy,
             seed=seed,
             form=form,
             training=training,
@@ -108,29 +137,39 @@ def measure(
     layout: Layout = None,
     threads: Threads = None,
     on: On = None,
+    cuda_graph: CudaGraph = None,
+    cudnn_benchmark: CudnnBenchmark = None,
     path: Path_ = None,
+    energy: Energy = 0.0,
     seed: Seed = 0,
 ) -> None:
     """Time the operators of a table; after Ctrl-C the same command resumes."""
+    from alphaflops.measuring.backends import named  # noqa: PLC0415
     from alphaflops.measuring.campaign import measure as run  # noqa: PLC0415
     from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
     from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
 
     table = check_table(read_table(shapes), need_time=False)
+    runs = named(
+        backend,
+        isa=isa,
+        layout=layout,
+        threads=threads,
+        on=on,
+        cuda_graph=cuda_graph,
+        cudnn_benchmark=cudnn_benchmark,
+        path=path,
+    )
     console = progress_console()
     with journal_for(output) as journal:
         with bar(console, "measuring") as progress:
             times = run(
                 table,
-                backend=backend,
+                backend=runs,
                 budget_s=budget,
                 journal=journal,
-                isa=isa,
-                layout=layout,
-                threads=threads,
-                on=on,
-                path=path,
+                energy_s=energy,
                 seed=seed,
                 progress=progress,
             )
@@ -206,6 +245,14 @@ def validate(
     ] = None,
     budget: Budget = 20.0,
     isa: Isa = None,
+    batch: Batch = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Of the networks; what the profile is of where left out."),
+    ] = None,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="NVIDIA GPUs: also what each network draws.")
+    ] = False,
     as_json: AsJson = False,
     within: Annotated[
         float, typer.Option(help="Exit with 1 where a network errs by more than this share.")
@@ -221,16 +268,24 @@ def validate(
     from alphaflops.report import estimate  # noqa: PLC0415
 
     profile = load_profile(device)
-    graphs = [load(name) for name in networks or zoo.REFERENCE]
-    rows = run(graphs, profile, backend=backend_of(profile, isa=isa), budget_s=budget)
+    dtype = dtype or profile.data["provenance"].get("dtype")
+    graphs = [load(name, batch, dtype) for name in networks or zoo.REFERENCE]
+    runs = backend_of(profile, isa=isa)
+    rows = run(graphs, profile, backend=runs, budget_s=budget, energy=energy)
     errors = [abs(float(row["error"])) for row in rows]
     if as_json:
+
+        def known(value: float) -> float | None:
+            return None if math.isnan(value) else float(value)
+
+        joules = [name for name in rows.dtype.names or () if name.endswith("_j")]
         listed = [
             {
                 "name": str(row["name"]),
                 "predicted_s": float(row["predicted_s"]),
                 "measured_s": float(row["measured_s"]),
                 "error": float(row["error"]),
+                **{name: known(row[name]) for name in joules},
             }
             for row in rows
         ]

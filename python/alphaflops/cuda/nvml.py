@@ -49,36 +49,52 @@ class _Blind:
 
 
 class _Nvml:
-    def __init__(self, library: Any, pci_bus: str) -> None:
+    def __init__(self, library: Any, name: str) -> None:
         self._nvml = library
         library.nvmlInit()
-        self._handle = library.nvmlDeviceGetHandleByPciBusId(pci_bus.encode())
+        by_uuid = name.startswith("GPU-")
+        find = "nvmlDeviceGetHandleByUUID" if by_uuid else "nvmlDeviceGetHandleByPciBusId"
+        self._handle = getattr(library, find)(name.encode())
 
     def read(self) -> State:
-        nvml, handle = self._nvml, self._handle
-        try:
-            clock = nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
-            temperature = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
-            reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-        except nvml.NVMLError:
-            return State()
-        throttled = tuple(name for name, bit in _DISTURBING.items() if reasons & bit)
-        return State(1e6 * clock, float(temperature), throttled)
+        nvml = self._nvml
+        clock = self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM)
+        reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if math.isnan(reasons):  # drivers before 535 know it by its former name
+            reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        bits = 0 if math.isnan(reasons) else int(reasons)
+        return State(
+            1e6 * clock,
+            self._temperature_c(),
+            tuple(name for name, bit in _DISTURBING.items() if bits & bit),
+        )
+
+    def _temperature_c(self) -> float:
+        sensor = self._nvml.NVML_TEMPERATURE_GPU
+        known = self._ask("nvmlDeviceGetTemperatureV", sensor)  # what CUDA 14 leaves of them
+        return self._ask("nvmlDeviceGetTemperature", sensor) if math.isnan(known) else known
 
     def energy_j(self) -> float:
+        return 1e-3 * self._ask("nvmlDeviceGetTotalEnergyConsumption")
+
+    def _ask(self, name: str, *arguments: int) -> float:
+        """Return what a function of the library says; NaN where library or driver lack it."""
+        function = getattr(self._nvml, name, None)
+        if function is None:
+            return math.nan
         try:
-            return 1e-3 * float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+            return float(function(self._handle, *arguments))
         except self._nvml.NVMLError:
             return math.nan
 
 
-def open_watch(pci_bus: str) -> Watch:
-    """Return what watches the device at a PCI address; one that knows nothing without NVML."""
+def open_watch(name: str) -> Watch:
+    """Return what watches the device of a PCI address or UUID; without NVML it knows nothing."""
     try:
         library = importlib.import_module("pynvml")
     except ImportError:
         return _Blind()
     try:
-        return _Nvml(library, pci_bus)
+        return _Nvml(library, name)
     except library.NVMLError:
         return _Blind()

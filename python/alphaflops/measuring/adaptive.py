@@ -70,7 +70,8 @@ def next_shapes(
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     names = table.dtype.names or ()
     mode = str(table["mode"][0]) if "mode" in names and len(table) else "fused"
-    pool = sample_shapes(_CANDIDATES, seed=seed, like=like, mode=mode)
+    sequences = "attention" in set(table["op"].tolist())
+    pool = sample_shapes(_CANDIDATES, seed=seed, like=like, mode=mode, sequences=sequences)
     return shapes_of(pool)[choose(table, pool, budget_s)]
 
 

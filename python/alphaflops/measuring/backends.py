@@ -71,6 +71,10 @@ class Backend(Protocol):
     def by_mode(self) -> bool:
         """Whether an operator's readings have a mode that a network sees, beside others."""
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it runs on a GPU, which a single image leaves idle for the most part."""
+
     def device(self) -> Device:
         """Describe what the operators run on."""
 
@@ -89,6 +93,7 @@ class NativeBackend:
 
     mode = "fused"
     by_mode = False
+    is_gpu = False
 
     def __init__(self, isa: str | None = None, cache: str = "context") -> None:
         self._device = describe_device(isa)
@@ -191,6 +196,8 @@ def named(
     layout: str | None = None,
     threads: int | None = None,
     on: str | None = None,
+    cuda_graph: bool | None = None,
+    cudnn_benchmark: bool | None = None,
     path: str | None = None,
 ) -> Backend:
     """Return a backend by its name.
@@ -203,7 +210,7 @@ def named(
         scalar, avx2 or avx512; the best of this processor by default. Native only.
     cache
         context or hot; cuda has cold as well, torch has context only.
-    layout, threads, on
+    layout, threads, on, cuda_graph, cudnn_benchmark
         As of ``TorchBackend``; torch only.
     path
         As of ``CudaBackend``; cuda only.
@@ -221,7 +228,16 @@ def named(
     """
     if name not in _MAKERS:
         raise UnsupportedError(f"backend {name!r} is not known; use {' or '.join(BACKENDS)}")
-    return _MAKERS[name](isa, cache, layout=layout, threads=threads, on=on, path=path)
+    return _MAKERS[name](
+        isa,
+        cache,
+        layout=layout,
+        threads=threads,
+        on=on,
+        cuda_graph=cuda_graph,
+        cudnn_benchmark=cudnn_benchmark,
+        path=path,
+    )
 
 
 class _HasProvenance(Protocol):
@@ -240,4 +256,6 @@ def backend_of(profile: _HasProvenance, *, isa: str | None = None) -> Backend:
     if how["backend"] != "torch":
         return named("native", isa=isa)
     options = {name: how.get(name) for name in ("layout", "threads", "on")}
+    if how.get("on") == "cuda":
+        options |= {name: bool(how.get(name)) for name in ("cuda_graph", "cudnn_benchmark")}
     return named("torch", isa=isa, **options)

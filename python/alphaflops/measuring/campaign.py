@@ -13,11 +13,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from alphaflops import _core
+from alphaflops._core import Graph
 from alphaflops.errors import Error, ShapeError, TableError
 from alphaflops.measuring.backends import Backend, Bench, Session, named
 from alphaflops.measuring.journal import Journal
@@ -25,6 +27,9 @@ from alphaflops.measuring.measured import measured_table, shapes_of
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
 from alphaflops.table import Table, work_table
 from alphaflops.table.columns import INTEGERS
+
+if TYPE_CHECKING:
+    from alphaflops.measuring.energy import Joules
 
 __all__ = ["OnPoint", "Progress", "measure"]
 
@@ -50,6 +55,7 @@ def measure(
     threads: int | None = None,
     on: str | None = None,
     path: str | None = None,
+    energy_s: float = 0.0,
     seed: int = 0,
     progress: Progress | None = None,
     on_point: OnPoint | None = None,
@@ -84,6 +90,9 @@ def measure(
         Torch only: cpu or cuda; cuda where PyTorch finds a GPU.
     path
         Cuda only: native or cupy, what runs the kernels; the first of them that is installed.
+    energy_s
+        NVIDIA GPUs only: seconds beyond the budget for the column ``energy_j``, about three a row;
+        as many rows as that suffices for, short and long ones alike, have it, others NaN.
     seed
         Of the order of the samples.
     progress, on_point
@@ -96,9 +105,9 @@ def measure(
         (its distribution-free interval of 90 %), ``samples``, ``steal_s``, ``clock_hz``,
         ``unstable`` (1 where the interval reaches beyond 5 %, or fewer than five samples count),
         ``backend``, ``device``, ``isa``, ``cache``; with torch also ``mode``, ``torch`` (version),
-        ``on``, ``layout``, ``threads``, ``tf32_conv``, ``tf32_matmul``, ``cudnn_benchmark``; with
-        cuda also ``path``. A
-        ``RuntimeWarning`` names rows that the budget did not reach.
+        ``on``, ``layout``, ``threads``, ``cuda_graph``, ``cudnn_benchmark``; with cuda also
+        ``path``; ``energy_j`` where asked for: the power drawn while the row's calls follow each
+        other, times ``time_s``. A ``RuntimeWarning`` names rows that the budget did not reach.
 
     Raises
     ------
@@ -124,6 +133,8 @@ def measure(
     runs = backend
     if isinstance(runs, str):
         runs = named(runs, isa=isa, cache=cache, layout=layout, threads=threads, on=on, path=path)
+    if not (math.isfinite(energy_s) and energy_s >= 0):
+        raise ShapeError(f"energy_s is {energy_s}; it must be a number of seconds, or 0 for none")
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     shapes = shapes_of(table)
@@ -132,6 +143,7 @@ def measure(
     key = hashlib.sha256(json.dumps([about, texts]).encode()).hexdigest()
     book = nullcontext() if journal is None else Journal(journal, key, about, texts)
     with book as opened, runs.session(_is_of_training(shapes)) as session:
+        meter = _meter_of(session) if energy_s > 0 else None  # while nothing runs yet
         run = _Campaign(
             shapes,
             session=session,
@@ -146,12 +158,21 @@ def measure(
             raise KeyboardInterrupt(run.interrupted()) from None
         finally:
             run.save()
+        energy_j = run.energy_j(meter, energy_s) if meter else None
     if not any(run.readings):
         raise TableError(
             f"table: the budget of {budget_s:g} s did not reach any of {len(shapes)} rows; "
             "give more time"
         )
-    return measured_table(shapes, run.readings, runs.provenance(), by_mode=runs.by_mode)
+    return measured_table(
+        shapes, run.readings, runs.provenance(), by_mode=runs.by_mode, energy_j=energy_j
+    )
+
+
+def _meter_of(session: Session) -> Joules:
+    from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
+
+    return Joules(meter_of(session))
 
 
 def _is_of_training(shapes: Table) -> bool:
@@ -212,11 +233,7 @@ class _Campaign:
 
     def _prepare(self) -> None:
         """Build and warm up a bench for every shape that is not settled, while time lasts."""
-        columns = {n: np.ascontiguousarray(self._shapes[n]) for n in _SHAPE_COLUMNS}
-        passes = columns.pop("pass").tolist()
-        graphs = _core.graphs_from_specs(
-            columns.pop("op").tolist(), columns.pop("dtype").tolist(), columns
-        )
+        graphs, passes = self._graphs(), self._shapes["pass"].tolist()
         waiting = [i for i in range(len(self._shapes)) if i not in self._settled]
         # All are built before any is run: a shape that cannot be is an error before time is spent.
         benches = {}
@@ -239,6 +256,23 @@ class _Campaign:
             seconds_an_effort = call_s / effort[i]
             need_s += max(0, MIN_SAMPLES - len(self.readings[i])) * self._sample_s[i]
             self._show()
+
+    def _graphs(self) -> list[Graph]:
+        columns = {n: np.ascontiguousarray(self._shapes[n]) for n in _SHAPE_COLUMNS}
+        del columns["pass"]
+        ops, dtypes = (columns.pop(name).tolist() for name in ("op", "dtype"))
+        return _core.graphs_from_specs(ops, dtypes, columns)
+
+    def energy_j(self, meter: Joules, seconds: float) -> npt.NDArray[np.float64]:
+        """Return joules of each shape, NaN of those that were not measured."""
+        reached = [i for i, taken in enumerate(self.readings) if taken]
+        times = [summarise(self.readings[i], by_mode=self._by_mode).time_s for i in reached]
+        graphs = self._graphs()
+        joules = np.full(len(self.readings), np.nan)
+        joules[reached] = meter.of_rows(
+            self._session.bench, [graphs[i] for i in reached], np.array(times), seconds
+        )
+        return joules
 
     def _effort(self) -> npt.NDArray[np.float64]:
         """Return about how long each shape takes, in a unit that is the same for all."""

@@ -51,6 +51,7 @@ def measured_table(
     provenance: Mapping[str, str | int],
     *,
     by_mode: bool,
+    energy_j: npt.NDArray[np.float64] | None = None,
 ) -> Table:
     """Reduce readings to the table that `measure` returns; warn of rows without any."""
     reached = [i for i, taken in enumerate(readings) if taken]
@@ -72,6 +73,8 @@ def measured_table(
         columns[name] = np.array([getattr(s, name) for s in summaries], np.float64)
     columns["samples"] = np.array([s.samples for s in summaries], np.int64)
     columns["unstable"] = np.array([s.is_unstable for s in summaries], np.int64)
+    if energy_j is not None:
+        columns["energy_j"] = energy_j[reached]
     for name, text in provenance.items():
         columns[name] = np.full(len(reached), text)
     result = np.empty(len(reached), [(n, c.dtype) for n, c in columns.items()])

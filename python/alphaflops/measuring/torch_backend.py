@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from alphaflops.errors import UnsupportedError
+from alphaflops.errors import ShapeError, UnsupportedError
 from alphaflops.measuring.backends import Session
 from alphaflops.measuring.device import Device, describe_device, pinned
 from alphaflops.measuring.probe import check_threads
@@ -18,7 +18,7 @@ __all__ = ["TorchBackend"]
 
 
 class TorchBackend:
-    """PyTorch, eagerly, fp32, on this processor or a GPU.
+    """PyTorch, eagerly, on this processor (fp32, bf16) or a GPU (fp32, tf32, fp16, bf16).
 
     Parameters
     ----------
@@ -28,6 +28,12 @@ class TorchBackend:
         Of PyTorch's own pool, for work within an operator.
     on
         cpu or cuda; cuda where PyTorch finds a GPU.
+    cuda_graph
+        Whether calls on a GPU are captured as CUDA graphs, which leaves out what the host takes to
+        launch them.
+    cudnn_benchmark
+        PyTorch's switch of that name, on a GPU: whether cuDNN tries its algorithms. As it stands
+        where left out.
 
     Raises
     ------
@@ -35,11 +41,21 @@ class TorchBackend:
         PyTorch is not installed.
     UnsupportedError
         A layout that is not known, more threads than processors, a GPU that is not there.
+    ShapeError
+        An option of GPUs for a processor.
     """
 
     mode = "eager"
 
-    def __init__(self, layout: str = "nchw", threads: int = 1, on: str | None = None) -> None:
+    def __init__(
+        self,
+        layout: str = "nchw",
+        threads: int = 1,
+        on: str | None = None,
+        *,
+        cuda_graph: bool = False,
+        cudnn_benchmark: bool | None = None,
+    ) -> None:
         torch = import_torch()
         if layout not in LAYOUTS:
             raise UnsupportedError(f"layout {layout!r} is not known; use {' or '.join(LAYOUTS)}")
@@ -50,6 +66,9 @@ class TorchBackend:
             raise UnsupportedError(f"the torch backend cannot run on {on!r}; use {known}")
         self._layout, self._threads = layout, threads
         self._on = on or ("cuda" if has_gpu else "cpu")
+        if self._on == "cpu" and (cuda_graph or cudnn_benchmark):
+            raise ShapeError("cuda_graph and cudnn_benchmark are options on a GPU; leave them out")
+        self._cuda_graph, self._cudnn_benchmark = cuda_graph, cudnn_benchmark
 
     @property
     def by_mode(self) -> bool:
@@ -60,6 +79,11 @@ class TorchBackend:
         """
         return self._on == "cpu" and self._threads > 1
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether PyTorch runs on a GPU."""
+        return self._on == "cuda"
+
     def device(self) -> Device:
         """Describe the processor, with the GPU's name where one is measured."""
         torch = import_torch()
@@ -67,7 +91,13 @@ class TorchBackend:
         device["isa"] = torch.backends.cpu.get_cpu_capability().lower()
         device["compiler"] = f"PyTorch {torch.__version__}"
         if self._on == "cuda":
-            device["name"] = torch.cuda.get_device_name()
+            about = torch.cuda.get_device_properties(torch.cuda.current_device())
+            device["name"], device["isa"] = about.name, f"sm_{about.major}{about.minor}"
+            device["compiler"] += f", CUDA {torch.version.cuda}"
+            device["compiler"] += f", cuDNN {torch.backends.cudnn.version()}"
+            device["memory_bytes"] = about.total_memory
+            device["l2_bytes"] = getattr(about, "L2_cache_size", 0)
+            device["l1d_bytes"] = device["l3_bytes"] = 0
         return device
 
     def about(self) -> Mapping[str, object]:
@@ -75,7 +105,7 @@ class TorchBackend:
         return self.provenance()
 
     def provenance(self) -> Mapping[str, str | int]:
-        """Return what ran, and PyTorch's switches that change what a GPU computes."""
+        """Return what ran; on a GPU also how it was launched, and who chose cuDNN's algorithms."""
         torch = import_torch()
         device = self.device()
         return {
@@ -88,16 +118,19 @@ class TorchBackend:
             "on": self._on,
             "layout": self._layout,
             "threads": self._threads,
-            "tf32_conv": int(torch.backends.cudnn.allow_tf32),
-            "tf32_matmul": int(torch.backends.cuda.matmul.allow_tf32),
-            "cudnn_benchmark": int(torch.backends.cudnn.benchmark),
+            "cuda_graph": int(self._cuda_graph),
+            "cudnn_benchmark": int(self._tries_algorithms()),
         }
+
+    def _tries_algorithms(self) -> bool:
+        switch = bool(import_torch().backends.cudnn.benchmark)
+        return switch if self._cudnn_benchmark is None else self._cudnn_benchmark
 
     @contextmanager
     def session(self, training: bool = False) -> Iterator[Session]:
-        """Set the number of threads, and turn gradients off, or on for training."""
+        """Set threads and switches, and turn gradients off, or on for training."""
         torch = import_torch()
-        before = torch.get_num_threads()
+        before = torch.get_num_threads(), torch.backends.cudnn.benchmark
         is_alone = self._threads == 1 and self._on == "cpu"
         bound: AbstractContextManager[object] = pinned() if is_alone else nullcontext()
         if training and self._on == "cuda":
@@ -105,14 +138,18 @@ class TorchBackend:
         gradients = torch.enable_grad() if training else torch.inference_mode()
         with bound, gradients:
             torch.set_num_threads(self._threads)
+            torch.backends.cudnn.benchmark = self._tries_algorithms()
             try:
                 if self._on == "cuda":
                     from alphaflops.measuring.torch_cuda import CudaSession  # noqa: PLC0415
 
-                    yield CudaSession(self._layout)
+                    session = CudaSession(self._layout, in_graphs=self._cuda_graph)
+                    yield session
+                    session.throttling.say()
                 else:
                     from alphaflops.measuring.torch_session import TorchSession  # noqa: PLC0415
 
                     yield TorchSession(self._layout, self._threads, training=training)
             finally:
-                torch.set_num_threads(before)
+                torch.set_num_threads(before[0])
+                torch.backends.cudnn.benchmark = before[1]

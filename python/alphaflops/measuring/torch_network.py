@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from alphaflops._core import Graph
-from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.torch_operators import (
     CHANNELS_LAST,
     Operator,
@@ -14,8 +13,9 @@ from alphaflops.measuring.torch_operators import (
     operator_of,
     tensor_of,
 )
+from alphaflops.measuring.torch_types import torch_type
 
-__all__ = ["TorchNetwork", "require_fp32"]
+__all__ = ["TorchNetwork"]
 
 
 class TorchNetwork:
@@ -27,7 +27,7 @@ class TorchNetwork:
     Parameters
     ----------
     graph
-        In fp32.
+        Its dtype is that of all tensors and parameters, those of norms too.
     layout
         nchw or channels_last; of images and of the weights of convolutions.
     on
@@ -43,7 +43,7 @@ class TorchNetwork:
 
     def __init__(self, graph: Graph, layout: str, on: str = "cpu", seed: int = 0) -> None:
         torch = import_torch()
-        require_fp32(graph)
+        kind = torch_type(graph, on)
         random = torch.Generator().manual_seed(seed)
         readers = [0] * len(graph)
         last_reader = list(range(len(graph)))
@@ -57,7 +57,7 @@ class TorchNetwork:
         for node in range(len(graph)):
             inputs = graph.node_inputs(node)
             if not inputs:
-                flat = torch.randn(math.prod(graph.shape(node)), generator=random).to(on)
+                flat = torch.randn(math.prod(graph.shape(node)), generator=random).to(on, kind)
                 self.inputs[node] = tensor_of(flat, graph.shape(node), layout)
                 continue
             is_owned = readers[inputs[0]] == 1 and bool(graph.node_inputs(inputs[0]))
@@ -65,7 +65,7 @@ class TorchNetwork:
             if isinstance(operator, torch.nn.Module):
                 _fill(operator, random)
                 keeps = torch.channels_last if layout == CHANNELS_LAST else torch.preserve_format
-                operator = operator.to(on, memory_format=keeps)
+                operator = operator.to(on, kind, memory_format=keeps)
             self.operators[node] = operator
             done = [t for t in set(inputs) if last_reader[t] == node and graph.node_inputs(t)]
             self._steps.append((node, operator, inputs, done))
@@ -79,14 +79,6 @@ class TorchNetwork:
             for tensor in done:
                 del values[tensor]
         return values[node]
-
-
-def require_fp32(graph: Graph) -> None:
-    """Raise UnsupportedError, naming the graph, for another element type."""
-    if graph.dtype != "fp32":
-        raise UnsupportedError(
-            f"{graph.name}: dtype {graph.dtype} is not supported by the torch backend; use fp32"
-        )
 
 
 def _fill(module: Any, random: Any) -> None:

@@ -13,6 +13,7 @@ from alphaflops.errors import MissingExtraError, UnsupportedError
 
 __all__ = [
     "CHANNELS_LAST",
+    "IN_PLACE",
     "LAYOUTS",
     "MATRIX_OPS",
     "NCHW",
@@ -43,7 +44,8 @@ _ACTIVATIONS = {
     "tanh": "Tanh",
     "leaky_relu": "LeakyReLU",
 }
-_IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish", "leaky_relu"}
+#: Which of them can write over their input.
+IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish", "leaky_relu"}
 
 
 def import_torch() -> Any:
@@ -87,7 +89,7 @@ def operator_of(graph: Graph, node: int, *, is_only_reader: bool) -> Operator:
     """
     op = graph.node_op(node)
     if op in _ACTIVATIONS:
-        in_place = {"inplace": True} if op in _IN_PLACE and is_only_reader else {}
+        in_place = {"inplace": True} if op in IN_PLACE and is_only_reader else {}
         return _ready(getattr(import_torch().nn, _ACTIVATIONS[op])(**in_place))
     if op not in _MAKERS:
         raise UnsupportedError(

@@ -16,6 +16,7 @@ from typing import Any
 
 from alphaflops import _core
 from alphaflops._core import Graph
+from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.backends import Bench, Network
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.torch_network import TorchNetwork
@@ -60,6 +61,11 @@ class TorchSession:
 
     def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
         """Make one pass of a graph's one operator ready."""
+        if graph.dtype != "fp32" and (self._training or pass_ != "forward"):
+            raise UnsupportedError(
+                f"{graph.name}: training in {graph.dtype} is not supported by the torch backend; "
+                "use fp32"
+            )
         if pass_ == "optimizer":
             return _TorchBench(optimizer(graph, self.pool, self.run_between), self)
         launch = Launch(graph, self.layout, self.pool)

@@ -31,6 +31,7 @@ _DTYPE = [
     ("unstable", np.int64),
     ("unpriced_rows", np.int64),
 ]
+_ENERGY = ("predicted_j", "measured_j", "measured_lo_j", "measured_hi_j", "idle_j")
 
 
 class HasCore(Protocol):
@@ -48,6 +49,7 @@ def validate(
     backend: Backend | None = None,
     repeats: int | None = None,
     budget_s: float = 20.0,
+    energy: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.void]:
@@ -58,7 +60,7 @@ def validate(
     Parameters
     ----------
     graphs
-        Networks in fp32. All are in memory together.
+        Networks of a dtype that the profile prices. All are in memory together.
     backend
         What runs them; the native kernels by default. ``backend_of(profile)`` is what the profile
         was measured with.
@@ -67,6 +69,8 @@ def validate(
         least.
     budget_s
         Seconds of running; building the networks comes on top.
+    energy
+        Whether to measure what each draws on an NVIDIA GPU, which takes three seconds each.
     seed
         Of the weights and of the order.
 
@@ -75,10 +79,15 @@ def validate(
     ndarray
         A row a network: ``name``, ``predicted_s``, ``measured_s`` (median of one forward pass),
         ``measured_lo_s``, ``measured_hi_s`` (its interval of 90 %), ``error`` (predicted /
-        measured - 1), ``samples``, ``unstable``, ``unpriced_rows``.
+        measured - 1), ``samples``, ``unstable``, ``unpriced_rows``; with `energy` also
+        ``predicted_j`` (NaN where the profile has no power), ``measured_j`` of a pass, with
+        ``measured_lo_j`` and ``measured_hi_j`` of its windows, and ``idle_j`` of it, which the
+        device would have drawn anyway.
 
     Raises
     ------
+    MissingExtraError
+        Nothing reads the GPU's energy.
     UnsupportedError
         A network that the backend cannot run; the message names the layer.
     ProfileError
@@ -92,11 +101,18 @@ def validate(
     backend = backend or NativeBackend()
     predictions = [_core.predict(_core.lower(g, backend.mode), profile.core) for g in graphs]
     with backend.session() as session:
+        meter = None
+        if energy:
+            from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
+
+            meter = Joules(meter_of(session))  # while nothing runs yet
         networks = [session.network(graph, seed) for graph in graphs]
         readings = _run(networks, repeats, budget_s, np.random.default_rng(seed), progress)
+        energies = [meter.of(n, n.sample(1).time_s) for n in networks] if meter else []
 
     width = max(len(g.name) for g in graphs)
-    rows = np.empty(len(graphs), [("name", f"U{max(1, width)}"), *_DTYPE])
+    fields = [*_DTYPE, *((name, np.float64) for name in _ENERGY if energy)]
+    rows = np.empty(len(graphs), [("name", f"U{max(1, width)}"), *fields])
     for row, graph, prediction, taken in zip(rows, graphs, predictions, readings, strict=True):
         measured = summarise(taken)
         row["name"] = graph.name
@@ -108,6 +124,11 @@ def validate(
         row["samples"] = measured.samples
         row["unstable"] = measured.is_unstable
         row["unpriced_rows"] = prediction.unpriced_rows
+    for row, drawn in zip(rows, energies, strict=False):
+        power_w = profile.core.power_w
+        row["predicted_j"] = np.nan if power_w is None else power_w * row["predicted_s"]
+        row["measured_j"], row["idle_j"] = drawn.call_j, drawn.idle_j
+        row["measured_lo_j"], row["measured_hi_j"] = drawn.least_j, drawn.most_j
     return rows
 
 

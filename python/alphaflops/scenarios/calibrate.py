@@ -11,6 +11,7 @@ from alphaflops import _core
 from alphaflops.errors import UnsupportedError
 from alphaflops.fitting import Fit, fit
 from alphaflops.measuring.backends import named
+from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import journal_for
 from alphaflops.measuring.sampling import sample_shapes
@@ -18,6 +19,8 @@ from alphaflops.scenarios.progress import Callback
 
 #: Eager networks launch more kinds of operators, each of which needs rows of its own.
 POINTS = {"fused": 300, "eager": 700}
+#: More of them where transformers run in fused launches, as the cuda backend's do.
+SEQUENCE_POINTS = 150
 #: Operators of a step of training, of which each is timed in up to three passes.
 TRAINING_POINTS = 400
 
@@ -32,8 +35,11 @@ def calibrate(
     layout: str | None = None,
     threads: int | None = None,
     on: str | None = None,
+    cuda_graph: bool | None = None,
+    cudnn_benchmark: bool | None = None,
     path: str | None = None,
     dtype: str | None = None,
+    energy_s: float = 0.0,
     seed: int = 0,
     form: str | None = None,
     training: bool = False,
@@ -42,8 +48,9 @@ def calibrate(
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
-    The backend and its options are as of ``measure``; `dtype` is that of every shape, fp32 where
-    left out.
+    The backend and its options are as of ``measure`` and ``named``; `dtype` is that of every shape,
+    fp32 where left out. On a GPU shapes have batches. With `energy_s`, so many seconds more go to
+    what it draws, as of ``measure``, and the profile has a mean power.
 
     With `training` it is of steps of training: operators are timed as there, in every pass, and
     `optimizer`, one of sgd, momentum, adam and adamw, beside them. Torch only.
@@ -51,16 +58,29 @@ def calibrate(
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
-    runs = named(backend, isa=isa, layout=layout, threads=threads, on=on, path=path)
+    runs = named(
+        backend,
+        isa=isa,
+        layout=layout,
+        threads=threads,
+        on=on,
+        cuda_graph=cuda_graph,
+        cudnn_benchmark=cudnn_benchmark,
+        path=path,
+    )
     if training and runs.mode != "eager":
         raise UnsupportedError(f"the {backend} backend does not train; use the torch backend")
+    sequences = backend == "cuda"
     shapes = sample_shapes(
-        TRAINING_POINTS if training else POINTS[runs.mode],
+        TRAINING_POINTS if training else POINTS[runs.mode] + sequences * SEQUENCE_POINTS,
         seed=seed,
         mode=runs.mode,
+        sequences=sequences,
         training=training,
         optimizer=optimizer,
     )
+    if runs.is_gpu:
+        shapes = in_batches(shapes, seed=seed)
     if dtype is not None:
         if dtype not in _core.DTYPES:
             raise UnsupportedError(f"dtype {dtype!r} is not known; use {', '.join(_core.DTYPES)}")
@@ -73,6 +93,7 @@ def calibrate(
             backend=runs,
             budget_s=budget_s,
             journal=journal,
+            energy_s=energy_s,
             seed=seed,
             progress=progress,
         )

@@ -1,0 +1,178 @@
+"""Plans of the cuda backend for whole networks: every network, and where each tensor lies."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from fake_gpu import FakeDriver, FakeWatch
+
+import alphaflops as af
+from alphaflops import zoo
+from alphaflops._cuda_plan import Target, matmul_plans, stream_plans
+from alphaflops.errors import ShapeError, UnsupportedError
+from alphaflops.measuring.cuda_layouts import Layouts, Strides
+from alphaflops.measuring.cuda_network import CudaNetwork
+from alphaflops.measuring.cuda_session import CudaSession
+from alphaflops.measuring.cuda_steps import bytes_of, steps_of, views_of
+
+AMPERE, HOPPER = Target(80, False, 108, 163 << 10), Target(90, True, 132, 227 << 10)
+TURING = Target(75, False, 40, 64 << 10)
+WITHOUT_KERNELS = {"lstm": "lstm"}  # an operator of each
+#: These want matrix units that sm_75 has not in tf32 and bf16.
+LACKING = {
+    **dict.fromkeys(("bert_base", "gpt2", "vit_b_16"), "attention"),
+    **dict.fromkeys(("swin_t", "t5_small"), "matmul"),
+    "unet": "conv_transpose2d",
+}
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_network_has_plans(name: str) -> None:
+    graph = zoo.build(name)
+    for dtype in ("fp32", "tf32", "fp16", "bf16"):
+        typed = graph.with_dtype(dtype)
+        for target in (AMPERE, HOPPER):
+            if name in WITHOUT_KERNELS:
+                with pytest.raises(UnsupportedError, match=f"'{WITHOUT_KERNELS[name]}'"):
+                    steps_of(typed, target)
+                continue
+            steps = steps_of(typed, target)
+            assert all(step.plans for step in steps)
+            assert {step.output for step in steps} >= {len(graph) - 1} - {
+                node for node, owner in views_of(graph).items() if node != owner
+            }
+
+
+@pytest.mark.parametrize("name", sorted(set(zoo.names()) - set(WITHOUT_KERNELS)))
+def test_what_turing_lacks_is_named(name: str) -> None:
+    graph = zoo.build(name)
+    for dtype in ("fp32", "tf32", "fp16", "bf16"):
+        typed = graph.with_dtype(dtype)
+        if name not in LACKING or dtype in ("fp32", "fp16"):
+            assert steps_of(typed, TURING)
+            continue
+        with pytest.raises(UnsupportedError, match=rf"does '{LACKING[name]}' of .* in {dtype}"):
+            steps_of(typed, TURING)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "swin_t", "shufflenet_v2_x1_0", "t5_small"])
+def test_networks_become_programs(name: str) -> None:
+    graph = zoo.build(name).with_dtype("fp16")
+    driver = FakeDriver(memory_bytes=2 << 30)
+    network = CudaNetwork(CudaSession(driver, FakeWatch(), "hot"), graph, seed=0)
+    assert network.sample(2).time_s > 0
+    written: set[int] = set()
+    for step in network.steps:  # what is read was written, or is there from the beginning
+        for tensor in step.inputs.values():
+            owner = network._owner[tensor]
+            assert owner in written or not graph.node_inputs(owner)
+        written.add(network._owner[step.output])
+
+
+def test_a_gate_repeats_over_the_pixels_of_its_image() -> None:
+    graph = af.Graph("gate")
+    x = graph.input((2, 24, 7, 7))
+    graph.mul(x, graph.global_avg_pool(x))
+    step = steps_of(graph, HOPPER)[-1]
+    assert step.plans[0].tile == "x16_repeated"
+    assert {"input": x, "second_input": x + 1} == step.inputs
+    graph = af.Graph("position")
+    x = graph.input((2, 5, 24))
+    graph.element([x, graph.constant([1, 5, 24])], "add")
+    (step,) = steps_of(graph, HOPPER)
+    assert step.plans[0].tile == "x16_repeated"
+
+
+@pytest.mark.parametrize(("op", "tensors"), [("attention", 3), ("add", 1)])
+def test_what_was_just_written_lies_in_the_caches(op: str, tensors: int) -> None:
+    graph = af.Graph(op, dtype="fp16")
+    inputs = [graph.input((1, 4, 64, 32)) for _ in range(3)]
+    if op == "attention":
+        graph.attention(*inputs)
+    else:
+        graph.add(*inputs[:2])
+    session = CudaSession(FakeDriver(), FakeWatch(), "context")
+    sizes: list[int] = []
+    before = session.before
+    session.before = lambda at, size: sizes.append(size) or before(at, size)
+    session.bench(graph).warm_up()
+    assert sizes == [tensors * 4 * 64 * 32 * 2]
+
+
+def test_images_are_told_from_matrices() -> None:
+    graph = af.Graph("mixed")
+    image = graph.conv2d(graph.input((2, 3, 8, 8)), 16)
+    rows = graph.view(image, [2, 8, 8, 16])
+    norm = graph.norm(rows, "layer")
+    back = graph.view(norm, [2, 16, 8, 8])
+    scores = graph.matmul(graph.input((2, 4, 6, 5)), graph.input((2, 4, 5, 7)))
+    layouts = Layouts(graph)
+    assert [layouts.is_image(x) for x in (image, rows, norm, back, scores)] == [
+        *(True, False, False, True, False),
+    ]
+    assert layouts.sizes(back) == {"batch": 2, "h_in": 8, "w_in": 8, "channels": 16}
+    assert layouts.sizes(scores) == {"batch": 2, "h_in": 4, "w_in": 6, "channels": 7}
+    assert layouts.memory_axis(back, 1) == 3
+    assert layouts.memory_axis(scores, -1) == 3
+
+
+def test_heads_are_read_where_the_projection_wrote_them() -> None:
+    graph = af.Graph("heads")
+    qkv = graph.linear(graph.input((2, 10, 64)), 3 * 64)
+    parts = [graph.part(qkv, [2, 10, 64]) for _ in range(3)]
+    q, k, v = (graph.view(x, [2, 4, 10, 16]) for x in parts)
+    y = graph.attention(q, k, v)
+    graph.linear(graph.view(y, [2, 10, 64]), 8)
+    layouts = Layouts(graph)
+    for index, tensor in enumerate((q, k, v)):
+        assert layouts.strides(tensor) == Strides((1920, 16, 192, 1), 64 * index)
+    turned = graph.view(parts[1], [2, 4, 16, 10])
+    assert Layouts(graph).strides(turned) == Strides((1920, 16, 1, 192), 64)
+    steps = steps_of(graph.with_dtype("fp16"), HOPPER)
+    offsets = {
+        pointer.buffer: pointer.byte_offset
+        for launch in steps[1].plans[0].launches
+        for pointer in launch.pointers
+        if pointer.buffer != "workspace"
+    }
+    assert offsets == {"input": 0, "second_input": 128, "third_input": 256, "output": 0}
+
+
+def test_a_causal_mask_is_of_the_plan() -> None:
+    def attention(causal: bool, length: int = 10) -> list[bytes]:
+        graph = af.Graph("mask", dtype="fp16")
+        q, k, v = (graph.input((2, 4, n, 32)) for n in (length, 10, 10))
+        graph.attention(q, k, v, causal=causal, name="masked")
+        (step,) = steps_of(graph, HOPPER)
+        assert [plan.algorithm for plan in step.plans] == ["attention_fused", "attention_parts"]
+        return [each.parameters for plan in step.plans for each in plan.launches]
+
+    changed = [a != b for a, b in zip(attention(False), attention(True), strict=True)]
+    assert changed == [True, False, True, False]  # fused; scores, softmax, values
+    with pytest.raises(UnsupportedError, match="masked: no kernel"):
+        attention(True, 11)
+
+
+def test_views_lie_in_the_memory_of_what_they_see() -> None:
+    graph = af.Graph("views", dtype="fp16")
+    token = graph.constant([1, 1, 8])
+    many = graph.part(token, [5, 1, 8])  # more than there is
+    x = graph.concat([many, graph.input((5, 3, 8))])
+    table = graph.embedding(tokens := graph.input((5, 4)), 100, 8)
+    sizes = bytes_of(graph)
+    assert (sizes[token], sizes[many]) == (5 * 8 * 2, 0)
+    assert sizes[x] == 5 * 4 * 8 * 2
+    assert sizes[tokens] == 5 * 4 * 4  # indices, of four bytes
+    assert sizes[table] == math.prod((5, 4, 8)) * 2
+
+
+def test_strides_that_no_kernel_reads_are_named() -> None:
+    with pytest.raises(UnsupportedError, match="strides 1 x 5 by 7 x 1 to 7 x 1"):
+        matmul_plans({"a_row": 1, "a_column": 5, "b_row": 7, "c_row": 7}, HOPPER)
+    with pytest.raises(ShapeError, match="matmul: a size is 0"):
+        matmul_plans({"rows": 0}, HOPPER)
+    with pytest.raises(ShapeError, match="12 elements are no multiple of second_blocks 1"):
+        stream_plans("add", {"channels": 12, "second_length": 5}, HOPPER)
+    with pytest.raises(ShapeError, match="'q_rows' is no size"):
+        matmul_plans({"q_rows": 1}, HOPPER)
