@@ -114,12 +114,27 @@ def test_uncommitted_samples_are_dropped(tmp_path: Path) -> None:
 
 def test_another_device_is_named(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
-    Journal(path, "key", ABOUT).close()
+    with Journal(path, "key", ABOUT) as journal:
+        journal.add(0, reading(1.0))
+        journal.commit()
     with pytest.raises(JournalError, match=r"device: A there, B here.*name another journal"):
         Journal(path, "other key", {**ABOUT, "device": "B"})
     with pytest.raises(JournalError, match="of other shapes"):
         Journal(path, "other key", ABOUT)
     Journal(path, "key", ABOUT).close()  # still fine for its own
+
+
+def test_a_campaign_that_took_no_sample_stands_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    with Journal(path, "key", ABOUT, ["a"]) as journal:
+        journal.note("seed", "5")
+        journal.commit()
+    with Journal(path, "other key", {**ABOUT, "device": "B"}, ["b", "c"]) as journal:
+        assert not journal.notes()
+        journal.add(1, reading(1.0))
+        journal.commit()
+    with pytest.raises(JournalError, match="device: B there, A here"):
+        Journal(path, "key", ABOUT, ["a"])
 
 
 @pytest.mark.parametrize("content", [b"time_s,op\n" * 200, os.urandom(8192)])

@@ -135,20 +135,24 @@ class Journal:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN IMMEDIATE")
-        if tables:
-            self._require_same(key, about)
+        if tables and self._is_same(key, about):
             db.execute("UPDATE campaign SET about = about")  # takes the write lock
         else:
-            # executescript would commit what is begun; the statements are run one by one.
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
+            if tables:  # of another campaign, which took no sample
+                for name in ("campaign", "shapes", "notes"):
+                    db.execute(f"DELETE FROM {name}")
+            else:
+                # executescript would commit what is begun; the statements are run one by one.
+                for statement in _SCHEMA.split(";\n"):
+                    db.execute(statement)
             db.execute("INSERT INTO campaign VALUES (?, ?)", (key, json.dumps(about)))
             db.executemany("INSERT INTO shapes VALUES (?, ?)", enumerate(shapes))
             db.execute(f"PRAGMA application_id = {_APPLICATION}")
             db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("COMMIT")
 
-    def _require_same(self, key: str, about: dict[str, object]) -> None:
+    def _is_same(self, key: str, about: dict[str, object]) -> bool:
+        """Return whether it is of this campaign; raise where it holds samples of another."""
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version != _VERSION:
             raise JournalError(
@@ -159,7 +163,9 @@ class Journal:
         if row is None:
             raise JournalError(f"{self.path}: a journal without a campaign; delete it")
         if row[0] == key:
-            return
+            return True
+        if self._db.execute("SELECT count(*) FROM samples").fetchone()[0] == 0:
+            return False
         theirs = json.loads(row[1])
         differ = [n for n in about if theirs.get(n) != about[n]]
         said = "; ".join(f"{n}: {theirs.get(n, 'none')} there, {about[n]} here" for n in differ)
