@@ -218,6 +218,19 @@ def test_faults_of_cupy_become_ours(fault, cupy, error: type[Exception], message
     assert type(caught.value) is error
 
 
+def test_a_kernel_keeps_the_most_shared_memory_that_a_program_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(libcuda, "allow_shared", lambda function, size, symbol: asked.append(size))
+    own = cupy_driver.CupyDriver.__new__(cupy_driver.CupyDriver)
+    own._functions = {"kernel": SimpleNamespace(kernel=SimpleNamespace(ptr=7))}
+    own._shared = {}
+    for size in (1000, 60000, 50000, 70000):
+        assert own._function(SimpleNamespace(symbol="kernel", shared_bytes=size)) == 7
+    assert asked == [60000, 70000]
+
+
 def test_addresses_go_where_the_plan_says() -> None:
     parameters = bytes(range(64))
     pointers = [

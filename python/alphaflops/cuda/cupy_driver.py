@@ -114,6 +114,7 @@ class CupyDriver:
         self._word = ctypes.c_uint.from_address(self._flag.ptr)
         self._word.value = 1
         self._functions: dict[str, Any] = {}
+        self._shared: dict[str, int] = {}  # bytes that each may have
         self._blocker: _CupyProgram | None = None
         blockers = probe_plans("block", self._info.target, _MOST_HELD_NS)
         if blockers:
@@ -169,8 +170,10 @@ class CupyDriver:
             module = self._cupy.RawModule(path=str(cubin_of(launch.header, self._info.arch)))
             self._functions[launch.symbol] = module.get_function(launch.symbol)
         function = self._functions[launch.symbol].kernel.ptr
-        if launch.shared_bytes > _SHARED_WITHOUT_ASKING:
+        # Never less than before: other programs launch the same kernel.
+        if launch.shared_bytes > self._shared.get(launch.symbol, _SHARED_WITHOUT_ASKING):
             libcuda.allow_shared(function, launch.shared_bytes, launch.symbol)
+            self._shared[launch.symbol] = launch.shared_bytes
         return int(function)
 
     def captured(self, programs: Sequence[Program], turns: int = 1) -> _CupyGraph:

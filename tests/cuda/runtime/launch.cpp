@@ -19,14 +19,17 @@ struct CUlib_st {
 };
 struct CUkern_st {
   const emulate::Entry* entry;
-  std::map<int, int> most_shared_bytes;  // by device, where it was asked for
+  std::map<int, int> asked_bytes;  // of shared memory, by device
+
+  int most_shared_bytes() const {
+    const auto asked = asked_bytes.find(emulate::runtime::current_device());
+    return asked == asked_bytes.end() ? 48 << 10 : asked->second;
+  }
 };
 
 namespace emulate::runtime {
 
 namespace {
-
-constexpr unsigned shared_without_asking = 48 * 1024;
 
 sigjmp_buf* landing = nullptr;
 
@@ -116,10 +119,9 @@ cudaError_t check(const cudaLaunchConfig_t& config, const CUkern_st& kernel, uns
     return cudaErrorInvalidConfiguration;
   }
   if (threads > 1024 || block.z > 64) return cudaErrorInvalidConfiguration;
-  const auto asked = kernel.most_shared_bytes.find(current_device());
-  const auto most = asked == kernel.most_shared_bytes.end() ? shared_without_asking
-                                                            : static_cast<unsigned>(asked->second);
-  if (config.dynamicSmemBytes > std::max(most, shared_without_asking)) return cudaErrorInvalidValue;
+  if (config.dynamicSmemBytes > static_cast<unsigned>(kernel.most_shared_bytes())) {
+    return cudaErrorInvalidValue;
+  }
   if (cluster > 1 && arch() < 90) return cudaErrorNotSupported;
   if (cluster > 8 || grid.x % cluster != 0) return cudaErrorInvalidClusterSize;
   return cudaSuccess;
@@ -178,9 +180,11 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, co
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   return call("cudaFuncGetAttributes", Asks::context, [&] {
-    if (find_kernel(function) == nullptr) return cudaErrorInvalidDeviceFunction;
+    const CUkern_st* found = find_kernel(function);
+    if (found == nullptr) return cudaErrorInvalidDeviceFunction;
     *attributes = {};
     attributes->maxThreadsPerBlock = 1024;
+    attributes->maxDynamicSharedSizeBytes = found->most_shared_bytes();
     attributes->binaryVersion = arch();
     return cudaSuccess;
   });
@@ -195,7 +199,7 @@ cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, cudaFuncAttribu
         value > shared_bytes_at_most()) {
       return cudaErrorInvalidValue;
     }
-    kernel->most_shared_bytes[device] = value;
+    kernel->asked_bytes[device] = value;
     return cudaSuccess;
   });
 }
