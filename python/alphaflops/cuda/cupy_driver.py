@@ -30,6 +30,29 @@ _SHARED_WITHOUT_ASKING = 48 * 1024
 _MOST_HELD = 400  # launches: a stream takes about a thousand before the host has to wait
 _MOST_HELD_NS = 2_000_000_000
 _INSUFFICIENT_DRIVER, _NO_DEVICE, _STUB, _OUT_OF_MEMORY = 35, 100, 34, 2
+#: What keeps CUDA from starting: busy, no fabric manager, a half-updated driver, cuda-compat.
+_NOT_STARTED: dict[int, tuple[type[DeviceError], str]] = {
+    46: (
+        NoDeviceError,
+        "the GPU is busy or may not be used; look at nvidia-smi for its compute mode and for who "
+        "has it",
+    ),
+    802: (
+        NoDeviceError,
+        "the machine's GPUs are not ready; where NVSwitch joins them, the service "
+        "nvidia-fabricmanager must run",
+    ),
+    803: (
+        DriverError,
+        "the NVIDIA driver's library (libcuda.so.1) and the driver that runs are of different "
+        "versions; restart the machine, or the container",
+    ),
+    804: (
+        DriverError,
+        "the newer driver library of the package cuda-compat does not work on this GPU; take its "
+        "folder out of LD_LIBRARY_PATH, or update the driver",
+    ),
+}
 
 
 def _version(number: int) -> str:
@@ -62,6 +85,9 @@ def translated(cupy: Any, doing: str) -> Iterator[None]:
         status = getattr(error, "status", None)
         if status == _INSUFFICIENT_DRIVER:
             raise _old_driver(runtime) from error
+        if status in _NOT_STARTED:
+            kind, what = _NOT_STARTED[status]
+            raise kind(what) from error
         if status in (_NO_DEVICE, _STUB):
             raise NoDeviceError(
                 "no NVIDIA GPU is visible; look at nvidia-smi, and at CUDA_VISIBLE_DEVICES"

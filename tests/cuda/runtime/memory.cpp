@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <sstream>
 
 #include "state.hpp"
 
@@ -14,6 +13,8 @@ namespace {
 
 constexpr std::size_t guard_bytes = 256;  // at least so many behind a block, before the page's end
 constexpr int poison = 0xff;              // a NaN in every float format
+// Behind a block: another NaN, so that a result that is one shows there.
+std::byte guard(std::size_t i) { return i % 2 == 0 ? std::byte{0xfe} : std::byte{0xff}; }
 
 std::size_t page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
@@ -36,7 +37,8 @@ cudaError_t take(void** address, std::size_t bytes, bool is_host) {
   if (all == MAP_FAILED) return cudaErrorMemoryAllocation;
   std::byte* begin = static_cast<std::byte*>(all) + page();
   mprotect(begin, inner, PROT_READ | PROT_WRITE);
-  std::memset(begin, poison, inner);
+  std::memset(begin, poison, bytes);
+  for (std::size_t i = bytes; i < inner; ++i) begin[i] = guard(i);
   *address = begin;
   state().memory[reinterpret_cast<std::uintptr_t>(begin)] = {bytes, inner, is_host,
                                                              current_device()};
@@ -67,13 +69,10 @@ bool is_device(const void* begin, std::size_t bytes) {
 
 std::string overrun() {
   for (const auto& [address, block] : state().memory) {
-    const std::byte* end = at(address) + block.mapped_bytes;
-    const auto hit = std::find_if(at(address) + block.bytes, const_cast<std::byte*>(end),
-                                  [](std::byte b) { return b != std::byte{poison}; });
-    if (hit == end) continue;
-    std::ostringstream text;
-    text << hit - at(address) << " of " << block.bytes << " bytes";
-    return text.str();
+    for (std::size_t i = block.bytes; i < block.mapped_bytes; ++i) {
+      if (at(address)[i] == guard(i)) continue;
+      return std::to_string(i) + " of " + std::to_string(block.bytes) + " bytes";
+    }
   }
   return {};
 }
