@@ -64,11 +64,13 @@ cudaError_t& last_error() {
   return code;
 }
 
-/// What EMULATED_CUDA_FAULT says of this call.
+/// What EMULATED_CUDA_FAULT says of this call; calls count from when it was said.
 cudaError_t wanted_fault(const std::string& function) {
-  const int number = ++state().calls[function];
   const char* text = std::getenv("EMULATED_CUDA_FAULT");
-  std::istringstream all(text == nullptr ? "" : text);
+  if (text == nullptr) text = "";
+  if (state().faults != text) state().calls.clear(), state().faults = text;
+  const int number = ++state().calls[function];
+  std::istringstream all(text);
   for (std::string each; std::getline(all, each, ',');) {
     const auto equals = each.find('='), at = each.find('@');
     if (equals == std::string::npos || each.substr(0, equals) != function) continue;

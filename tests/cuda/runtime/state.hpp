@@ -47,6 +47,7 @@ struct State {
   std::set<CUevent_st*> events;
   std::set<const void*> kernels;
   std::map<std::string, int> calls;
+  std::string faults;  // that are asked for
 };
 State& state();
 
