@@ -74,10 +74,6 @@ def test_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         open_driver("native", 1)
     monkeypatch.setenv("EMULATED_CUDA_DEVICES", "2")
     assert [each.pci_bus for each in devices()] == ["0000:01:00.0", "0000:02:00.0"]
-    drivers = [open_driver("native", device) for device in (0, 1)]
-    programs = [convolution(driver) for driver in drivers]
-    for driver, program in zip(drivers, programs, strict=True):  # in turns: each says where
-        assert driver.hot([driver.captured([program], 2)], 3) > driver.hot([program], 3) > 0
 
 
 def test_memory_that_is_not_there(driver: NativeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +144,8 @@ def test_launches_that_are_refused_leave_nothing_behind(
             assert type(caught.value) is DeviceError
         finally:
             monkeypatch.delenv(FAULT)
-        driver.memory()  # calls are counted anew
+        memory = driver.allocate(100)
+        del memory  # waits for the device, which must not wait for the host
         if "Create" in fault:
             break  # only once
     assert driver.hot([program], 2) == pytest.approx(NativeDriver().hot([program], 2))
