@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from fake_gpu import FakeDriver, FakeWatch
 
 import alphaflops as af
 from alphaflops import zoo
-from alphaflops._cuda_plan import Target, matmul_plans, stream_plans
+from alphaflops._cuda_plan import PARTS, Target, matmul_plans, stream_plans
 from alphaflops.errors import ShapeError, UnsupportedError
-from alphaflops.measuring.cuda_layouts import Layouts, Strides
+from alphaflops.measuring.cuda_backend import CudaBackend
+from alphaflops.measuring.cuda_layouts import Layouts, Rows, Strides
 from alphaflops.measuring.cuda_network import CudaNetwork
 from alphaflops.measuring.cuda_session import CudaSession
 from alphaflops.measuring.cuda_steps import bytes_of, steps_of, views_of
+from alphaflops.measuring.validation import validate
 
 AMPERE, HOPPER = Target(80, False, 108, 163 << 10), Target(90, True, 132, 227 << 10)
 TURING = Target(75, False, 40, 64 << 10)
@@ -82,6 +85,54 @@ def test_a_gate_repeats_over_the_pixels_of_its_image() -> None:
     graph.element([x, graph.constant([1, 5, 24])], "add")
     (step,) = steps_of(graph, HOPPER)
     assert step.plans[0].tile == "x16_repeated"
+
+
+def test_a_concatenation_is_one_launch() -> None:
+    graph = af.Graph("many")
+    inputs = [graph.input((2, 8 * (1 + i % 3), 7, 7)) for i in range(PARTS + 5)]
+    joined = graph.concat(inputs)
+    steps = steps_of(graph, HOPPER)
+    assert [len(step.inputs) for step in steps] == [PARTS, 5]
+    assert [len(step.plans[0].launches) for step in steps] == [1, 1]
+    assert [x for step in steps for x in step.inputs.values()] == inputs
+    assert steps[0].plans[0].launches[0].symbol == "stream_concat_b16"
+    assert {step.output for step in steps} == {joined}
+    densenet = zoo.build("densenet121")
+    concats = sum(densenet.node_op(node) == "concat" for node in range(len(densenet)))
+    assert sum(step.key.startswith("concat") for step in steps_of(densenet, HOPPER)) == concats
+
+
+def test_parts_are_read_where_they_lie() -> None:
+    graph = af.Graph("halves")
+    x = graph.input((2, 48, 6, 6))
+    halves = [graph.part(x, (2, 24, 6, 6)) for _ in range(2)]
+    graph.concat([graph.relu(halves[1]), halves[0], halves[1]])
+    step = steps_of(graph, HOPPER)[-1]
+    assert step.inputs["part_1"] == halves[0]
+    offsets = {each.buffer: each.byte_offset for each in step.plans[0].launches[0].pointers}
+    assert offsets == {"part_0": 0, "part_1": 0, "part_2": 24 * 4, "output": 0}
+    layouts = Layouts(graph)
+    joined = len(graph) - 1
+    assert layouts.rows(halves[1], joined, 3) == Rows(24, 48, 24)
+    assert layouts.rows(halves[1], joined, 1) == Rows(24 * 36, 24 * 36)  # gaps within a row
+    tokens = af.Graph("tokens")
+    qkv = tokens.linear(tokens.input((2, 10, 64)), 3 * 64)
+    q, k = (tokens.part(qkv, [2, 10, 64]) for _ in range(2))
+    tokens.concat([q, k], axis=2)
+    assert Layouts(tokens).rows(k, q, 2) == Rows(64, 192, 64)
+    assert Layouts(tokens).rows(k, q, 1) == Rows(640, 640)
+
+
+def test_many_inputs_are_priced_by_rows_with_two() -> None:
+    """A row of a calibration has two inputs, and DenseNet up to 25."""
+
+    def backend() -> CudaBackend:
+        return CudaBackend("hot", driver=FakeDriver(memory_bytes=64 << 30), watch=FakeWatch())
+
+    table = af.measure(af.sample_shapes(200), backend=backend(), budget_s=20)
+    graphs = [zoo.build("densenet121"), zoo.build("squeezenet1_0")]
+    rows = validate(graphs, af.fit(table).profile, backend=backend(), budget_s=0.5)
+    assert np.all(np.abs(rows["error"]) < 0.1)
 
 
 @pytest.mark.parametrize(("op", "tensors"), [("attention", 3), ("add", 1)])

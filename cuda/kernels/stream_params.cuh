@@ -62,12 +62,22 @@ struct RowParams {
   FastDivisor by_length;
 };
 
-struct CopyParams {
+inline constexpr int concat_parts = 32;
+
+// Counts units, which are what moves as one.
+struct ConcatPart {
   const void* input;
-  void* output;
   long long units;
-  int output_stride, output_offset;  // in units
-  FastDivisor by_row;                // units of a row
+  long long stride;    // from row to row
+  FastDivisor by_row;  // units of a row
+  int first_column;    // of the output
+  unsigned first_block;
+};
+
+struct ConcatParams {
+  void* output;
+  int output_stride;
+  ConcatPart part[concat_parts];  // those that are not there begin behind the last block
 };
 
 inline constexpr int copy_rank = 5;

@@ -47,7 +47,7 @@ enum class Stream : std::uint8_t {
   layer_norm,           // over c, with weights and bias
   rms_norm,             // over c, with weights
   softmax,              // over c
-  copy_channels,        // into rows of `out_channels`, from `out_channel` on: a concatenation
+  concat,               // `parts` side by side, in rows of `out_channels` from `out_channel` on
   to_nchw,              // from NHWC
   to_nhwc,              // from NCHW
   copy_axes,            // of `axes`: transposed, cut, padded, rolled
@@ -91,6 +91,12 @@ struct Axes {
   std::int64_t offset = 0;  // of the first element
 };
 
+/// Columns of a concatenation: `channels` side by side, and elements from row to row and to the
+/// first.
+struct Part {
+  std::int64_t channels = 0, stride = 0, offset = 0;
+};
+
 /// `shape` has the input's sizes for all of them and a window for the pools. A softmax behind a
 /// causal mask leaves out the last `causal_rows` - 1 - i columns in row i of each `causal_rows`.
 /// lookup: batch h_in w_in indices of rows of `channels`.
@@ -99,7 +105,8 @@ struct StreamProblem {
   DType dtype = DType::fp32;
   Function function = Function::none;
   Pool2dShape shape;
-  std::int64_t out_channels = 0, out_channel = 0;  // copy_channels
+  std::vector<Part> parts;                         // concat: of batch h_in w_in rows
+  std::int64_t out_channels = 0, out_channel = 0;  // concat
   float epsilon = 1e-5F;                           // layer_norm, rms_norm
   Repetition second;                               // add, multiply
   Axes axes;                                       // copy_axes

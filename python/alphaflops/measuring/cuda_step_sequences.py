@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from alphaflops._cuda_plan import attention_plans, matmul_plans
+from alphaflops._cuda_plan import PARTS, attention_plans, matmul_plans
 from alphaflops.measuring.cuda_layouts import Strides, dense
 from alphaflops.measuring.cuda_step import (
     ITEM_BYTES,
@@ -115,18 +115,21 @@ def _gather(row: Row) -> list[Step]:
 
 
 def _concat(row: Row) -> list[Step]:
-    """One copy an input, into its columns of the output."""
+    """As many inputs a launch as one takes, each into its columns of the output."""
     layouts = row.layouts
+    shape = layouts.memory_shape(row.node)
     axis = layouts.memory_axis(row.node, row.attributes.get("axis", 1))
-    columns = math.prod(layouts.memory_shape(row.node)[axis:])
-    steps, first = [], 0
-    for tensor in row.inputs:
-        shape = layouts.memory_shape(row.node, row.graph.shape(tensor))
-        own = math.prod(shape[axis:])
-        sizes = {"batch": math.prod(shape[:axis]), "channels": own}
-        sizes |= {"out_channels": columns, "out_channel": first}
-        first += own
-        steps.append(stream(row, "copy_channels", sizes=sizes, inputs={"input": tensor}))
+    sizes = {"batch": math.prod(shape[:axis]), "out_channels": math.prod(shape[axis:])}
+    steps, column = [], 0
+    for first in range(0, len(row.inputs), PARTS):
+        parts, own = row.inputs[first : first + PARTS], {"out_channel": column}
+        for i, tensor in enumerate(parts):
+            rows = layouts.rows(tensor, row.node, axis)
+            own |= {f"channels_{i}": rows.length, f"stride_{i}": rows.stride}
+            own |= {f"offset_{i}": rows.offset}
+            column += rows.length
+        inputs = {f"part_{i}": tensor for i, tensor in enumerate(parts)}
+        steps.append(stream(row, "concat", sizes=sizes | own, inputs=inputs))
     return steps
 
 
@@ -192,8 +195,8 @@ def _copy(row: Row) -> list[Step]:
 
 def _straight(row: Row) -> list[Step]:
     elements = math.prod(row.graph.shape(row.node))
-    sizes = {"batch": 1, "channels": elements, "out_channels": elements}
-    return [stream(row, "copy_channels", sizes=sizes)]
+    sizes = {"channels_0": elements, "out_channels": elements}
+    return [stream(row, "concat", sizes=sizes, inputs={"part_0": row.inputs[0]})]
 
 
 def _shuffle(row: Row) -> list[Step]:
