@@ -22,7 +22,7 @@ from alphaflops.measuring.validation import validate
 AMPERE, HOPPER = Target(80, False, 108, 163 << 10), Target(90, True, 132, 227 << 10)
 TURING = Target(75, False, 40, 64 << 10)
 WITHOUT_KERNELS = {"lstm": "lstm"}  # an operator of each
-#: These want matrix units that sm_75 has not in tf32 and bf16.
+#: These want matrix units that sm_75 has not in bf16; tf32 is fp32 there.
 LACKING = {
     **dict.fromkeys(("bert_base", "gpt2", "vit_b_16"), "attention"),
     **dict.fromkeys(("swin_t", "t5_small"), "matmul"),
@@ -52,7 +52,7 @@ def test_what_turing_lacks_is_named(name: str) -> None:
     graph = zoo.build(name)
     for dtype in ("fp32", "tf32", "fp16", "bf16"):
         typed = graph.with_dtype(dtype)
-        if name not in LACKING or dtype in ("fp32", "fp16"):
+        if name not in LACKING or dtype != "bf16":
             assert steps_of(typed, TURING)
             continue
         with pytest.raises(UnsupportedError, match=rf"does '{LACKING[name]}' of .* in {dtype}"):
@@ -203,6 +203,53 @@ def test_a_causal_mask_is_of_the_plan() -> None:
     assert changed == [True, False, True, False]  # fused; scores, softmax, values
     with pytest.raises(UnsupportedError, match="masked: no kernel"):
         attention(True, 11)
+
+
+def test_heads_may_share_keys_in_groups() -> None:
+    """As Llama's: 8 queries a key, all of them side by side in their projections."""
+    graph = af.Graph("groups", dtype="fp16")
+    x = graph.input((2, 10, 512))
+    q = graph.view(graph.linear(x, 16 * 32), [2, 16, 10, 32])
+    k, v = (graph.view(graph.linear(x, 2 * 32), [2, 2, 10, 32]) for _ in range(2))
+    graph.attention(q, k, v)
+    fused, parts = steps_of(graph, HOPPER)[-1].plans
+    assert (fused.algorithm, len(fused.launches)) == ("attention_fused", 1)
+    assert (parts.algorithm, len(parts.launches)) == ("attention_parts", 8 + 1 + 8)
+    firsts = [each for each in parts.launches[0].pointers if each.buffer == "input"]
+    seconds = [each for each in parts.launches[1].pointers if each.buffer == "input"]
+    assert (firsts[0].byte_offset, seconds[0].byte_offset) == (0, 32 * 2)  # the head beside it
+
+
+@pytest.mark.parametrize("shape", [(40,), (10, 40), (1, 4, 1, 40), (2, 1, 10, 40), (2, 4, 10, 40)])
+def test_a_mask_is_read_as_far_as_it_goes(shape: tuple[int, ...]) -> None:
+    graph = af.Graph("masked", dtype="fp16")
+    q, k, v = (graph.input((2, 4, n, 32)) for n in (10, 40, 40))
+    mask = graph.constant(list(shape))
+    graph.attention(q, k, v, mask)
+    (step,) = steps_of(graph, HOPPER)
+    assert step.inputs["mask"] == mask
+    assert [plan.algorithm for plan in step.plans] == ["attention_fused", "attention_parts"]
+    for plan in step.plans:
+        masks = [each for launch in plan.launches for each in launch.pointers]
+        assert [each.byte_offset for each in masks if each.buffer == "mask"] == [0]
+
+
+@pytest.mark.parametrize("shape", [(10, 1), (3, 10, 40), (1, 2, 4, 10, 40)])
+def test_a_mask_that_no_kernel_reads_is_named(shape: tuple[int, ...]) -> None:
+    graph = af.Graph("odd", dtype="fp16")
+    q, k, v = (graph.input((2, 4, n, 32)) for n in (10, 40, 40))
+    graph.attention(q, k, v, graph.constant(list(shape)), name="odd")
+    with pytest.raises(UnsupportedError, match="odd: no kernel"):
+        steps_of(graph, HOPPER)
+
+
+def test_dilated_maxima_have_a_kernel_of_their_own() -> None:
+    graph = af.Graph("pools")
+    x = graph.input((2, 16, 20, 20))
+    graph.max_pool(x, 3, stride=1, dilation=2)
+    graph.max_pool(x, 3, stride=1)
+    symbols = [step.plans[0].launches[0].symbol for step in steps_of(graph, HOPPER)]
+    assert symbols == ["stream_max_pool_dilated_fp32_x16", "stream_max_pool_fp32_x16"]
 
 
 def test_views_lie_in_the_memory_of_what_they_see() -> None:

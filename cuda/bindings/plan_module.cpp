@@ -100,6 +100,7 @@ std::vector<Plan> stream_plans(const std::string& stream, const Sizes& sizes, co
   read("second_length", problem.second.length);
   read("table_rows", problem.table_rows), read("causal_rows", problem.causal_rows);
   read("softmax_columns", problem.softmax_columns);
+  read("dilation_h", problem.dilation_h), read("dilation_w", problem.dilation_w);
   if (problem.stream == Stream::concat) read_parts(read, problem.parts);
   if (problem.stream == Stream::copy_axes) read_axes(read, problem.axes);
   read.finish();
@@ -140,6 +141,9 @@ std::vector<Plan> attention_plans(const Sizes& sizes, const Target& target,
   read("depth", problem.depth), read("v_depth", problem.v_depth);
   read_matrices(read, "q", problem.q), read_matrices(read, "k", problem.k);
   read_matrices(read, "v", problem.v), read_matrices(read, "y", problem.y);
+  read("group", problem.group);
+  problem.has_mask = sizes.contains("mask_row");
+  read_matrices(read, "mask", problem.mask);
   read.finish();
   problem.dtype = parse_dtype(dtype);
   problem.is_causal = causal;

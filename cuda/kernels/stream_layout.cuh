@@ -7,8 +7,7 @@
 
 namespace alphaflops::cuda {
 
-// A block copies of one part. Which one is the same for all of its threads, so that what it is read
-// from the parameters.
+// A block copies from one part. All of its threads look up the same one, as parameters want it.
 template <class Unit>
 AF_DEVICE void stream_concat(const ConcatParams& p) {
   int number = 0;

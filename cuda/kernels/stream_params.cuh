@@ -34,7 +34,7 @@ struct PoolParams {
   void* output;
   long long packs;  // of the output
   int h_in, w_in, h_out, w_out, channels;
-  int k_h, k_w, stride_h, stride_w, pad_top, pad_left;
+  int k_h, k_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
   int padded_h, padded_w;  // end of the padding: an average counts no further
   int count_padding;
   FastDivisor by_channel_packs, by_w_out, by_h_out;
@@ -60,6 +60,10 @@ struct RowParams {
   float scale;
   int first_columns;
   FastDivisor by_length;
+  // masked_softmax: added to scaled x, for each [image][head][row].
+  const void* mask;
+  long long mask_outer, mask_inner, mask_row;
+  FastDivisor by_rows, by_heads;
 };
 
 inline constexpr int concat_parts = 32;

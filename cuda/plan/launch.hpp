@@ -29,6 +29,7 @@ enum class Buffer : std::uint8_t {
   second_input,
   flag,
   third_input,
+  mask,
   part_0,
 };
 inline constexpr int part_count = 32;  // inputs of one launch of a concatenation

@@ -13,8 +13,8 @@ namespace alphaflops::cuda {
 namespace {
 
 constexpr std::array<std::string_view, buffer_count - part_count> buffers{
-    "input",           "weights",      "bias", "output",     "workspace",
-    "output_gradient", "second_input", "flag", "third_input"};
+    "input",           "weights",      "bias", "output",      "workspace",
+    "output_gradient", "second_input", "flag", "third_input", "mask"};
 constexpr std::array<std::string_view, stream_count> streams{"activation",
                                                              "add",
                                                              "multiply",

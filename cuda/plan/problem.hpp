@@ -91,6 +91,19 @@ struct Axes {
   std::int64_t offset = 0;  // of the first element
 };
 
+/// Where the elements of pairs of matrices lie: matrices go by outer, then inner.
+struct Matrices {
+  Buffer buffer = Buffer::input;
+  std::int64_t outer = 0, inner = 0, row = 0, column = 1, offset = 0;  // elements to the next
+};
+
+/// What a softmax adds to its input after the scale: for each of [outer][inner][rows] rows. Columns
+/// lie side by side.
+struct SoftmaxMask {
+  Matrices at{Buffer::mask};
+  std::int64_t inner = 1, rows = 0;  // 0: there is none
+};
+
 /// Columns of a concatenation: `channels` side by side, and elements from row to row and to the
 /// first.
 struct Part {
@@ -114,12 +127,8 @@ struct StreamProblem {
   float scale = 1.0F;                              // softmax, of what it takes
   std::int64_t softmax_columns = 0;                // softmax; 0: all, else zeros follow these
   std::int64_t causal_rows = 0;                    // softmax
-};
-
-/// Where the elements of pairs of matrices lie: matrices go by outer, then inner.
-struct Matrices {
-  Buffer buffer = Buffer::input;
-  std::int64_t outer = 0, inner = 0, row = 0, column = 1, offset = 0;  // elements to the next
+  SoftmaxMask mask;                                // softmax
+  std::int64_t dilation_h = 1, dilation_w = 1;     // max_pool
 };
 
 /// c = a b for each of outer x inner pairs, a [rows][depth], b [depth][columns]. What lies side by
@@ -132,12 +141,16 @@ struct MatmulProblem {
 };
 
 /// softmax(q k^T / sqrt(depth)) v for each of batch x heads. `row` is from token to token, `inner`
-/// from head to head. A causal mask aligns the last query with the last key.
+/// from head to head. A causal mask aligns the last query with the last key. Of keys and values
+/// there is one for each `group` heads, which follow each other. `mask` is added to the scores.
 struct AttentionProblem {
   std::int64_t batch = 1, heads = 1, length = 1, kv_length = 1, depth = 1, v_depth = 1;
   Matrices q, k{Buffer::second_input}, v{Buffer::third_input}, y{Buffer::output};
   DType dtype = DType::fp32;
   bool is_causal = false;
+  std::int64_t group = 1;
+  Matrices mask{Buffer::mask};
+  bool has_mask = false;
 };
 
 /// What tells what the device can do at most, and what timing needs.

@@ -109,7 +109,8 @@ int main() {
     StreamProblem problem;
     problem.stream = static_cast<Stream>(stream);
     problem.shape = {2, 19, 13, 11, 3, 3, 2, 2, 1, 1, 1, 1};
-    problem.out_channels = 32;
+    problem.parts.assign(part_count, {1, 1});
+    problem.out_channels = part_count;
     problem.table_rows = 7;
     check_plans(problem, std::string(to_string(problem.stream)));
     CHECK(parse_stream(to_string(problem.stream)) == problem.stream);

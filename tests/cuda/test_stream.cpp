@@ -32,8 +32,9 @@ std::vector<emulate::Entry> make_kernels() {
   WIDTHS(stream_activation_##dtype), WIDTHS(stream_add_##dtype), WIDTHS(stream_multiply_##dtype), \
       WIDTHS(stream_add_repeated_##dtype), WIDTHS(stream_multiply_repeated_##dtype),              \
       WIDTHS(stream_scale_shift_##dtype), WIDTHS(stream_max_pool_##dtype),                        \
-      WIDTHS(stream_average_pool_##dtype), WIDTHS(stream_global_average_pool_##dtype),            \
-      ROWS(stream_layer_norm_##dtype), EMULATE_ENTRY(stream_rms_norm_##dtype##_warp_x16),         \
+      WIDTHS(stream_max_pool_dilated_##dtype), WIDTHS(stream_average_pool_##dtype),               \
+      WIDTHS(stream_global_average_pool_##dtype), ROWS(stream_layer_norm_##dtype),                \
+      EMULATE_ENTRY(stream_rms_norm_##dtype##_warp_x16),                                          \
       EMULATE_ENTRY(stream_rms_norm_##dtype##_long_x16),                                          \
       EMULATE_ENTRY(stream_rms_norm_##dtype##_long_x1), ROWS(stream_softmax_##dtype)
   return {KINDS(fp32),
@@ -59,13 +60,14 @@ struct Window {
 };
 
 /// By PyTorch's rule, written out for one window.
-Window window(const Pool2dShape& s, const Values& x, std::int64_t n, std::int64_t p, std::int64_t q,
-              std::int64_t c) {
+Window window(const StreamProblem& problem, const Values& x, std::int64_t n, std::int64_t p,
+              std::int64_t q, std::int64_t c) {
+  const Pool2dShape& s = problem.shape;
   Window w;
   for (std::int64_t r = 0; r < s.k_h; ++r) {
     for (std::int64_t t = 0; t < s.k_w; ++t) {
-      const std::int64_t row = p * s.stride_h - s.pad_top + r;
-      const std::int64_t column = q * s.stride_w - s.pad_left + t;
+      const std::int64_t row = p * s.stride_h - s.pad_top + r * problem.dilation_h;
+      const std::int64_t column = q * s.stride_w - s.pad_left + t * problem.dilation_w;
       if (row < s.h_in + s.pad_bottom && column < s.w_in + s.pad_right) ++w.padded;
       if (row < 0 || row >= s.h_in || column < 0 || column >= s.w_in) continue;
       const double value =
@@ -80,12 +82,15 @@ Window window(const Pool2dShape& s, const Values& x, std::int64_t n, std::int64_
 
 Values pool_reference(const StreamProblem& problem, const Values& x) {
   const Pool2dShape& s = problem.shape;
+  Pool2dShape reach = s;
+  reach.k_h = (s.k_h - 1) * problem.dilation_h + 1;
+  reach.k_w = (s.k_w - 1) * problem.dilation_w + 1;
   Values y;
   for (std::int64_t n = 0; n < s.batch; ++n) {
-    for (std::int64_t p = 0; p < s.h_out(); ++p) {
-      for (std::int64_t q = 0; q < s.w_out(); ++q) {
+    for (std::int64_t p = 0; p < reach.h_out(); ++p) {
+      for (std::int64_t q = 0; q < reach.w_out(); ++q) {
         for (std::int64_t c = 0; c < s.channels; ++c) {
-          const Window w = window(s, x, n, p, q, c);
+          const Window w = window(problem, x, n, p, q, c);
           const auto divisor = static_cast<double>(s.count_include_pad ? w.padded : w.inside);
           y.push_back(problem.stream == Stream::max_pool ? w.best
                       : w.inside == 0                    ? 0.0
@@ -267,7 +272,11 @@ StreamProblem draw(emulate::Shapes& shapes, Stream stream, DType dtype) {
   s.pad_top = shapes.draw(0, s.k_h - 1), s.pad_bottom = shapes.draw(0, s.k_h - 1);
   s.pad_left = shapes.draw(0, s.k_w - 1), s.pad_right = shapes.draw(0, s.k_w - 1);
   s.ceil_mode = shapes.draw(0, 1) == 1, s.count_include_pad = shapes.draw(0, 1) == 1;
-  s.h_in = std::max(s.h_in, s.k_h), s.w_in = std::max(s.w_in, s.k_w);
+  if (stream == Stream::max_pool && shapes.draw(0, 1) == 1) {
+    problem.dilation_h = shapes.draw(1, 3), problem.dilation_w = shapes.draw(1, 3);
+  }
+  s.h_in = std::max(s.h_in, (s.k_h - 1) * problem.dilation_h + 1);
+  s.w_in = std::max(s.w_in, (s.k_w - 1) * problem.dilation_w + 1);
   if (stream == Stream::layer_norm || stream == Stream::rms_norm || stream == Stream::softmax) {
     s.batch = 1, s.h_in = shapes.draw(1, 3), s.w_in = shapes.draw(1, 5);
     s.channels = shapes.pick<std::int64_t>({7, 24, 513, 768, 1024, 2048, 4097, 4104, 9000});

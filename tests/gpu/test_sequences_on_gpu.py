@@ -1,4 +1,4 @@
-"""Every plan of attention, of products of activations and of gates on hardware, against float64."""
+"""Every plan of attention, products, gates and concatenations on hardware, against float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from alphaflops._cuda_plan import Plan, attention_plans, matmul_plans, stream_plans
+from alphaflops._cuda_plan import PARTS, Plan, attention_plans, matmul_plans, stream_plans
 from alphaflops.cuda.driver import Driver
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -75,23 +75,35 @@ def _matmul(random: np.random.Generator, driver: Driver, dtype: str) -> list[tup
 
 
 def _attention(random: np.random.Generator, driver: Driver, dtype: str) -> list[tuple[str, float]]:
-    batch, heads = (int(random.integers(1, 4)) for _ in range(2))
-    depth = int(random.choice([20, 32, 64, 128]))
+    batch, shared, group = (int(random.integers(1, 4)) for _ in range(3))
+    heads, depth = shared * group, int(random.choice([20, 32, 64, 128]))
     length, more = int(random.integers(1, 200)), int(random.integers(0, 90))
     keys, causal = length + more, bool(random.integers(2))
-    features = heads * depth
-    q, k, v = (
-        _numbers(random, (batch, n, heads, depth), dtype) for n in (length, keys, keys)
-    )  # as projections write them
-    sizes = {"batch": batch, "heads": heads, "length": length, "kv_length": keys}
+    sizes = {"batch": batch, "heads": heads, "length": length, "kv_length": keys, "group": group}
     sizes |= {"depth": depth, "v_depth": depth}
-    for name, n in (("q", length), ("k", keys), ("v", keys), ("y", length)):
-        sizes |= {f"{name}_outer": n * features, f"{name}_inner": depth, f"{name}_row": features}
-    mask = torch.ones(length, keys, dtype=torch.bool).tril(more) if causal else None
-    expected = torch.nn.functional.scaled_dot_product_attention(
-        *(x.double().transpose(1, 2) for x in (q, k, v)), attn_mask=mask
-    ).transpose(1, 2)
-    inputs = {"input": q, "second_input": k, "third_input": v}
+    inputs = {}
+    for name, buffer, n, of in (
+        *(("q", "input", length, heads), ("k", "second_input", keys, shared)),
+        *(("v", "third_input", keys, shared), ("y", "", length, heads)),
+    ):
+        row = of * depth  # heads side by side, as projections write them
+        sizes |= {f"{name}_outer": n * row, f"{name}_inner": depth, f"{name}_row": row}
+        if buffer:
+            inputs[buffer] = _numbers(random, (batch, n, of, depth), dtype)
+    mask = torch.zeros(1, 1, length, keys, dtype=torch.float64)
+    if random.integers(2):
+        added = _numbers(random, (batch, 1, length, keys), dtype)
+        added[torch.from_numpy(random.uniform(size=added.shape) < 0.5)] = -torch.inf
+        added[..., 0] = 0.0  # which every query sees
+        inputs["mask"], mask = added, added.double()
+        sizes |= {"mask_outer": length * keys, "mask_inner": 0, "mask_row": keys}
+    if causal:
+        hidden = ~torch.ones(length, keys, dtype=torch.bool).tril(more)
+        mask = mask.masked_fill(hidden, -torch.inf)
+    q, *others = (x.double().transpose(1, 2) for x in list(inputs.values())[:3])
+    k, v = (x.repeat_interleave(group, dim=1) for x in others)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    expected = expected.transpose(1, 2)
     return [
         (f"{plan.algorithm} causal={causal} {sizes}", _error(driver, plan, inputs, expected, dtype))
         for plan in attention_plans(sizes, driver.info().target, dtype, causal)
@@ -112,7 +124,22 @@ def _gate(random: np.random.Generator, driver: Driver, dtype: str) -> list[tuple
     ]
 
 
-@pytest.mark.parametrize("run", [_matmul, _attention, _gate])
+def _concat(random: np.random.Generator, driver: Driver, dtype: str) -> list[tuple[str, float]]:
+    rows, step = int(random.integers(1, 3000)), int(random.choice([1, 4, 8]))
+    widths = [step * int(random.integers(1, 12)) for _ in range(int(random.integers(1, PARTS + 1)))]
+    parts = [_numbers(random, (rows, width), dtype) for width in widths]
+    sizes = {"batch": rows, "out_channels": sum(widths)}
+    sizes |= {f"channels_{i}": width for i, width in enumerate(widths)}
+    inputs = {f"part_{i}": part for i, part in enumerate(parts)}
+    expected = torch.cat(parts, dim=1).double()
+    stored = "fp32" if dtype == "tf32" else dtype
+    return [
+        (f"{plan.tile} {sizes}", _error(driver, plan, inputs, expected, dtype))
+        for plan in stream_plans("concat", sizes, driver.info().target, stored)
+    ]
+
+
+@pytest.mark.parametrize("run", [_matmul, _attention, _gate, _concat])
 @pytest.mark.parametrize("dtype", list(_TYPES))
 def test_every_plan_computes_what_it_should(
     driver: Driver,

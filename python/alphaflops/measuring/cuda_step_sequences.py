@@ -59,22 +59,36 @@ def _matmul(row: Row) -> list[Step]:
     ]
 
 
+def _repeats(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Tell whether a mask has all columns of the scores, and of the other axes all or one."""
+    missing = len(whole) - len(shape)
+    axes = zip((1,) * missing + shape, whole, strict=True) if missing >= 0 else ()
+    return shape[-1:] == whole[-1:] and missing >= 0 and all(n in (1, of) for n, of in axes)
+
+
 def _attention(row: Row) -> list[Step]:
     """Attention writes its heads side by side, as what follows it reads them."""
     graph = row.graph
-    if len(row.inputs) != 3:  # noqa: PLR2004  (a mask)
-        return no_plan(row)
-    q, k, v = row.inputs
+    q, k, v, *masks = row.inputs
     batch, heads, length, depth = graph.shape(q)
+    shared_heads = graph.shape(k)[1]
     kv_length, v_depth = graph.shape(v)[2:]
-    if graph.shape(k)[1] not in (1, heads):  # heads that share keys in groups
-        return no_plan(row)
     sizes = {"batch": batch, "heads": heads, "length": length, "kv_length": kv_length}
     sizes |= {"depth": depth, "v_depth": v_depth}
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         sizes |= _matrices(row, tensor, name, (batch, heads))
         if sizes[f"{name}_column"] != 1:
             return no_plan(row)
+    if shared_heads > 1:  # else steps of 0 say that all have the same
+        sizes["group"] = heads // shared_heads
+    inputs = {"input": q, "second_input": k, "third_input": v}
+    for mask in masks:
+        if not _repeats(graph.shape(mask), (batch, heads, length, kv_length)):
+            return no_plan(row)
+        sizes |= _matrices(row, mask, "mask", (batch, heads))
+        if graph.shape(mask)[-2:-1] in ((), (1,)):
+            sizes["mask_row"] = 0  # the same for all queries
+        inputs["mask"] = mask
     features = heads * v_depth
     sizes |= {"y_outer": length * features, "y_inner": v_depth, "y_row": features}
     causal = bool(row.attributes.get("causal", False))
@@ -84,7 +98,7 @@ def _attention(row: Row) -> list[Step]:
         Step(
             name=graph.node_name(row.node),
             plans=attention_plans(sizes, row.target, graph.dtype, causal),
-            inputs={"input": q, "second_input": k, "third_input": v},
+            inputs=inputs,
             output=row.last,
             key=key_of("attention", sizes, graph.dtype, causal),
         )
