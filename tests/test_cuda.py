@@ -260,7 +260,13 @@ def test_bias_and_activation_share_the_launch_where_they_can() -> None:
     graph.activation(graph.conv2d(graph.input((1, 16, 14, 14)), 32), "silu")
     first, second = steps_of(graph, info().target)
     assert second.inputs == {"input": first.output}
-    assert second.output == first.output
+    graph = af.Graph("of a sum")
+    x = graph.input((2, 16, 7))
+    graph.relu(graph.add(x, graph.input((2, 16, 7))))
+    assert len(steps_of(graph, info().target)) == 1
+    graph.relu(graph.element([x, graph.constant([1, 16, 7])], "add"))
+    *_, third, fourth = steps_of(graph, info().target)
+    assert fourth.inputs == {"input": third.output}
 
 
 def test_an_operator_without_a_kernel_is_named() -> None:

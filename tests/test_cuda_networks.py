@@ -123,15 +123,17 @@ def test_parts_are_read_where_they_lie() -> None:
     assert Layouts(tokens).rows(k, q, 1) == Rows(640, 640)
 
 
-def test_many_inputs_are_priced_by_rows_with_two() -> None:
-    """A row of a calibration has two inputs, and DenseNet up to 25."""
+def test_networks_are_priced_as_they_are_run() -> None:
+    """A row of a calibration joins two tensors, and DenseNet up to 25; SiLU is its own launch."""
 
     def backend() -> CudaBackend:
         return CudaBackend("hot", driver=FakeDriver(memory_bytes=64 << 30), watch=FakeWatch())
 
     table = af.measure(af.sample_shapes(200), backend=backend(), budget_s=20)
-    graphs = [zoo.build("densenet121"), zoo.build("squeezenet1_0")]
-    rows = validate(graphs, af.fit(table).profile, backend=backend(), budget_s=0.5)
+    profile = af.fit(table).profile
+    assert profile.mode == "fused_relu"
+    graphs = [zoo.build(name) for name in ("densenet121", "efficientnet_b0", "mobilenet_v3_small")]
+    rows = validate(graphs, profile, backend=backend(), budget_s=0.5)
     assert np.all(np.abs(rows["error"]) < 0.1)
 
 
