@@ -14,6 +14,7 @@ from alphaflops import _core
 from alphaflops._cuda_plan import PROBES, STREAMS, Target, conv_plans, probe_plans, stream_plans
 from alphaflops.cuda.nvml import State
 from alphaflops.errors import (
+    BrokenContextError,
     DeviceError,
     DeviceMemoryError,
     ShapeError,
@@ -135,6 +136,21 @@ def test_a_plan_that_the_device_refuses_is_left_out(monkeypatch: pytest.MonkeyPa
     bench = CudaSession(driver, FakeWatch(), "hot").bench(one_convolution())
     with pytest.raises(DeviceError, match="too many"), pytest.warns(RuntimeWarning):
         bench.warm_up()
+
+
+def test_a_row_that_does_not_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAFLOPS_CUDA_WITHOUT", "depthwise,general,implicit_gemm_simt")
+    rows = shapes(conv(), conv(groups=64), conv(size=14))
+    said = r"row 2 \(conv2d\) did not run and is left out: .*ALPHAFLOPS_CUDA_WITHOUT"
+    with pytest.warns(RuntimeWarning, match=said):
+        table = af.measure(rows, backend=backend(), budget_s=5)
+    assert table["h_in"].tolist() == [28, 14]
+    with pytest.raises(UnsupportedError, match="every plan is in ALPHAFLOPS_CUDA_WITHOUT"):
+        af.measure(shapes(conv(groups=64)), backend=backend(), budget_s=5)
+    broken = BrokenContextError("start a new process")
+    monkeypatch.setattr(FakeDriver, "hot", lambda *_: (_ for _ in ()).throw(broken))
+    with pytest.raises(BrokenContextError):
+        af.measure(rows, backend=backend(), budget_s=5)
 
 
 def test_five_per_cent_more_work_is_seen() -> None:
