@@ -10,10 +10,12 @@ from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fake_gpu import FakeDriver, FakeWatch
 
 import alphaflops as af
+from alphaflops._cuda_plan import conv_plans
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_probe import probe_gpu
 from alphaflops.measuring.cuda_session import CudaSession
@@ -134,6 +136,25 @@ def test_more_work_is_found_and_the_same_is_not(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(repeat, "write_table", lambda table, path: written.update(table=table))
     repeat.once(Namespace(shapes=3, dtype="fp16", budget=0.5, seed=1, once=None))
     assert written["table"]["row"].tolist() == [0, 1, 2]
+
+
+def test_shapes_for_a_gpu_meet_every_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    smoke = script("gpu_smoke", monkeypatch)
+    target = FakeDriver().info().target
+    met: dict[tuple[str, str], int] = {}
+    for dtype in ("fp32", "fp16"):
+        for pass_ in smoke.PASSES:
+            random = np.random.default_rng([len(dtype), len(pass_)])
+            for _ in range(40):
+                sizes = smoke.random_sizes(random)
+                plans = conv_plans(sizes, target, dtype, pass_, "none", 0)
+                for name in {plan.algorithm for plan in plans}:
+                    met[name, pass_] = met.get((name, pass_), 0) + 1
+    assert min(met.values()) >= 3
+    backward = {"input_gradient", "weight_gradient"}
+    assert {pass_ for name, pass_ in met if name == "depthwise"} == {"forward", *backward}
+    assert {"winograd4", "direct", "grouped", "implicit_gemm_wgmma"} <= {name for name, _ in met}
 
 
 def test_plans_that_are_wrong_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
