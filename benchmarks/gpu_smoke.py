@@ -20,6 +20,7 @@ import numpy as np
 
 from alphaflops._cuda_plan import conv_plans
 from alphaflops.cuda.driver import open_driver
+from alphaflops.files import write_text
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gpu"))
 
@@ -102,7 +103,7 @@ def main() -> int:
             print(f"{name}: {'right' if right else 'FAILED'}\n    {said}", flush=True)
             failed += [] if right else [name]
             if options.out is not None:
-                options.out.write_text(",".join(failed))
+                write_text(options.out, ",".join(failed))
     return 1 if failed else 0
 
 
