@@ -157,13 +157,23 @@ def test_shapes_for_a_gpu_meet_every_algorithm(monkeypatch: pytest.MonkeyPatch) 
     assert {"winograd4", "direct", "grouped", "implicit_gemm_wgmma"} <= {name for name, _ in met}
 
 
-def test_plans_that_are_wrong_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_plans_that_are_wrong_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     smoke = script("gpu_smoke", monkeypatch)
     monkeypatch.setattr(smoke, "open_driver", FakeDriver)
     names = smoke.algorithms()
     assert names[0] == "implicit_gemm_wgmma"
-    assert {"implicit_gemm", "general"} <= set(names)
+    assert {"implicit_gemm", "winograd4", "matmul", "attention_fused", "multiply"} <= set(names)
+    monkeypatch.setattr(smoke.Problem, "error", lambda *_, **__: 0.0)
+    monkeypatch.setattr(smoke, "_DRAWN", 9)
+    assert smoke.try_one("grouped", 1) == 0
+    assert capsys.readouterr().out.endswith(" runs, 0 wrong\n")
+    sequences = importlib.import_module("sequences_on_gpu").Problem
+    monkeypatch.setattr(sequences, "error", lambda problem, *_: 0.5)
+    assert smoke.try_one("attention_fused", 1) == 1
+    assert "fp16 attention" in capsys.readouterr().out
     outcomes = {"implicit_gemm_wgmma": (False, "hangs"), "general": (True, "9 runs, 0 wrong")}
     monkeypatch.setattr(smoke, "algorithms", lambda: list(outcomes))
     monkeypatch.setattr(smoke, "outcome", lambda name, options: (name, *outcomes[name]))
