@@ -178,14 +178,20 @@ def test_throttled_samples_are_taken_again_and_said() -> None:
 
 
 def test_a_device_that_stays_hot_marks_its_samples() -> None:
-    session = CudaSession(FakeDriver(), FakeWatch([HOT]), "hot", sleep=lambda _: None)
+    naps: list[float] = []
+    watch = FakeWatch([HOT] * 14 + [COOL] * 2 + [HOT])  # two readings a sample
+    session = CudaSession(FakeDriver(), watch, "hot", sleep=naps.append)
     graph = af.Graph("one")
     graph.linear(graph.input((8, 64)), 64)
     bench = session.bench(graph)
     bench.warm_up()
-    assert bench.sample(3).switches > 0
-    assert session.throttling.kept == 1
-    with pytest.warns(RuntimeWarning, match="1 stayed throttled"):
+    waits = []
+    for _ in range(6):
+        cool = bench.sample(3).switches == 0
+        waits.append((cool, len(naps)))
+    assert waits == [(False, 3), (False, 3), (False, 3), (False, 3), (True, 3), (False, 6)]
+    assert session.throttling.kept == 5
+    with pytest.warns(RuntimeWarning, match="5 stayed throttled"):
         session.throttling.say()
 
 
