@@ -47,10 +47,13 @@ wanted=" $* "
 failures=0
 started=$SECONDS
 
-# step NAME BUDGET COMMAND...: never beyond what is left of all together.
+# step NAME BUDGET COMMAND...: never beyond what is left of all together. A command is one of the
+# functions below, in a shell of its own, or a program.
 step() {
   local name=$1 budget=$2 left=$((limit - (SECONDS - started))) begin=$SECONDS status
   shift 2
+  # Else a shell goes on with what comes next where a program ends upon Ctrl-C in an order of its own.
+  [[ $(type -t "$1") == function ]] && set -- bash -c 'trap "exit 130" INT; "$@"' bash "$@"
   [[ $wanted == "  " || $wanted == *" $name "* ]] || return 0
   ((budget < left)) || budget=$left
   if ((budget < 5)); then
@@ -120,7 +123,8 @@ build() {
   [[ -n $arch ]] || { echo "missing: a GPU (nvidia-smi names none)"; return 1; }
   [[ $arch == 90 ]] && arch=90a
   local install=("$python" -m pip install --quiet --no-build-isolation --no-deps --no-index --upgrade
-    --target "$site" -C "build-dir=$work/build")
+    --target "$site" -C "build-dir=$work/build"
+    -C "cmake.define.pybind11_DIR=$("$python" -m pybind11 --cmakedir)") # wherever it lies
   "${install[@]}" -C cmake.define.ALPHAFLOPS_CUDA=ON \
     -C "cmake.define.ALPHAFLOPS_CUDA_ARCHITECTURES=$arch" . &&
     "$python" -c "from alphaflops import _cuda; print(_cuda.HEADERS)" &&
@@ -192,23 +196,23 @@ export -f missing sources build cubins tests sanitize probe energy population ca
 export python out work site
 seconds=${CALIBRATE_S:-60}
 three=$((3 * (seconds + ${NETWORKS_S:-30} + 30)))
-step missing 30 bash -c missing
-step build "${BUILD_S:-240}" bash -c build
-step cubins 90 bash -c cubins
+step missing 30 missing
+step build "${BUILD_S:-240}" build
+step cubins 90 cubins
 step smoke 90 "$python" benchmarks/gpu_smoke.py --out "$out/without.txt"
-step probe 30 bash -c probe
+step probe 30 probe
 step conv 130 "$python" benchmarks/gpu_conv.py --budget 110 --csv "$out/conv.csv" \
   --plot "$out/conv.png" --peaks "$out/probe.json"
-step tests 180 bash -c tests
-step memcheck 60 bash -c 'sanitize memcheck'
-step native "$three" bash -c "calibrate $seconds cuda-fp16 cuda-fp32 cuda-tf32"
+step tests 180 tests
+step memcheck 60 sanitize memcheck
+step native "$three" calibrate $seconds cuda-fp16 cuda-fp32 cuda-tf32
 step repeat 90 "$python" benchmarks/gpu_repeat.py --json "$out/repeat.json"
-step energy 40 bash -c energy
-step population 40 bash -c population
-step racecheck 60 bash -c 'sanitize racecheck'
-step initcheck 60 bash -c 'sanitize initcheck'
-step torch "$three" bash -c "calibrate $seconds torch-fp32 torch-tf32 torch-fp16"
-step graphs "$three" bash -c "calibrate $((seconds / 2)) torch-fp16-graph torch-fp32-graph torch-tf32-graph"
+step energy 40 energy
+step population 40 population
+step racecheck 60 sanitize racecheck
+step initcheck 60 sanitize initcheck
+step torch "$three" calibrate $seconds torch-fp32 torch-tf32 torch-fp16
+step graphs "$three" calibrate $((seconds / 2)) torch-fp16-graph torch-fp32-graph torch-tf32-graph
 "$python" benchmarks/gpu_report.py "$out" | tee -a "$out/log.txt"
 echo "$failures steps did not succeed; $((SECONDS - started)) s in all" | tee -a "$out/log.txt"
 pack

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import os
+import subprocess
 import sys
+import tarfile
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,3 +183,27 @@ def test_plans_that_are_wrong_are_named(
     monkeypatch.setattr(sys, "argv", ["gpu_smoke", "--out", str(tmp_path / "without.txt")])
     assert smoke.main() == 1
     assert (tmp_path / "without.txt").read_text() == "implicit_gemm_wgmma"
+
+
+def test_the_suite_says_what_is_missing_and_packs_what_it_has(tmp_path: Path) -> None:
+    def suite(*steps: str) -> subprocess.CompletedProcess[str]:
+        command = [str(BENCHMARKS / "gpu_suite.sh"), str(tmp_path / "out"), *steps]
+        # Without what a machine with a GPU has on its path.
+        more = {"PYTHON": sys.executable, "PACK": str(tmp_path / "all.tgz"), "CXX": "no-compiler"}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, **more}
+        )
+
+    unknown = suite("mising")
+    assert unknown.returncode == 1
+    assert "no step mising; there are missing build" in unknown.stdout
+    done = suite("missing")
+    assert done.returncode == 1
+    assert "missing: no-compiler" in done.stdout
+    steps = (tmp_path / "out" / "steps.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in steps] == [["step", "status"], ["missing", "failed"]]
+    with tarfile.open(tmp_path / "all.tgz") as packed:
+        assert {"./steps.csv", "./log.txt"} <= set(packed.getnames())
+        log = packed.extractfile("./log.txt")
+        assert log is not None
+        assert b"1 steps did not succeed" in log.read()
