@@ -217,13 +217,26 @@ def test_fits_refuse_times_of_two_paths() -> None:
         af.fit(table)
 
 
+def test_what_events_cost_is_no_part_of_a_call() -> None:
+    times_s = {}
+    for cache, events_s in (("hot", 4e-6), ("cold", 0.0), ("cold", 4e-6)):
+        driver = FakeDriver(noise=0.0)
+        driver.events_s = events_s
+        table = af.measure(FEW, backend=backend(driver, cache), budget_s=2)
+        times_s[cache, events_s] = table["time_s"]
+    for of_cold in (times_s["cold", 0.0], times_s["cold", 4e-6]):
+        np.testing.assert_allclose(of_cold, times_s["hot", 4e-6], rtol=1e-9)
+
+
 def test_fresh_inputs_are_written_between_flushes() -> None:
     if not probe_plans("flush", info().target, 1 << 20):
         pytest.skip("there is no kernel that flushes yet")
     for cache, before in (("cold", 1), ("context", 2)):
         driver = FakeDriver()
         af.measure(FEW, backend=backend(driver, cache), budget_s=2)
-        assert {count for count, _ in driver.cold_calls} == {before}
+        # Empty calls come first, behind a flush alone.
+        assert [count for count, _ in driver.cold_calls[:5]] == [1] * 5
+        assert {count for count, _ in driver.cold_calls[5:]} == {before}
         assert max(calls for _, calls in driver.cold_calls) <= 50
 
 
