@@ -67,7 +67,7 @@ def problems(turn: int, target: Target) -> Iterator[Drawn]:
     """Yield one of each dtype and pass, and of each kind of sequences."""
     for number, (dtype, pass_) in enumerate(itertools.product(BOUNDS, PASSES)):
         random = np.random.default_rng([turn, number])
-        sizes = random_sizes(random)
+        sizes = random_sizes(random, turn)
         yield Drawn(
             (dtype, pass_),
             conv_plans(sizes, target, dtype, pass_, "none", 0),

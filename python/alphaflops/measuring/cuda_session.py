@@ -33,6 +33,7 @@ _MOST_CALLS = 50  # of a sample that flushes between them
 _TRIAL_S = 2e-3  # of a plan, when the fastest is looked for
 _MOST_TRIED = 24  # plans
 _AWAKE_S = 0.2  # of work, upon which the clock is up
+_MOST_AWAKE = 5000  # flushes
 _ROUNDS = 5  # of what two events cost
 _IN_A_ROW = 200  # empty calls
 _HOPELESS = 4.0  # times the fastest: what takes so long once is not asked again
@@ -84,7 +85,7 @@ class CudaSession:
         if not plans:
             return 0.0
         empty = [self.driver.program([(plans[0], {})])]
-        self.driver.hot(before, math.ceil(2 * _AWAKE_S / self.between_s))
+        self.driver.hot(before, min(_MOST_AWAKE, math.ceil(2 * _AWAKE_S / self.between_s)))
         alone_s = in_a_row_s = math.inf
         for _ in range(_ROUNDS):
             taken_s = statistics.median(self.driver.cold(empty, before, _MOST_CALLS))
