@@ -14,7 +14,6 @@ from alphaflops import _core
 from alphaflops._cuda_plan import PROBES, STREAMS, Target, conv_plans, probe_plans, stream_plans
 from alphaflops.cuda.nvml import State
 from alphaflops.errors import (
-    BrokenContextError,
     DeviceError,
     DeviceMemoryError,
     ShapeError,
@@ -31,7 +30,6 @@ from alphaflops.measuring.cuda_steps import steps_of
 from alphaflops.measuring.validation import validate
 from alphaflops.scenarios.calibrate import POINTS, calibrate
 
-HOT = State(1.2e9, 90.0, ("hot (software)",))
 COOL = State(1.5e9, 50.0)
 
 
@@ -138,21 +136,6 @@ def test_a_plan_that_the_device_refuses_is_left_out(monkeypatch: pytest.MonkeyPa
         bench.warm_up()
 
 
-def test_a_row_that_does_not_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALPHAFLOPS_CUDA_WITHOUT", "depthwise,general,implicit_gemm_simt")
-    rows = shapes(conv(), conv(groups=64), conv(size=14))
-    said = r"row 2 \(conv2d\) did not run and is left out: .*ALPHAFLOPS_CUDA_WITHOUT"
-    with pytest.warns(RuntimeWarning, match=said):
-        table = af.measure(rows, backend=backend(), budget_s=5)
-    assert table["h_in"].tolist() == [28, 14]
-    with pytest.raises(UnsupportedError, match="every plan is in ALPHAFLOPS_CUDA_WITHOUT"):
-        af.measure(shapes(conv(groups=64)), backend=backend(), budget_s=5)
-    broken = BrokenContextError("start a new process")
-    monkeypatch.setattr(FakeDriver, "hot", lambda *_: (_ for _ in ()).throw(broken))
-    with pytest.raises(BrokenContextError):
-        af.measure(rows, backend=backend(), budget_s=5)
-
-
 def test_five_per_cent_more_work_is_seen() -> None:
     driver = FakeDriver(noise=0.003)
     before = af.measure(FEW, backend=backend(driver), budget_s=10, seed=1)
@@ -161,38 +144,6 @@ def test_five_per_cent_more_work_is_seen() -> None:
     after = af.measure(FEW, backend=backend(driver), budget_s=10, seed=3)
     np.testing.assert_allclose(again["time_s"], before["time_s"], rtol=0.02)
     np.testing.assert_allclose(after["time_s"] / before["time_s"], 1.05, atol=0.02)
-
-
-def test_throttled_samples_are_taken_again_and_said() -> None:
-    naps: list[float] = []
-    session = CudaSession(FakeDriver(), FakeWatch([COOL, HOT, HOT, COOL]), "hot", sleep=naps.append)
-    graph = af.Graph("one")
-    graph.linear(graph.input((8, 64)), 64)
-    bench = session.bench(graph)
-    bench.warm_up()
-    sample = bench.sample(3)  # cool, hot | hot, cool | cool, cool
-    assert sample.switches == 0
-    assert session.throttling.thrown_away == len(naps) == 2
-    with pytest.warns(RuntimeWarning, match=r"hot \(software\)\): 2 samples were thrown away"):
-        session.throttling.say()
-
-
-def test_a_device_that_stays_hot_marks_its_samples() -> None:
-    naps: list[float] = []
-    watch = FakeWatch([HOT] * 14 + [COOL] * 2 + [HOT])  # two readings a sample
-    session = CudaSession(FakeDriver(), watch, "hot", sleep=naps.append)
-    graph = af.Graph("one")
-    graph.linear(graph.input((8, 64)), 64)
-    bench = session.bench(graph)
-    bench.warm_up()
-    waits = []
-    for _ in range(6):
-        cool = bench.sample(3).switches == 0
-        waits.append((cool, len(naps)))
-    assert waits == [(False, 3), (False, 3), (False, 3), (False, 3), (True, 3), (False, 6)]
-    assert session.throttling.kept == 5
-    with pytest.warns(RuntimeWarning, match="5 stayed throttled"):
-        session.throttling.say()
 
 
 def test_what_does_not_fit_is_an_error_before_anything_runs() -> None:
@@ -215,17 +166,6 @@ def test_fits_refuse_times_of_two_paths() -> None:
     table["path"][:4] = "cupy"
     with pytest.raises(TableError, match="path"):
         af.fit(table)
-
-
-def test_what_events_cost_is_no_part_of_a_call() -> None:
-    times_s = {}
-    for cache, events_s in (("hot", 4e-6), ("cold", 0.0), ("cold", 4e-6)):
-        driver = FakeDriver(noise=0.0)
-        driver.events_s = events_s
-        table = af.measure(FEW, backend=backend(driver, cache), budget_s=2)
-        times_s[cache, events_s] = table["time_s"]
-    for of_cold in (times_s["cold", 0.0], times_s["cold", 4e-6]):
-        np.testing.assert_allclose(of_cold, times_s["hot", 4e-6], rtol=1e-9)
 
 
 def test_fresh_inputs_are_written_between_flushes() -> None:
