@@ -14,6 +14,7 @@ from alphaflops import _core
 from alphaflops._cuda_plan import PROBES, STREAMS, Target, conv_plans, probe_plans, stream_plans
 from alphaflops.cuda.nvml import State
 from alphaflops.errors import (
+    BrokenContextError,
     DeviceError,
     DeviceMemoryError,
     ShapeError,
@@ -137,6 +138,21 @@ def test_a_plan_that_the_device_refuses_is_left_out(monkeypatch: pytest.MonkeyPa
         bench.warm_up()
 
 
+def test_a_row_that_does_not_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAFLOPS_CUDA_WITHOUT", "depthwise,general,implicit_gemm_simt")
+    rows = shapes(conv(), conv(groups=64), conv(size=14))
+    said = r"row 2 \(conv2d\) did not run and is left out: .*ALPHAFLOPS_CUDA_WITHOUT"
+    with pytest.warns(RuntimeWarning, match=said):
+        table = af.measure(rows, backend=backend(), budget_s=5)
+    assert table["h_in"].tolist() == [28, 14]
+    with pytest.raises(UnsupportedError, match="every plan is in ALPHAFLOPS_CUDA_WITHOUT"):
+        af.measure(shapes(conv(groups=64)), backend=backend(), budget_s=5)
+    broken = BrokenContextError("start a new process")
+    monkeypatch.setattr(FakeDriver, "hot", lambda *_: (_ for _ in ()).throw(broken))
+    with pytest.raises(BrokenContextError):
+        af.measure(rows, backend=backend(), budget_s=5)
+
+
 def test_five_per_cent_more_work_is_seen() -> None:
     driver = FakeDriver(noise=0.003)
     before = af.measure(FEW, backend=backend(driver), budget_s=10, seed=1)
@@ -162,14 +178,20 @@ def test_throttled_samples_are_taken_again_and_said() -> None:
 
 
 def test_a_device_that_stays_hot_marks_its_samples() -> None:
-    session = CudaSession(FakeDriver(), FakeWatch([HOT]), "hot", sleep=lambda _: None)
+    naps: list[float] = []
+    watch = FakeWatch([HOT] * 14 + [COOL] * 2 + [HOT])  # two readings a sample
+    session = CudaSession(FakeDriver(), watch, "hot", sleep=naps.append)
     graph = af.Graph("one")
     graph.linear(graph.input((8, 64)), 64)
     bench = session.bench(graph)
     bench.warm_up()
-    assert bench.sample(3).switches > 0
-    assert session.throttling.kept == 1
-    with pytest.warns(RuntimeWarning, match="1 stayed throttled"):
+    waits = []
+    for _ in range(6):
+        cool = bench.sample(3).switches == 0
+        waits.append((cool, len(naps)))
+    assert waits == [(False, 3), (False, 3), (False, 3), (False, 3), (True, 3), (False, 6)]
+    assert session.throttling.kept == 5
+    with pytest.warns(RuntimeWarning, match="5 stayed throttled"):
         session.throttling.say()
 
 

@@ -20,7 +20,11 @@ _TYPES = {
 
 
 def random_sizes(random: np.random.Generator) -> dict[str, int]:
-    """Draw an odd shape: tails, groups, strides, dilation, padding that differs between sides."""
+    """Draw an odd shape: tails, groups, strides, dilation, padding that differs between sides.
+
+    Five in eight are of a family that has kernels of its own, or more channels than a tile: chance
+    alone hardly ever meets them.
+    """
 
     def draw(low: int, high: int) -> int:
         return int(random.integers(low, high + 1))
@@ -30,8 +34,23 @@ def random_sizes(random: np.random.Generator) -> dict[str, int]:
     if draw(0, 2) == 0:
         depth, wide = 8 * (1 + depth // 8), 8 * (1 + wide // 8)
     names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
-    sizes = dict(zip(names, [draw(1, 5), draw(1, 5), *(draw(1, 2) for _ in range(4))], strict=True))
-    sizes |= {f"pad_{side}": draw(0, 2) for side in ("top", "bottom", "left", "right")}
+    window = dict(
+        zip(names, [draw(1, 5), draw(1, 5), *(draw(1, 2) for _ in range(4))], strict=True)
+    )
+    family = draw(0, 7)
+    if family < 2:  # depthwise
+        groups, depth, wide = 4 * draw(1, 20), 1, 1
+        side, stride = int(random.choice([3, 5, 7])), draw(1, 2)
+        window = dict(zip(names, [side, side, stride, stride, 1, 1], strict=True))
+    elif family == 2:  # Winograd's, where the dtype has it
+        groups = 1
+        window = dict(zip(names, [3, 3, 1, 1, 1, 1], strict=True))
+    elif family == 3:  # of an image
+        groups, depth = 1, draw(1, 4)
+    elif family == 4:  # of more channels than a tile
+        groups, depth, wide = 1, 8 * draw(1, 12), 8 * draw(16, 40)
+        window |= {"k_h": draw(1, 3), "k_w": draw(1, 3)}
+    sizes = window | {f"pad_{side}": draw(0, 2) for side in ("top", "bottom", "left", "right")}
     sizes |= {"batch": draw(1, 4), "groups": groups}
     sizes |= {"c_in": groups * depth, "c_out": groups * wide}
     for axis in "hw":
