@@ -36,7 +36,7 @@ AF_DEVICE void stream_pool(const PoolParams& p) {
       for (int k = 0; k < width; ++k) {
         const float value = to_float(pack.element[k]);
         if constexpr (kind == Pool::max) {
-          result[k] = value <= result[k] ? result[k] : value;  // a NaN wins
+          if (value > result[k] || value != value) result[k] = value;  // a NaN wins, and stays
         } else {
           result[k] += value;
         }
