@@ -112,21 +112,21 @@ AF_DEVICE void keep_loads_here() {
 #endif
 }
 
-// The larger and the smaller of two; a NaN stays one.
-AF_DEVICE float larger(float x, float bound) {
+// The larger and the smaller of two; a NaN where one of them is.
+AF_DEVICE float larger(float x, float y) {
 #if !defined(AF_EMULATED) && AF_ARCH >= 800
-  asm("max.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(bound));
+  asm("max.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(y));
   return x;
 #else
-  return x < bound ? bound : x;
+  return x < y || y != y ? y : x;
 #endif
 }
-AF_DEVICE float smaller(float x, float bound) {
+AF_DEVICE float smaller(float x, float y) {
 #if !defined(AF_EMULATED) && AF_ARCH >= 800
-  asm("min.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(bound));
+  asm("min.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(y));
   return x;
 #else
-  return x > bound ? bound : x;
+  return x > y || y != y ? y : x;
 #endif
 }
 
