@@ -40,7 +40,7 @@ Window window(const Pool2dShape& s, const Values& x, std::int64_t n, std::int64_
       if (row < 0 || row >= s.h_in || column < 0 || column >= s.w_in) continue;
       const double value =
           x[static_cast<std::size_t>(((n * s.h_in + row) * s.w_in + column) * s.channels + c)];
-      w.best = std::max(w.best, value);
+      if (value > w.best || std::isnan(value)) w.best = value;  // a NaN stays
       w.sum += value;
       ++w.inside;
     }
@@ -184,6 +184,12 @@ Values reference(const StreamProblem& problem, const Inputs& in) {
 
 std::set<std::string> used;  // kernels
 
+void set_nan(DType dtype, Tensor& x, std::size_t at) {
+  x.values[at] = std::numeric_limits<double>::quiet_NaN();
+  if (size_of(dtype) == 4) x.memory.data<unsigned>()[at] = 0x7fc00000U;
+  if (size_of(dtype) == 2) x.memory.data<unsigned short>()[at] = 0x7fc0U;  // of both kinds
+}
+
 void check_stream(const StreamProblem& problem, const std::vector<emulate::Entry>& kernels,
                   std::mt19937& random) {
   const Pool2dShape& s = problem.shape;
@@ -196,6 +202,7 @@ void check_stream(const StreamProblem& problem, const std::vector<emulate::Entry
   const bool moves = problem.stream == Stream::copy_channels || problem.stream == Stream::to_nchw ||
                      problem.stream == Stream::to_nhwc;
   CHECK(found.size() == (moves || problem.dtype != DType::int8 ? 1U : 0U));
+  if (problem.stream == Stream::max_pool) set_nan(problem.dtype, x, random() % x.values.size());
   for (const Plan& plan : found) {
     const std::string what = plan.algorithm + " " + std::string(to_string(problem.dtype)) + " " +
                              plan.tile + " " + std::to_string(s.batch) + "x" +
