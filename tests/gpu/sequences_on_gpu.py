@@ -1,4 +1,4 @@
-"""Problems of attention, of products of activations and of gates, beside the same in float64."""
+"""Problems of attention, products, gates and concatenations, beside the same in float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from alphaflops._cuda_plan import Plan, Target, attention_plans, matmul_plans, stream_plans
+from alphaflops._cuda_plan import PARTS, Plan, Target, attention_plans, matmul_plans, stream_plans
 from alphaflops.cuda.driver import Driver
 
 TYPES = {
@@ -82,25 +82,36 @@ def matmul(random: np.random.Generator, target: Target, dtype: str) -> Problem:
 
 
 def attention(random: np.random.Generator, target: Target, dtype: str) -> Problem:
-    batch, heads = (int(random.integers(1, 4)) for _ in range(2))
-    depth = int(random.choice([20, 32, 64, 128]))
+    batch, shared, group = (int(random.integers(1, 4)) for _ in range(3))
+    heads, depth = shared * group, int(random.choice([20, 32, 64, 128]))
     length, more = int(random.integers(1, 200)), int(random.integers(0, 90))
-    keys, causal = length + more, bool(random.integers(2))
-    features = heads * depth
-    sizes = {"batch": batch, "heads": heads, "length": length, "kv_length": keys}
+    keys, causal, masked = length + more, bool(random.integers(2)), bool(random.integers(2))
+    sizes = {"batch": batch, "heads": heads, "length": length, "kv_length": keys, "group": group}
     sizes |= {"depth": depth, "v_depth": depth}
-    for name, n in (("q", length), ("k", keys), ("v", keys), ("y", length)):
-        sizes |= {f"{name}_outer": n * features, f"{name}_inner": depth, f"{name}_row": features}
+    tensors = (("q", length, heads), ("k", keys, shared), ("v", keys, shared), ("y", length, heads))
+    for name, n, of in tensors:
+        row = of * depth  # heads side by side, as projections write them
+        sizes |= {f"{name}_outer": n * row, f"{name}_inner": depth, f"{name}_row": row}
+    if masked:
+        sizes |= {"mask_outer": length * keys, "mask_inner": 0, "mask_row": keys}
 
     def make() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        q, k, v = (
-            _numbers(random, (batch, n, heads, depth), dtype) for n in (length, keys, keys)
-        )  # as projections write them
-        mask = torch.ones(length, keys, dtype=torch.bool).tril(more) if causal else None
-        expected = torch.nn.functional.scaled_dot_product_attention(
-            *(x.double().transpose(1, 2) for x in (q, k, v)), attn_mask=mask
-        ).transpose(1, 2)
-        return {"input": q, "second_input": k, "third_input": v}, expected
+        q = _numbers(random, (batch, length, heads, depth), dtype)
+        k, v = (_numbers(random, (batch, keys, shared, depth), dtype) for _ in range(2))
+        inputs = {"input": q, "second_input": k, "third_input": v}
+        mask = torch.zeros(1, 1, length, keys, dtype=torch.float64)
+        if masked:
+            added = _numbers(random, (batch, 1, length, keys), dtype)
+            added[torch.from_numpy(random.uniform(size=added.shape) < 0.5)] = -torch.inf
+            added[..., 0] = 0.0  # which every query sees
+            inputs["mask"], mask = added, added.double()
+        if causal:
+            hidden = ~torch.ones(length, keys, dtype=torch.bool).tril(more)
+            mask = mask.masked_fill(hidden, -torch.inf)
+        q, k, v = (x.double().transpose(1, 2) for x in (q, k, v))
+        k, v = (x.repeat_interleave(group, dim=1) for x in (k, v))
+        expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return inputs, expected.transpose(1, 2)
 
     plans = attention_plans(sizes, target, dtype, causal)
     return Problem(f"attention causal={causal} {sizes}", dtype, plans, make)
@@ -120,4 +131,19 @@ def gate(random: np.random.Generator, target: Target, dtype: str) -> Problem:
     return Problem(f"gate {sizes}", dtype, plans, make)
 
 
-KINDS = (matmul, attention, gate)
+def concat(random: np.random.Generator, target: Target, dtype: str) -> Problem:
+    rows, step = int(random.integers(1, 3000)), int(random.choice([1, 4, 8]))
+    widths = [step * int(random.integers(1, 12)) for _ in range(int(random.integers(1, PARTS + 1)))]
+    sizes = {"batch": rows, "out_channels": sum(widths)}
+    sizes |= {f"channels_{i}": width for i, width in enumerate(widths)}
+
+    def make() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        parts = [_numbers(random, (rows, width), dtype) for width in widths]
+        inputs = {f"part_{i}": part for i, part in enumerate(parts)}
+        return inputs, torch.cat(parts, dim=1).double()
+
+    plans = stream_plans("concat", sizes, target, "fp32" if dtype == "tf32" else dtype)
+    return Problem(f"concat {sizes}", dtype, plans, make)
+
+
+KINDS = (matmul, attention, gate, concat)

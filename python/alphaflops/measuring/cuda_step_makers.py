@@ -78,9 +78,8 @@ def _product(row: Row, sizes: dict[str, int], has_bias: bool, *, transposed: boo
 def _pool(kind: str) -> Maker:
     def make(row: Row) -> list[Step]:
         attributes = row.attributes
-        if tuple(attributes.get("dilation", (1, 1))) != (1, 1):
-            return no_plan(row)
-        sizes = row.layouts.sizes(row.inputs[0]) | _window(attributes, ("k", "stride"))
+        window = _window(attributes, ("k", "stride", "dilation"))
+        sizes = row.layouts.sizes(row.inputs[0]) | window
         ceil_mode = bool(attributes.get("ceil_mode", False))
         counts_pad = bool(attributes.get("count_include_pad", True))
         return [stream(row, kind, sizes=sizes, ceil_mode=ceil_mode, count_include_pad=counts_pad)]
