@@ -43,7 +43,7 @@ AF_DEVICE void stream_pool(const PoolParams& p) {
       for (int k = 0; k < width; ++k) {
         const float value = to_float(pack.element[k]);
         if constexpr (kind == Pool::max) {
-          result[k] = value <= result[k] ? result[k] : value;  // a NaN wins
+          result[k] = larger(result[k], value);  // a NaN wins, and stays
         } else {
           result[k] += value;
         }
@@ -102,7 +102,7 @@ AF_DEVICE void stream_global_pool(const GlobalPoolParams& p) {
 }
 
 #define AF_POOL(dtype, T, suffix, width)                                           \
-  AF_KERNEL void __launch_bounds__(stream_threads)                                 \
+  AF_KERNEL void __launch_bounds__(stream_threads, 4)                              \
       stream_max_pool_##dtype##_##suffix(AF_PARAM PoolParams p) {                  \
     stream_pool<T, width, Pool::max>(p);                                           \
   }                                                                                \

@@ -35,7 +35,10 @@ bool runs_on(const Plan& plan, const Target& target) {
     const bool has_arch = launch.exact_arch
                               ? launch.min_arch == target.arch && target.has_a_features
                               : launch.min_arch <= target.arch;
-    return has_arch && launch.shared_bytes <= static_cast<unsigned>(target.shared_per_block_bytes);
+    constexpr unsigned most_across = 0x7fffffff, most_down = 65535;  // and in depth
+    return has_arch && launch.grid[0] <= most_across && launch.grid[1] <= most_down &&
+           launch.grid[2] <= most_down &&
+           launch.shared_bytes <= static_cast<unsigned>(target.shared_per_block_bytes);
   });
 }
 

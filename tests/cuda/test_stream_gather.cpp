@@ -11,8 +11,6 @@
 #include "alphaflops/error.hpp"
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/stream_gather.cuh"
-#include "kernels/stream_layout.cuh"
 
 using namespace alphaflops;
 using namespace alphaflops::cuda;
@@ -23,13 +21,9 @@ using emulate::Tensor;
 namespace {
 
 const Target target{80, false, 108, 163 * 1024};
-const std::vector<emulate::Entry> entries{
-    EMULATE_ENTRY(stream_copy_axes_b16), EMULATE_ENTRY(stream_copy_axes_b4),
-    EMULATE_ENTRY(stream_copy_axes_b2),  EMULATE_ENTRY(stream_copy_axes_b1),
-    EMULATE_ENTRY(stream_lookup_b16),    EMULATE_ENTRY(stream_lookup_b4),
-    EMULATE_ENTRY(stream_lookup_b2),     EMULATE_ENTRY(stream_lookup_b1),
-    EMULATE_ENTRY(stream_concat_b16),    EMULATE_ENTRY(stream_concat_b4),
-    EMULATE_ENTRY(stream_concat_b2),     EMULATE_ENTRY(stream_concat_b1)};
+const auto entries =
+    emulate::kernels_of({"stream_gather.cuh", "stream_concat_b16", "stream_concat_b4",
+                         "stream_concat_b2", "stream_concat_b1"});
 std::set<std::string> used;
 
 void check(const StreamProblem& problem, emulate::Buffers buffers,

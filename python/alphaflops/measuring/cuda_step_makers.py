@@ -71,6 +71,7 @@ def _product(row: Row, sizes: dict[str, int], has_bias: bool, *, transposed: boo
         output=row.last,
         parameters=parameters,
         key=key_of("conv", sizes, dtype, row.function, has_bias, pass_),
+        fan_in=weights // sizes["c_in" if transposed else "c_out"],
     )
 
 
