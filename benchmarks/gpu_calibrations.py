@@ -31,6 +31,7 @@ import numpy as np
 
 import alphaflops as af
 from alphaflops import _core, zoo
+from alphaflops.files import write_text
 from alphaflops.measuring.backends import Backend, named
 from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.campaign import measure
@@ -202,7 +203,7 @@ def main() -> int:
         print("\n".join(said(result)), flush=True)
         if path is not None:
             stamped = {"date": time.strftime("%Y-%m-%d"), "calibrations": list(results.values())}
-            path.write_text(json.dumps(stamped, indent=1, default=str))
+            write_text(path, json.dumps(stamped, indent=1, default=str))
     return 1 if failed else 0
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import math
 import statistics
@@ -27,6 +28,7 @@ import alphaflops as af
 from alphaflops.cuda.driver import open_driver
 from alphaflops.cuda.nvml import open_watch
 from alphaflops.cuda.without import usable
+from alphaflops.files import write_text
 from alphaflops.measuring.cuda_session import CudaSession
 from alphaflops.measuring.torch_cuda import captured
 from alphaflops.measuring.torch_operators import import_torch
@@ -87,6 +89,7 @@ def by_algorithm_s(session: CudaSession, bench: Any) -> dict[str, float]:
 def cudnn_s(shape: tuple[int, ...], attributes: Attributes, dtype: str) -> float:
     torch = import_torch()
     torch.backends.cudnn.benchmark = True
+    torch.cuda.empty_cache()  # a graph's memory stays PyTorch's, and the driver is asked for ours
     top, _, left, _ = attributes["padding"]
     conv = torch.nn.Conv2d(
         shape[1],
@@ -169,10 +172,11 @@ def run(budget_s: float, keep: Callable[[list[dict[str, Any]]], None]) -> list[d
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def beside_peaks(rows: list[dict[str, Any]], peaks: dict[str, float]) -> None:

@@ -3,72 +3,109 @@
     python benchmarks/gpu_smoke.py [--shapes 6] [--timeout 45] [--out FILE]
 
 A kernel that faults breaks its process's context, and one that hangs holds its process up: neither
-must spoil what comes after. Each algorithm gets a few odd shapes in every dtype and pass, against
-float64 (tests/gpu). FILE gets the names of those that failed, with commas between, as
-ALPHAFLOPS_CUDA_WITHOUT takes them. Exit status 1 where one failed.
+must spoil what comes after. Each algorithm of convolutions, attention, products of activations and
+gates gets a few odd shapes in every dtype and pass, against float64 (tests/gpu). FILE gets the
+names of those that failed, with commas between, as ALPHAFLOPS_CUDA_WITHOUT takes them. Exit status
+1 where one failed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from alphaflops._cuda_plan import conv_plans
-from alphaflops.cuda.driver import open_driver
+from alphaflops._cuda_plan import Plan, Target, conv_plans
+from alphaflops.cuda.driver import Driver, open_driver
+from alphaflops.files import write_text
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gpu"))
 
 from conv_on_gpu import BOUNDS, Problem, random_sizes
+from sequences_on_gpu import KINDS, TYPES
 
 PASSES = ("forward", "input_gradient", "weight_gradient")
 _AT_A_TIME = 4
-_MOST_DRAWN = 400  # shapes, of which an algorithm does some
+_DRAWN = 60  # shapes of each dtype and pass, of which an algorithm does some
 
 
 def algorithms() -> list[str]:
     """Return those of which some plan is made for this GPU."""
     target = open_driver().info().target
-    random = np.random.default_rng(0)
-    found = set()
-    for _ in range(60):
-        sizes = random_sizes(random)
-        for dtype in BOUNDS:
-            for pass_ in PASSES:
-                found |= {p.algorithm for p in conv_plans(sizes, target, dtype, pass_, "none", 0)}
-    return sorted(found, key=lambda name: "wgmma" not in name)  # what is least certain first
+    found = {
+        plan.algorithm
+        for turn in range(_DRAWN)
+        for each in problems(turn, target)
+        for plan in each.plans
+    }
+    return sorted(
+        found, key=lambda name: ("wgmma" not in name, name)
+    )  # what is least certain first
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A problem that nothing was computed of yet."""
+
+    group: tuple[str, str]  # dtype, and pass or kind
+    plans: Sequence[Plan]
+    make: Callable[[], Callable[[Driver, Plan], float]]  # what tells a plan's error
+
+
+def problems(turn: int, target: Target) -> Iterator[Drawn]:
+    """Yield one of each dtype and pass, and of each kind of sequences."""
+    for number, (dtype, pass_) in enumerate(itertools.product(BOUNDS, PASSES)):
+        random = np.random.default_rng([turn, number])
+        sizes = random_sizes(random, turn)
+        yield Drawn(
+            (dtype, pass_),
+            conv_plans(sizes, target, dtype, pass_, "none", 0),
+            partial(_convolution, sizes, dtype, random, pass_),
+        )
+    for number, (dtype, draw) in enumerate(itertools.product(TYPES, KINDS)):
+        problem = draw(np.random.default_rng([turn, number]), target, dtype)
+        yield Drawn((dtype, draw.__name__), problem.plans, lambda made=problem: made.error)
+
+
+def _convolution(
+    sizes: dict[str, int], dtype: str, random: np.random.Generator, pass_: str
+) -> Callable[[Driver, Plan], float]:
+    problem = Problem(sizes, dtype, random)
+    return lambda driver, plan: problem.error(driver, plan, pass_, bias=False, activation="none")
 
 
 def try_one(algorithm: str, shapes: int) -> int:
     """Run some shapes of one algorithm; print what is wrong."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // _AT_A_TIME))
     driver = open_driver()
     target = driver.info().target
     ran = wrong = 0
-    for dtype, bound in BOUNDS.items():
-        for pass_ in PASSES:
-            random = np.random.default_rng([len(dtype), len(pass_)])
-            done = 0
-            for _ in range(_MOST_DRAWN):
-                sizes = random_sizes(random)
-                plans = conv_plans(sizes, target, dtype, pass_, "none", 0)
-                own = [plan for plan in plans if plan.algorithm == algorithm]
-                if done == shapes:
-                    break
-                if not own:
-                    continue
-                done += 1
-                problem = Problem(sizes, dtype, random)
-                for plan in own:
-                    ran += 1
-                    most = bound * (10 if algorithm.startswith("winograd") else 1)
-                    error = problem.error(driver, plan, pass_, bias=False, activation="none")
-                    if not error <= most:
-                        wrong += 1
-                        print(f"{dtype} {pass_} {plan.tile}: {error:.3g} {sizes}", flush=True)
+    done: Counter[tuple[str, str]] = Counter()
+    for turn in range(_DRAWN):
+        for each in problems(turn, target):
+            own = [plan for plan in each.plans if plan.algorithm == algorithm]
+            if not own or done[each.group] == shapes:
+                continue
+            done[each.group] += 1
+            error_of = each.make()
+            for plan in own:
+                ran += 1
+                most = BOUNDS[each.group[0]] * (10 if algorithm.startswith("winograd") else 1)
+                error = error_of(driver, plan)
+                if not error <= most:
+                    wrong += 1
+                    print(f"{' '.join(each.group)} {plan.tile}: {error:.3g}", flush=True)
     print(f"{ran} runs, {wrong} wrong")
     return 1 if wrong or not ran else 0
 
@@ -102,7 +139,7 @@ def main() -> int:
             print(f"{name}: {'right' if right else 'FAILED'}\n    {said}", flush=True)
             failed += [] if right else [name]
             if options.out is not None:
-                options.out.write_text(",".join(failed))
+                write_text(options.out, ",".join(failed))
     return 1 if failed else 0
 
 

@@ -19,19 +19,26 @@
 #     LIMIT_S       seconds of all steps together (540)
 #     BUILD_S       seconds of the build (240), which takes minutes on few cores
 #     SITE          folder for the built package, which later calls find there (else temporary)
+#     PACK          a .tgz of all that is in OUT, made anew after every step (else none)
 set -uo pipefail
 out=${1:?usage: gpu_suite.sh OUT [STEP...]}
 shift
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-cd "$(dirname "$0")/.." || exit 1
 python=${PYTHON:-python3}
 limit=${LIMIT_S:-540}
+known=" missing build cubins smoke probe conv tests memcheck native repeat energy population
+  racecheck initcheck torch graphs "
+for each in "$@"; do
+  [[ $known =~ [[:space:]]$each[[:space:]] ]] || { echo "no step $each; there are$known"; exit 1; }
+done
+pack=${PACK:+$(realpath -m "$PACK")}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 site=${SITE:-$work/site}
 mkdir -p "$site"
 site=$(cd "$site" && pwd)
+cd "$(dirname "$0")/.." || exit 1
 export PATH="$PATH:/usr/local/cuda/bin" # where a toolkit lies that nobody has put on the path
 export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$site/cache} # cubins stay with the package
@@ -40,10 +47,13 @@ wanted=" $* "
 failures=0
 started=$SECONDS
 
-# step NAME BUDGET COMMAND...: never beyond what is left of all together.
+# step NAME BUDGET COMMAND...: never beyond what is left of all together. A command is one of the
+# functions below, in a shell of its own, or a program.
 step() {
   local name=$1 budget=$2 left=$((limit - (SECONDS - started))) begin=$SECONDS status
   shift 2
+  # Else a shell goes on with what comes next where a program ends upon Ctrl-C in an order of its own.
+  [[ $(type -t "$1") == function ]] && set -- bash -c 'trap "exit 130" INT; "$@"' bash "$@"
   [[ $wanted == "  " || $wanted == *" $name "* ]] || return 0
   ((budget < left)) || budget=$left
   if ((budget < 5)); then
@@ -51,7 +61,8 @@ step() {
   else
     echo "== $name" | tee -a "$out/log.txt"
     [[ -s $out/without.txt ]] && export ALPHAFLOPS_CUDA_WITHOUT=$(<"$out/without.txt")
-    timeout -k 5 "$budget" "$@" 2>&1 | tee -a "$out/log.txt"
+    # As Ctrl-C does, upon which Python says where it was and pytest what has failed so far.
+    timeout -s INT -k 10 "$budget" "$@" 2>&1 | tee -a "$out/log.txt"
     case ${PIPESTATUS[0]} in
       0) status=ok ;;
       124 | 137) status="out of time" ;;
@@ -60,14 +71,22 @@ step() {
   fi
   [[ $status == ok ]] || failures=$((failures + 1))
   echo "$name,$status,$((SECONDS - begin)),$budget" | tee -a "$out/steps.csv"
+  pack
+}
+
+pack() {
+  [[ -z $pack ]] || { tar -czf "$pack.part" -C "$out" . && mv -f "$pack.part" "$pack"; }
 }
 
 missing() {
   local lacks=()
-  for tool in nvidia-smi nvcc cmake ninja compute-sanitizer; do
+  for tool in nvidia-smi nvcc "${CXX:-c++}" cmake ninja compute-sanitizer; do
     command -v "$tool" >/dev/null || lacks+=("$tool")
   done
-  for module in cupy torch scikit_build_core pybind11 numpy scipy sklearn pytest typer rich \
+  "$python" -c "import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))" ||
+    lacks+=("Python.h: the headers of $("$python" -V)")
+  for module in pip cupy torch scikit_build_core pybind11 numpy scipy sklearn pytest typer rich \
     threadpoolctl matplotlib pynvml; do
     "$python" -c "import importlib.util as u, sys; sys.exit(u.find_spec('$module') is None)" ||
       lacks+=("python: $module")
@@ -104,7 +123,8 @@ build() {
   [[ -n $arch ]] || { echo "missing: a GPU (nvidia-smi names none)"; return 1; }
   [[ $arch == 90 ]] && arch=90a
   local install=("$python" -m pip install --quiet --no-build-isolation --no-deps --no-index --upgrade
-    --target "$site" -C "build-dir=$work/build")
+    --target "$site" -C "build-dir=$work/build"
+    -C "cmake.define.pybind11_DIR=$("$python" -m pybind11 --cmakedir)") # wherever it lies
   "${install[@]}" -C cmake.define.ALPHAFLOPS_CUDA=ON \
     -C "cmake.define.ALPHAFLOPS_CUDA_ARCHITECTURES=$arch" . &&
     "$python" -c "from alphaflops import _cuda; print(_cuda.HEADERS)" &&
@@ -127,17 +147,19 @@ with Pool(min(16, os.cpu_count()), __import__("multiprocessing").get_context("sp
 print(len(made), "headers")'
 }
 
-# Where all is skipped, nothing was tested.
+# Where all is skipped, nothing was tested. A test that hangs says where.
 tests() {
-  "$python" -m pytest -q -W default -p no:cacheprovider tests/gpu --maxfail=20 | tee "$work/tests"
+  "$python" -m pytest -v -W default -p no:cacheprovider -o faulthandler_timeout=45 \
+    --maxfail=20 tests/gpu | tee -i "$work/tests"
   [[ ${PIPESTATUS[0]} == 0 ]] && grep -q passed "$work/tests"
 }
 
+# Five shapes have every family of convolutions among them.
 sanitize() {
-  ALPHAFLOPS_TEST_SHAPES=1 compute-sanitizer --tool "$1" --error-exitcode 9 \
-    --target-processes all "$python" -m pytest -q -W default -p no:cacheprovider \
+  ALPHAFLOPS_TEST_SHAPES=5 compute-sanitizer --tool "$1" --error-exitcode 9 \
+    --target-processes all "$python" -m pytest -v -W default -p no:cacheprovider \
     tests/gpu/test_conv_on_gpu.py tests/gpu/test_sequences_on_gpu.py \
-    -k "native and (forward or sequences)" | tee "$work/tests"
+    -k "native and (forward or sequences)" | tee -i "$work/tests"
   [[ ${PIPESTATUS[0]} == 0 ]] && grep -q passed "$work/tests"
 }
 
@@ -156,7 +178,7 @@ energy() {
 }
 
 population() {
-  "$python" benchmarks/nas.py gpu | tee "$work/population"
+  "$python" benchmarks/nas.py gpu | tee -i "$work/population"
   [[ ${PIPESTATUS[0]} == 0 ]] && ! grep -q "Not measured" "$work/population"
 }
 
@@ -175,23 +197,24 @@ export -f missing sources build cubins tests sanitize probe energy population ca
 export python out work site
 seconds=${CALIBRATE_S:-60}
 three=$((3 * (seconds + ${NETWORKS_S:-30} + 30)))
-step missing 30 bash -c missing
-step build "${BUILD_S:-240}" bash -c build
-step cubins 90 bash -c cubins
+step missing 30 missing
+step build "${BUILD_S:-240}" build
+step cubins 90 cubins
 step smoke 90 "$python" benchmarks/gpu_smoke.py --out "$out/without.txt"
-step probe 30 bash -c probe
+step probe 30 probe
 step conv 130 "$python" benchmarks/gpu_conv.py --budget 110 --csv "$out/conv.csv" \
   --plot "$out/conv.png" --peaks "$out/probe.json"
-step tests 180 bash -c tests
-step memcheck 60 bash -c 'sanitize memcheck'
-step native "$three" bash -c "calibrate $seconds cuda-fp16 cuda-fp32 cuda-tf32"
+step tests 180 tests
+step memcheck 60 sanitize memcheck
+step native "$three" calibrate $seconds cuda-fp16 cuda-fp32 cuda-tf32
 step repeat 90 "$python" benchmarks/gpu_repeat.py --json "$out/repeat.json"
-step energy 40 bash -c energy
-step population 40 bash -c population
-step racecheck 60 bash -c 'sanitize racecheck'
-step initcheck 60 bash -c 'sanitize initcheck'
-step torch "$three" bash -c "calibrate $seconds torch-fp32 torch-tf32 torch-fp16"
-step graphs "$three" bash -c "calibrate $((seconds / 2)) torch-fp16-graph torch-fp32-graph torch-tf32-graph"
+step energy 40 energy
+step population 40 population
+step racecheck 60 sanitize racecheck
+step initcheck 60 sanitize initcheck
+step torch "$three" calibrate $seconds torch-fp32 torch-tf32 torch-fp16
+step graphs "$three" calibrate $((seconds / 2)) torch-fp16-graph torch-fp32-graph torch-tf32-graph
 "$python" benchmarks/gpu_report.py "$out" | tee -a "$out/log.txt"
 echo "$failures steps did not succeed; $((SECONDS - started)) s in all" | tee -a "$out/log.txt"
+pack
 ((failures == 0))

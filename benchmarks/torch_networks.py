@@ -100,9 +100,7 @@ def main() -> int:
         if not options.skip_calibration:
             fit = calibrate(
                 name="this-cpu",
-                backend="torch",
-                layout=layout,
-                threads=threads,
+                backend=how,
                 budget_s=options.budget,
                 seed=options.seed,
             )

@@ -55,7 +55,8 @@ def input_of(shape: tuple[int, ...]) -> torch.Tensor:
 
 def compare(threads: int, budget_s: float, rounds: int, seed: int) -> list[float]:
     """Print a row a network; return the errors of the predictions."""
-    fit = calibrate(name="this-cpu", backend="torch", threads=threads, budget_s=budget_s, seed=seed)
+    how = named("torch", threads=threads)
+    fit = calibrate(name="this-cpu", backend=how, budget_s=budget_s, seed=seed)
     print(
         f"  form {fit.selected}, operators MAPE {fit.errors.mape:.1%}, median "
         f"{fit.errors.mdape:.1%}, n {fit.errors.n}"
@@ -64,7 +65,7 @@ def compare(threads: int, budget_s: float, rounds: int, seed: int) -> list[float
     inputs = [input_of(shape) for _, shape in NETWORKS.values()]
     graphs = [af.from_torch(m, (x,)) for m, x in zip(modules, inputs, strict=True)]
     whole: list[list[Reading]] = [[] for _ in modules]
-    with named("torch", threads=threads).session() as session:
+    with how.session() as session:
         runs = [
             session.timed(lambda module=module, x=x: module(x))
             for module, x in zip(modules, inputs, strict=True)

@@ -99,8 +99,7 @@ def main() -> int:
     else:
         fit = calibrate(
             name="this-cpu",
-            backend="torch",
-            threads=options.threads,
+            backend=how,
             budget_s=options.budget,
             seed=options.seed,
             training=True,

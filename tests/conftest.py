@@ -1,9 +1,14 @@
 """Which tests time things, and so run with nothing beside them: see `make test-python`.
 
-And how one that only needs some samples gets them soon, however slow the machine is.
+And how one that only needs some samples gets them soon, however slow the machine is; and what a
+C++ project needs to build against the installed package.
 """
 
 from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -27,3 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def five_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shape of a campaign is settled with its fifth sample."""
     monkeypatch.setattr("alphaflops.measuring.readings.SETTLED", 1.0)
+
+
+@pytest.fixture
+def cmake() -> str:
+    found = shutil.which("cmake")
+    if found is None:
+        pytest.skip("cmake is not on PATH")
+    return found
+
+
+@pytest.fixture
+def cmake_dir() -> str:
+    """Where ``find_package`` finds the installed package."""
+    asked = [sys.executable, "-m", "alphaflops", "--cmake-dir"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

@@ -76,6 +76,7 @@ class FakeDriver:
         self._next = 1 << 20
         self.programs: list[FakeProgram] = []
         self.slower = 1.0  # factor of every time
+        self.events_s = 0.0  # that those around a call add
         self.cold_calls: list[tuple[int, int]] = []  # programs before each call, calls
 
     def info(self) -> DeviceInfo:
@@ -123,7 +124,8 @@ class FakeDriver:
         self, programs: Sequence[FakeProgram], before: Sequence[FakeProgram], calls: int
     ) -> list[float]:
         self.cold_calls.append((len(before), calls))
-        return [self._read_s(programs[i % len(programs)]) for i in range(calls)]
+        times_s = [self._read_s(programs[i % len(programs)]) for i in range(calls)]
+        return [self.events_s + time_s for time_s in times_s]
 
     def enqueued(self, programs: Sequence[FakeProgram], calls: int) -> float:
         return 3e-6 + self.hot(programs, calls)

@@ -43,6 +43,19 @@ def test_linear(shape, out, bias):
     agrees(graph, read=values.size, weights=parameters, params=parameters, written=result.size)
 
 
+@pytest.mark.parametrize("shape", [(48,), (2, 24), (2, 4, 6), (1, 6, 8, 1), (1, 2, 2, 4, 3)])
+def test_a_linear_row_is_the_same_whatever_axes_its_rows_have(shape):
+    tables = []
+    for rows in (shape, (48,)):
+        graph = af.Graph("rows")
+        graph.linear(graph.input([*rows, 5]), 7)
+        tables.append(af.lower(graph))
+    columns = ("kind", "batch", "groups", "c_in", "c_out", "spatial", "width", "macs", "flops")
+    for column in columns:
+        left, right = (getattr(table, column).tolist() for table in tables)
+        assert left == right, column
+
+
 @given(st.data())
 @COUNTS
 def test_matmul_broadcasts_batch_axes(data):

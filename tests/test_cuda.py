@@ -30,7 +30,6 @@ from alphaflops.measuring.cuda_steps import steps_of
 from alphaflops.measuring.validation import validate
 from alphaflops.scenarios.calibrate import POINTS, calibrate
 
-HOT = State(1.2e9, 90.0, ("hot (software)",))
 COOL = State(1.5e9, 50.0)
 
 
@@ -147,32 +146,6 @@ def test_five_per_cent_more_work_is_seen() -> None:
     np.testing.assert_allclose(after["time_s"] / before["time_s"], 1.05, atol=0.02)
 
 
-def test_throttled_samples_are_taken_again_and_said() -> None:
-    naps: list[float] = []
-    session = CudaSession(FakeDriver(), FakeWatch([COOL, HOT, HOT, COOL]), "hot", sleep=naps.append)
-    graph = af.Graph("one")
-    graph.linear(graph.input((8, 64)), 64)
-    bench = session.bench(graph)
-    bench.warm_up()
-    sample = bench.sample(3)  # cool, hot | hot, cool | cool, cool
-    assert sample.switches == 0
-    assert session.throttling.thrown_away == len(naps) == 2
-    with pytest.warns(RuntimeWarning, match=r"hot \(software\)\): 2 samples were thrown away"):
-        session.throttling.say()
-
-
-def test_a_device_that_stays_hot_marks_its_samples() -> None:
-    session = CudaSession(FakeDriver(), FakeWatch([HOT]), "hot", sleep=lambda _: None)
-    graph = af.Graph("one")
-    graph.linear(graph.input((8, 64)), 64)
-    bench = session.bench(graph)
-    bench.warm_up()
-    assert bench.sample(3).switches > 0
-    assert session.throttling.kept == 1
-    with pytest.warns(RuntimeWarning, match="1 stayed throttled"):
-        session.throttling.say()
-
-
 def test_what_does_not_fit_is_an_error_before_anything_runs() -> None:
     driver = FakeDriver(memory_bytes=256 << 20)
     with pytest.raises(DeviceMemoryError, match=r"table: row 1: needs \d+ bytes .* are free"):
@@ -201,7 +174,9 @@ def test_fresh_inputs_are_written_between_flushes() -> None:
     for cache, before in (("cold", 1), ("context", 2)):
         driver = FakeDriver()
         af.measure(FEW, backend=backend(driver, cache), budget_s=2)
-        assert {count for count, _ in driver.cold_calls} == {before}
+        # Empty calls come first, behind a flush alone.
+        assert [count for count, _ in driver.cold_calls[:5]] == [1] * 5
+        assert {count for count, _ in driver.cold_calls[5:]} == {before}
         assert max(calls for _, calls in driver.cold_calls) <= 50
 
 
@@ -260,7 +235,13 @@ def test_bias_and_activation_share_the_launch_where_they_can() -> None:
     graph.activation(graph.conv2d(graph.input((1, 16, 14, 14)), 32), "silu")
     first, second = steps_of(graph, info().target)
     assert second.inputs == {"input": first.output}
-    assert second.output == first.output
+    graph = af.Graph("of a sum")
+    x = graph.input((2, 16, 7))
+    graph.relu(graph.add(x, graph.input((2, 16, 7))))
+    assert len(steps_of(graph, info().target)) == 1
+    graph.relu(graph.element([x, graph.constant([1, 16, 7])], "add"))
+    *_, third, fourth = steps_of(graph, info().target)
+    assert fourth.inputs == {"input": third.output}
 
 
 def test_an_operator_without_a_kernel_is_named() -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from fake_gpu import FakeDriver, FakeWatch
 
 import alphaflops as af
 from alphaflops import zoo
-from alphaflops._cuda_plan import Target, matmul_plans, stream_plans
+from alphaflops._cuda_plan import PARTS, Target, matmul_plans, stream_plans
 from alphaflops.errors import ShapeError, UnsupportedError
-from alphaflops.measuring.cuda_layouts import Layouts, Strides
+from alphaflops.measuring.cuda_backend import CudaBackend
+from alphaflops.measuring.cuda_layouts import Layouts, Rows, Strides
 from alphaflops.measuring.cuda_network import CudaNetwork
 from alphaflops.measuring.cuda_session import CudaSession
 from alphaflops.measuring.cuda_steps import bytes_of, steps_of, views_of
+from alphaflops.measuring.validation import validate
 
 AMPERE, HOPPER = Target(80, False, 108, 163 << 10), Target(90, True, 132, 227 << 10)
 TURING = Target(75, False, 40, 64 << 10)
 WITHOUT_KERNELS = {"lstm": "lstm"}  # an operator of each
-#: These want matrix units that sm_75 has not in tf32 and bf16.
+#: These want matrix units that sm_75 has not in bf16; tf32 is fp32 there.
 LACKING = {
     **dict.fromkeys(("bert_base", "gpt2", "vit_b_16"), "attention"),
     **dict.fromkeys(("swin_t", "t5_small"), "matmul"),
@@ -49,7 +52,7 @@ def test_what_turing_lacks_is_named(name: str) -> None:
     graph = zoo.build(name)
     for dtype in ("fp32", "tf32", "fp16", "bf16"):
         typed = graph.with_dtype(dtype)
-        if name not in LACKING or dtype in ("fp32", "fp16"):
+        if name not in LACKING or dtype != "bf16":
             assert steps_of(typed, TURING)
             continue
         with pytest.raises(UnsupportedError, match=rf"does '{LACKING[name]}' of .* in {dtype}"):
@@ -82,6 +85,56 @@ def test_a_gate_repeats_over_the_pixels_of_its_image() -> None:
     graph.element([x, graph.constant([1, 5, 24])], "add")
     (step,) = steps_of(graph, HOPPER)
     assert step.plans[0].tile == "x16_repeated"
+
+
+def test_a_concatenation_is_one_launch() -> None:
+    graph = af.Graph("many")
+    inputs = [graph.input((2, 8 * (1 + i % 3), 7, 7)) for i in range(PARTS + 5)]
+    joined = graph.concat(inputs)
+    steps = steps_of(graph, HOPPER)
+    assert [len(step.inputs) for step in steps] == [PARTS, 5]
+    assert [len(step.plans[0].launches) for step in steps] == [1, 1]
+    assert [x for step in steps for x in step.inputs.values()] == inputs
+    assert steps[0].plans[0].launches[0].symbol == "stream_concat_b16"
+    assert {step.output for step in steps} == {joined}
+    densenet = zoo.build("densenet121")
+    concats = sum(densenet.node_op(node) == "concat" for node in range(len(densenet)))
+    assert sum(step.key.startswith("concat") for step in steps_of(densenet, HOPPER)) == concats
+
+
+def test_parts_are_read_where_they_lie() -> None:
+    graph = af.Graph("halves")
+    x = graph.input((2, 48, 6, 6))
+    halves = [graph.part(x, (2, 24, 6, 6)) for _ in range(2)]
+    graph.concat([graph.relu(halves[1]), halves[0], halves[1]])
+    step = steps_of(graph, HOPPER)[-1]
+    assert step.inputs["part_1"] == halves[0]
+    offsets = {each.buffer: each.byte_offset for each in step.plans[0].launches[0].pointers}
+    assert offsets == {"part_0": 0, "part_1": 0, "part_2": 24 * 4, "output": 0}
+    layouts = Layouts(graph)
+    joined = len(graph) - 1
+    assert layouts.rows(halves[1], joined, 3) == Rows(24, 48, 24)
+    assert layouts.rows(halves[1], joined, 1) == Rows(24 * 36, 24 * 36)  # gaps within a row
+    tokens = af.Graph("tokens")
+    qkv = tokens.linear(tokens.input((2, 10, 64)), 3 * 64)
+    q, k = (tokens.part(qkv, [2, 10, 64]) for _ in range(2))
+    tokens.concat([q, k], axis=2)
+    assert Layouts(tokens).rows(k, q, 2) == Rows(64, 192, 64)
+    assert Layouts(tokens).rows(k, q, 1) == Rows(640, 640)
+
+
+def test_networks_are_priced_as_they_are_run() -> None:
+    """A row of a calibration joins two tensors, and DenseNet up to 25; SiLU is its own launch."""
+
+    def backend() -> CudaBackend:
+        return CudaBackend("hot", driver=FakeDriver(memory_bytes=64 << 30), watch=FakeWatch())
+
+    table = af.measure(af.sample_shapes(200), backend=backend(), budget_s=20)
+    profile = af.fit(table).profile
+    assert profile.mode == "fused_relu"
+    graphs = [zoo.build(name) for name in ("densenet121", "efficientnet_b0", "mobilenet_v3_small")]
+    rows = validate(graphs, profile, backend=backend(), budget_s=0.5)
+    assert np.all(np.abs(rows["error"]) < 0.1)
 
 
 @pytest.mark.parametrize(("op", "tensors"), [("attention", 3), ("add", 1)])
@@ -152,6 +205,53 @@ def test_a_causal_mask_is_of_the_plan() -> None:
     assert changed == [True, False, True, False]  # fused; scores, softmax, values
     with pytest.raises(UnsupportedError, match="masked: no kernel"):
         attention(True, 11)
+
+
+def test_heads_may_share_keys_in_groups() -> None:
+    """As Llama's: 8 queries a key, all of them side by side in their projections."""
+    graph = af.Graph("groups", dtype="fp16")
+    x = graph.input((2, 10, 512))
+    q = graph.view(graph.linear(x, 16 * 32), [2, 16, 10, 32])
+    k, v = (graph.view(graph.linear(x, 2 * 32), [2, 2, 10, 32]) for _ in range(2))
+    graph.attention(q, k, v)
+    fused, parts = steps_of(graph, HOPPER)[-1].plans
+    assert (fused.algorithm, len(fused.launches)) == ("attention_fused", 1)
+    assert (parts.algorithm, len(parts.launches)) == ("attention_parts", 8 + 1 + 8)
+    firsts = [each for each in parts.launches[0].pointers if each.buffer == "input"]
+    seconds = [each for each in parts.launches[1].pointers if each.buffer == "input"]
+    assert (firsts[0].byte_offset, seconds[0].byte_offset) == (0, 32 * 2)  # the head beside it
+
+
+@pytest.mark.parametrize("shape", [(40,), (10, 40), (1, 4, 1, 40), (2, 1, 10, 40), (2, 4, 10, 40)])
+def test_a_mask_is_read_as_far_as_it_goes(shape: tuple[int, ...]) -> None:
+    graph = af.Graph("masked", dtype="fp16")
+    q, k, v = (graph.input((2, 4, n, 32)) for n in (10, 40, 40))
+    mask = graph.constant(list(shape))
+    graph.attention(q, k, v, mask)
+    (step,) = steps_of(graph, HOPPER)
+    assert step.inputs["mask"] == mask
+    assert [plan.algorithm for plan in step.plans] == ["attention_fused", "attention_parts"]
+    for plan in step.plans:
+        masks = [each for launch in plan.launches for each in launch.pointers]
+        assert [each.byte_offset for each in masks if each.buffer == "mask"] == [0]
+
+
+@pytest.mark.parametrize("shape", [(10, 1), (3, 10, 40), (1, 2, 4, 10, 40)])
+def test_a_mask_that_no_kernel_reads_is_named(shape: tuple[int, ...]) -> None:
+    graph = af.Graph("odd", dtype="fp16")
+    q, k, v = (graph.input((2, 4, n, 32)) for n in (10, 40, 40))
+    graph.attention(q, k, v, graph.constant(list(shape)), name="odd")
+    with pytest.raises(UnsupportedError, match="odd: no kernel"):
+        steps_of(graph, HOPPER)
+
+
+def test_dilated_maxima_have_a_kernel_of_their_own() -> None:
+    graph = af.Graph("pools")
+    x = graph.input((2, 16, 20, 20))
+    graph.max_pool(x, 3, stride=1, dilation=2)
+    graph.max_pool(x, 3, stride=1)
+    symbols = [step.plans[0].launches[0].symbol for step in steps_of(graph, HOPPER)]
+    assert symbols == ["stream_max_pool_dilated_fp32_x16", "stream_max_pool_fp32_x16"]
 
 
 def test_views_lie_in_the_memory_of_what_they_see() -> None:

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -75,14 +74,9 @@ def test_two_workers_price_as_one_process_does(compiled, engine):
     assert found["best"] == compiled.space.encode(codes[compiled.evaluate(codes).argmin()])
 
 
-def test_a_search_in_cpp_builds_against_the_installed_package(tmp_path):
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("cmake is not on PATH")
-    asked = [sys.executable, "-m", "alphaflops", "--cmake-dir"]
-    folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+def test_a_search_in_cpp_builds_against_the_installed_package(tmp_path, cmake, cmake_dir):
     source = EXAMPLES / "cpp" / "search"
-    configure = [cmake, "-S", source, "-B", tmp_path, f"-Dalphaflops_DIR={folder}"]
+    configure = [cmake, "-S", source, "-B", tmp_path, f"-Dalphaflops_DIR={cmake_dir}"]
     for command in (configure, [cmake, "--build", tmp_path]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

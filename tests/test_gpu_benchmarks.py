@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import os
+import subprocess
 import sys
+import tarfile
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fake_gpu import FakeDriver, FakeWatch
 
 import alphaflops as af
+from alphaflops._cuda_plan import conv_plans
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_probe import probe_gpu
 from alphaflops.measuring.cuda_session import CudaSession
@@ -136,16 +141,69 @@ def test_more_work_is_found_and_the_same_is_not(monkeypatch: pytest.MonkeyPatch)
     assert written["table"]["row"].tolist() == [0, 1, 2]
 
 
-def test_plans_that_are_wrong_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_shapes_for_a_gpu_meet_every_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    smoke = script("gpu_smoke", monkeypatch)
+    target = FakeDriver().info().target
+    met: dict[tuple[str, str], int] = {}
+    for dtype in ("fp32", "fp16"):
+        for pass_ in smoke.PASSES:
+            random = np.random.default_rng([len(dtype), len(pass_)])
+            for turn in range(40):
+                sizes = smoke.random_sizes(random, turn)
+                plans = conv_plans(sizes, target, dtype, pass_, "none", 0)
+                for name in {plan.algorithm for plan in plans}:
+                    met[name, pass_] = met.get((name, pass_), 0) + 1
+    assert min(met.values()) >= 3
+    backward = {"input_gradient", "weight_gradient"}
+    assert {pass_ for name, pass_ in met if name == "depthwise"} == {"forward", *backward}
+    assert {"winograd4", "direct", "grouped", "implicit_gemm_wgmma"} <= {name for name, _ in met}
+
+
+def test_plans_that_are_wrong_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     smoke = script("gpu_smoke", monkeypatch)
     monkeypatch.setattr(smoke, "open_driver", FakeDriver)
     names = smoke.algorithms()
     assert names[0] == "implicit_gemm_wgmma"
-    assert {"implicit_gemm", "general"} <= set(names)
+    assert {"implicit_gemm", "winograd4", "matmul", "attention_fused", "multiply"} <= set(names)
+    monkeypatch.setattr(smoke.Problem, "error", lambda *_, **__: 0.0)
+    monkeypatch.setattr(smoke, "_DRAWN", 9)
+    assert smoke.try_one("grouped", 1) == 0
+    assert capsys.readouterr().out.endswith(" runs, 0 wrong\n")
+    sequences = importlib.import_module("sequences_on_gpu").Problem
+    monkeypatch.setattr(sequences, "error", lambda problem, *_: 0.5)
+    assert smoke.try_one("attention_fused", 1) == 1
+    assert "fp16 attention" in capsys.readouterr().out
     outcomes = {"implicit_gemm_wgmma": (False, "hangs"), "general": (True, "9 runs, 0 wrong")}
     monkeypatch.setattr(smoke, "algorithms", lambda: list(outcomes))
     monkeypatch.setattr(smoke, "outcome", lambda name, options: (name, *outcomes[name]))
     monkeypatch.setattr(sys, "argv", ["gpu_smoke", "--out", str(tmp_path / "without.txt")])
     assert smoke.main() == 1
     assert (tmp_path / "without.txt").read_text() == "implicit_gemm_wgmma"
+
+
+def test_the_suite_says_what_is_missing_and_packs_what_it_has(tmp_path: Path) -> None:
+    def suite(*steps: str) -> subprocess.CompletedProcess[str]:
+        command = [str(BENCHMARKS / "gpu_suite.sh"), str(tmp_path / "out"), *steps]
+        # Without what a machine with a GPU has on its path.
+        more = {"PYTHON": sys.executable, "PACK": str(tmp_path / "all.tgz"), "CXX": "no-compiler"}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, **more}
+        )
+
+    unknown = suite("mising")
+    assert unknown.returncode == 1
+    assert "no step mising; there are missing build" in unknown.stdout
+    done = suite("missing")
+    assert done.returncode == 1
+    assert "missing: no-compiler" in done.stdout
+    steps = (tmp_path / "out" / "steps.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in steps] == [["step", "status"], ["missing", "failed"]]
+    with tarfile.open(tmp_path / "all.tgz") as packed:
+        assert {"./steps.csv", "./log.txt"} <= set(packed.getnames())
+        log = packed.extractfile("./log.txt")
+        assert log is not None
+        assert b"1 steps did not succeed" in log.read()

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import metadata, resources
@@ -112,18 +111,9 @@ def test_errors_are_one_hierarchy_and_builtins():
         assert issubclass(getattr(_core, name), af.Error)
 
 
-def test_consumer_project_builds_against_the_installed_package(tmp_path):
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("cmake is not on PATH")
-    folder = subprocess.run(
-        [sys.executable, "-m", "alphaflops", "--cmake-dir"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+def test_consumer_project_builds_against_the_installed_package(tmp_path, cmake, cmake_dir):
     source = REPOSITORY / "tests" / "cpp" / "consumer"
-    configure = [cmake, "-S", source, "-B", tmp_path, f"-Dalphaflops_DIR={folder}"]
+    configure = [cmake, "-S", source, "-B", tmp_path, f"-Dalphaflops_DIR={cmake_dir}"]
     for command in (configure, [cmake, "--build", tmp_path]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -148,16 +138,7 @@ def test_consumer_project_builds_against_the_installed_package(tmp_path):
     assert "none.json" in missing.stderr
 
 
-def test_the_cuda_component_is_there_or_says_why(tmp_path):
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("cmake is not on PATH")
-    folder = subprocess.run(
-        [sys.executable, "-m", "alphaflops", "--cmake-dir"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+def test_the_cuda_component_is_there_or_says_why(tmp_path, cmake, cmake_dir):
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.20)\nproject(consumer LANGUAGES CXX)\n"
         "find_package(alphaflops 0.1 REQUIRED COMPONENTS cuda)\n"
@@ -173,8 +154,8 @@ def test_the_cuda_component_is_there_or_says_why(tmp_path):
         "  } catch (const DeviceError&) {  // no GPU\n"
         "  } catch (const alphaflops::ShapeError&) {  // no addresses\n  }\n}\n"
     )
-    has_cuda = (Path(folder) / "alphaflops-cuda-targets.cmake").is_file()
-    configure = [cmake, "-S", tmp_path, "-B", tmp_path / "build", f"-Dalphaflops_DIR={folder}"]
+    has_cuda = (Path(cmake_dir) / "alphaflops-cuda-targets.cmake").is_file()
+    configure = [cmake, "-S", tmp_path, "-B", tmp_path / "build", f"-Dalphaflops_DIR={cmake_dir}"]
     done = subprocess.run(configure, capture_output=True, text=True, check=False)
     if not has_cuda:
         assert done.returncode != 0
@@ -188,12 +169,6 @@ def test_the_cuda_component_is_there_or_says_why(tmp_path):
     assert subprocess.run([tmp_path / "build" / "consumer"], check=False).returncode == 0
 
 
-def test_cmake_dir_prints_one_existing_folder():
-    out = subprocess.run(
-        [sys.executable, "-m", "alphaflops", "--cmake-dir"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert (Path(out.strip()) / "alphaflops-config.cmake").is_file()
-    assert json.dumps(out.strip()).count("\\n") == 0
+def test_cmake_dir_prints_one_existing_folder(cmake_dir):
+    assert (Path(cmake_dir) / "alphaflops-config.cmake").is_file()
+    assert json.dumps(cmake_dir).count("\\n") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -146,6 +147,7 @@ class _Cuda:
 
     def __init__(self) -> None:
         self.clock_ms, self.captured, self.is_capturing = 0.0, [], False
+        alive = weakref.WeakSet()
         cuda = self
 
         class Event:
@@ -163,14 +165,17 @@ class _Cuda:
         class CUDAGraph:
             def capture_begin(self, pool: object) -> None:
                 assert pool == "memory"
-                cuda.is_capturing, self.calls = True, 0
-                cuda.captured.append(self)
+                assert alive or not cuda.captured, "PyTorch has let go of the pool"
+                alive.add(self)
+                self.counted = SimpleNamespace(calls=0)
+                cuda.is_capturing = True
+                cuda.captured.append(self.counted)
 
             def capture_end(self) -> None:
                 cuda.is_capturing = False
 
             def replay(self) -> None:
-                cuda.clock_ms += 0.01 * self.calls
+                cuda.clock_ms += 0.01 * self.counted.calls
 
         self.Event, self.CUDAGraph = Event, CUDAGraph
 
@@ -246,6 +251,14 @@ def test_graphs_hold_many_calls_and_follow_the_pool(gpu) -> None:
         assert len(gpu.cuda.captured) == 3
         assert bench.sample(1).iterations == 10
         assert len(gpu.cuda.captured) == 3
+
+
+def test_graphs_share_memory_after_all_benches_of_it_are_gone(gpu) -> None:
+    with torch.inference_mode():
+        session = gpu(True)
+        for _ in range(2):
+            session.bench(linear(16)).warm_up()
+    assert len(gpu.cuda.captured) == 2
 
 
 @pytest.mark.parametrize(

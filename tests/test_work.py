@@ -242,3 +242,22 @@ def test_unknown_mode():
     with pytest.raises(errors.UnsupportedError, match="lazy"):
         af.lower(af.Graph("empty"), "lazy")
     assert len(af.lower(af.Graph("empty"))) == 0
+
+
+@pytest.mark.parametrize(("function", "rows"), [("relu", 1), ("relu6", 1), ("silu", 2)])
+def test_some_kernels_take_in_relu_alone(function, rows):
+    """Norms fold likewise, and so does any activation behind a sum, which is no product."""
+    graph = af.Graph("epilogues")
+    x = graph.input([1, 8, 6, 6])
+    norm = graph.batch_norm(graph.conv2d(x, 8))
+    last = graph.activation(norm, function)
+    work = af.lower(graph, "fused_relu")
+    assert work.folded == ([[norm, last]] if rows == 1 else [[norm], []])
+    assert work.node.tolist() == [norm - 1, last][:rows]
+    eager, fused = af.lower(graph, "eager"), af.lower(graph, "fused")
+    assert len(fused) == 1
+    assert work.macs.sum() == fused.macs.sum()
+    assert work.params.sum() == eager.params.sum()
+    total = graph.add(last, x)
+    graph.activation(total, function)
+    assert af.lower(graph, "fused_relu").folded[-1] == [total + 1]

@@ -1,6 +1,4 @@
 // What a fit evaluates again and again: one form on the same launches with many sets of parameters.
-#include <pybind11/stl.h>
-
 #include <algorithm>
 #include <array>
 

@@ -1,5 +1,3 @@
-#include <pybind11/stl.h>
-
 #include "alphaflops/profile.hpp"
 #include "bindings.hpp"
 

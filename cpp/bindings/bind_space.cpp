@@ -1,5 +1,3 @@
-#include <pybind11/stl.h>
-
 #include "alphaflops/compiled_space.hpp"
 #include "alphaflops/error.hpp"
 #include "alphaflops/profile.hpp"

@@ -1,5 +1,3 @@
-#include <pybind11/stl.h>
-
 #include "alphaflops/error.hpp"
 #include "alphaflops/system.hpp"
 #include "bindings.hpp"

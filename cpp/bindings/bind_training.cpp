@@ -1,5 +1,3 @@
-#include <pybind11/stl.h>
-
 #include "alphaflops/liveness.hpp"
 #include "alphaflops/training.hpp"
 #include "bindings.hpp"

@@ -77,6 +77,7 @@ void count_linear(Work& w, const Node& node, const Shape& in, const LinearOp& op
   w.c_in = in.back();
   w.c_out = op.out_features;
   w.batch = element_count({in.begin(), in.end() - 1});
+  w.spatial = w.width = 1;  // pixels of an image are rows too
   w.weights_read = product(what, w.c_in, w.c_out);
   w.macs = product(what, w.batch, w.weights_read);
   count_bias(w, op.bias, what);

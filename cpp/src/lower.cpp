@@ -22,6 +22,13 @@ bool is_activation(const Node& node) {
          std::ranges::find(element_activations, element->type) != element_activations.end();
 }
 
+/// Whether the epilogue of a product has it even where that has few.
+bool is_relu(const Node& node) {
+  const auto* op = std::get_if<ActivationOp>(&node.op);
+  return op != nullptr &&
+         (op->activation == Activation::relu || op->activation == Activation::relu6);
+}
+
 bool is_folded_into_conv(const Node& node) {
   return std::holds_alternative<BatchNormOp>(node.op) || is_activation(node);
 }
@@ -34,7 +41,7 @@ bool has_bias(const Node& node) {
 }
 
 /// Whether `next` can run in the launch that `lead` starts, given what is folded already.
-bool can_fold(const Node& lead, const Node& next, bool has_activation, bool norms_fold) {
+bool can_fold(const Node& lead, const Node& next, Mode mode, bool has_activation, bool norms_fold) {
   if (has_activation || !is_folded_into_conv(next)) return false;
   const bool convolves =
       std::holds_alternative<Conv2dOp>(lead.op) || std::holds_alternative<ConvNdOp>(lead.op);
@@ -44,6 +51,7 @@ bool can_fold(const Node& lead, const Node& next, bool has_activation, bool norm
     if (!norms_fold) return false;
     return convolves || (multiplies && lead.shape.size() == 2);
   }
+  if (multiplies && mode == Mode::fused_relu) return is_relu(next);
   return multiplies || std::holds_alternative<AddOp>(lead.op) ||
          std::holds_alternative<BatchNormOp>(lead.op);
 }
@@ -61,14 +69,14 @@ WorkTable forward_rows(const Graph& graph, Mode mode, bool norms_fold) {
     if (done[i] || is_free(lead.op)) continue;
     Work w = work_of(graph, static_cast<int>(i));
     std::vector<int> folded;
-    if (mode == Mode::fused) {
+    if (mode != Mode::eager) {
       bool has_activation = false;
       bool biased = has_bias(lead);
       for (int last = static_cast<int>(i);;) {
         const std::vector<int>& next = consumers[static_cast<std::size_t>(last)];
         if (next.size() != 1) break;
         const Node& follower = nodes[static_cast<std::size_t>(next[0])];
-        if (!can_fold(lead, follower, has_activation, norms_fold)) break;
+        if (!can_fold(lead, follower, mode, has_activation, norms_fold)) break;
         has_activation = is_activation(follower);
         const Work extra = work_of(graph, next[0]);
         w.params = checked_add(w.params, extra.params, follower.name.c_str());

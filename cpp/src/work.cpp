@@ -1,5 +1,6 @@
 #include "alphaflops/work.hpp"
 
+#include <algorithm>
 #include <array>
 #include <numeric>
 #include <utility>
@@ -10,6 +11,7 @@
 namespace alphaflops {
 namespace {
 
+constexpr std::array<std::string_view, 3> mode_names{"fused", "fused_relu", "eager"};
 constexpr std::array<std::string_view, pass_count> pass_names{"forward", "input_gradient",
                                                               "weight_gradient", "optimizer"};
 constexpr std::array<std::string_view, kind_count> kind_names{
@@ -30,12 +32,13 @@ Kind parse_kind(std::string_view name) {
   throw UnsupportedError("kind '" + std::string(name) + "' is not known; use one of " + known);
 }
 
-std::string_view to_string(Mode mode) { return mode == Mode::fused ? "fused" : "eager"; }
+std::string_view to_string(Mode mode) { return mode_names[static_cast<std::size_t>(mode)]; }
 
 Mode parse_mode(std::string_view name) {
-  if (name == "fused") return Mode::fused;
-  if (name == "eager") return Mode::eager;
-  throw UnsupportedError("mode '" + std::string(name) + "' is not known; use fused or eager");
+  const auto found = std::ranges::find(mode_names, name);
+  if (found != mode_names.end()) return static_cast<Mode>(found - mode_names.begin());
+  throw UnsupportedError("mode '" + std::string(name) +
+                         "' is not known; use fused, fused_relu or eager");
 }
 
 std::string_view to_string(Pass pass) { return pass_names[static_cast<std::size_t>(pass)]; }

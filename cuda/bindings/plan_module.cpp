@@ -76,6 +76,17 @@ void read_axes(Reader& read, Axes& axes) {
   read("offset", axes.offset);
 }
 
+void read_parts(Reader& read, std::vector<Part>& parts) {
+  for (int i = 0; i < part_count; ++i) {
+    const std::string part = "_" + std::to_string(i);
+    Part of;
+    read("channels" + part, of.channels);
+    of.stride = of.channels;
+    read("stride" + part, of.stride), read("offset" + part, of.offset);
+    if (of.channels != 0) parts.push_back(of);
+  }
+}
+
 std::vector<Plan> stream_plans(const std::string& stream, const Sizes& sizes, const Target& target,
                                const std::string& dtype, const std::string& function,
                                bool ceil_mode, bool count_include_pad, float epsilon, float scale) {
@@ -89,6 +100,8 @@ std::vector<Plan> stream_plans(const std::string& stream, const Sizes& sizes, co
   read("second_length", problem.second.length);
   read("table_rows", problem.table_rows), read("causal_rows", problem.causal_rows);
   read("softmax_columns", problem.softmax_columns);
+  read("dilation_h", problem.dilation_h), read("dilation_w", problem.dilation_w);
+  if (problem.stream == Stream::concat) read_parts(read, problem.parts);
   if (problem.stream == Stream::copy_axes) read_axes(read, problem.axes);
   read.finish();
   problem.shape.ceil_mode = ceil_mode;
@@ -128,6 +141,9 @@ std::vector<Plan> attention_plans(const Sizes& sizes, const Target& target,
   read("depth", problem.depth), read("v_depth", problem.v_depth);
   read_matrices(read, "q", problem.q), read_matrices(read, "k", problem.k);
   read_matrices(read, "v", problem.v), read_matrices(read, "y", problem.y);
+  read("group", problem.group);
+  problem.has_mask = sizes.contains("mask_row");
+  read_matrices(read, "mask", problem.mask);
   read.finish();
   problem.dtype = parse_dtype(dtype);
   problem.is_causal = causal;
@@ -218,6 +234,7 @@ PYBIND11_MODULE(_cuda_plan, m, py::mod_gil_not_used()) {
   m.attr("BUFFERS") = py::tuple(buffers);
   m.attr("STREAMS") = py::tuple(streams);
   m.attr("PROBES") = py::tuple(probes);
+  m.attr("PARTS") = part_count;
   m.def("conv_plans", &conv_plans, arg("sizes"), arg("target"), arg("dtype") = "fp32",
         arg("pass_") = "forward", arg("activation") = "none", arg("bias") = false,
         arg("transposed") = false);

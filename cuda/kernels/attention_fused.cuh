@@ -109,8 +109,28 @@ struct AttentionWarp {
     }
   }
 
+  // The mask of these keys, on scores that are scaled for it.
+  AF_DEVICE void add_mask(const AttentionParams& p, const Element* mask, int first_key) {
+    AF_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int query = first_query + lane / 4 + half * 8;
+      const int key = first_key + lane % 4 * 2;
+      const int end = query < p.length ? p.kv_length - key : 0;
+      const Element* from = mask + (static_cast<long long>(query) * p.mask_row + key);
+      AF_UNROLL
+      for (int j = 0; j < key_groups; ++j) {
+        AF_UNROLL
+        for (int e = 0; e < 2; ++e) {
+          float& score = scores[j][half * 2 + e];
+          score *= p.scale;
+          if (j * 8 + e < end) score += to_float(from[j * 8 + e]);
+        }
+      }
+    }
+  }
+
   // Scores to weights, by the scale and the largest score so far.
-  AF_DEVICE void weigh(const AttentionParams& p, int first_key) {
+  AF_DEVICE void weigh(const AttentionParams& p, float scale, int first_key) {
     AF_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int query = first_query + lane / 4 + half * 8;
@@ -122,7 +142,7 @@ struct AttentionWarp {
         AF_UNROLL
         for (int e = 0; e < 2; ++e) {
           float& score = scores[j][half * 2 + e];
-          score = j * 8 + e < end ? score * p.scale : bit_cast<float>(0xff800000u);
+          score = j * 8 + e < end ? score * scale : bit_cast<float>(0xff800000u);
           largest = score > largest ? score : largest;
         }
       }
@@ -131,8 +151,11 @@ struct AttentionWarp {
         const float other = __shfl_xor_sync(0xffffffffu, largest, bits);
         largest = other > largest ? other : largest;
       }
-      const float shrink = expf(most[half] - largest);
+      const float before = most[half];
       most[half] = largest;
+      // While a mask leaves no key, weights are 0.
+      if (largest == bit_cast<float>(0xff800000u)) largest = 0.0f;
+      const float shrink = expf(before - largest);
       sum[half] *= shrink;
       AF_UNROLL
       for (int j = 0; j < depth / 8; ++j) {
@@ -201,7 +224,12 @@ AF_DEVICE void attention_fused(const AttentionParams& p) {
   const auto at = [&](const void* from, const MatrixStep& step) {
     return static_cast<const Element*>(from) + (image * step.outer + head * step.inner);
   };
-  const Element *q = at(p.q, p.q_step), *k = at(p.k, p.k_step), *v = at(p.v, p.v_step);
+  const Element *q = at(p.q, p.q_step), *mask = at(p.mask, p.mask_step);
+  const unsigned shared_head = divide(head, p.by_group);
+  const auto shared_at = [&](const void* from, const MatrixStep& step) {
+    return static_cast<const Element*>(from) + (image * step.outer + shared_head * step.inner);
+  };
+  const Element *k = shared_at(p.k, p.k_step), *v = shared_at(p.v, p.v_step);
   const int first = static_cast<int>(query_tile) * attention_queries;
   // Behind a causal mask, the block's last query sees no more keys than these.
   const int last = first + attention_queries - 1;
@@ -230,7 +258,8 @@ AF_DEVICE void attention_fused(const AttentionParams& p) {
     copy_async_wait<1>();
     __syncthreads();
     warp.multiply_keys(shared + static_cast<unsigned>(q_row * Tile::row_bytes), stage(tile));
-    warp.weigh(p, tile * attention_keys);
+    if (p.mask != nullptr) warp.add_mask(p, mask, tile * attention_keys);
+    warp.weigh(p, p.mask != nullptr ? 1.0f : p.scale, tile * attention_keys);
     warp.add_values(stage(tile) + Tile::bytes);
     __syncthreads();  // the next copy goes where these lie
   }

@@ -14,13 +14,14 @@ struct AttentionParams {
   const void* q;
   const void* k;
   const void* v;
+  const void* mask;  // added to the scaled scores, or null
   void* y;
-  MatrixStep q_step, k_step, v_step, y_step;
-  int q_row, k_row, v_row, y_row;
+  MatrixStep q_step, k_step, v_step, mask_step, y_step;
+  int q_row, k_row, v_row, mask_row, y_row;
   int length, kv_length;
   int hidden;  // of the keys, from the first query behind a causal mask; or -1
   float scale;
-  FastDivisor by_query_tiles, by_heads;
+  FastDivisor by_query_tiles, by_heads, by_group;  // heads that share keys
 };
 
 // X(dtype, depth of a head).

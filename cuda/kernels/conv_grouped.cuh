@@ -98,6 +98,11 @@ AF_DEVICE void conv_grouped(const ConvGroupedParams& p) {
   }
 
   using Output = typename A::Output;
+  Sum bias[width] = {};
+  if (p.bias != nullptr) {
+    AF_UNROLL
+    for (int k = 0; k < width; ++k) bias[k] = static_cast<const Sum*>(p.bias)[channel + k];
+  }
   AF_UNROLL
   for (int j = 0; j < pixels; ++j) {
     unsigned column = static_cast<unsigned>(j * p.pixel_lanes + pixel_lane);
@@ -108,9 +113,7 @@ AF_DEVICE void conv_grouped(const ConvGroupedParams& p) {
     Pack<Output, width> y;
     AF_UNROLL
     for (int k = 0; k < width; ++k) {
-      Sum value = sum[j][k];
-      if (p.bias != nullptr) value += static_cast<const Sum*>(p.bias)[channel + k];
-      y.element[k] = A::narrow(activate(value, g.activation));
+      y.element[k] = A::narrow(activate(sum[j][k] + bias[k], g.activation));
     }
     store<Output, width>(
         static_cast<Output*>(p.output) + output_pixel(g, origin.image, row, q_out) + channel, y);
@@ -118,7 +121,7 @@ AF_DEVICE void conv_grouped(const ConvGroupedParams& p) {
 }
 
 #define AF_TILE(dtype, T, pixels, width)                                        \
-  AF_KERNEL void __launch_bounds__(grouped_threads)                             \
+  AF_KERNEL void __launch_bounds__(grouped_threads, 2)                          \
       conv_grouped_##dtype##_##pixels##x##width(AF_PARAM ConvGroupedParams p) { \
     conv_grouped<T, pixels, width>(p);                                          \
   }

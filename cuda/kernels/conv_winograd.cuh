@@ -80,7 +80,9 @@ AF_KERNEL void __launch_bounds__(winograd_threads)
   const Split at = split(first, threadIdx.x, p.by_c_in);
   const PixelOrigin origin = tile_origin(p.tile, at.quotient);
   const int top = origin.row - g.pad_top, left = origin.column - g.pad_left;
-  const float* input = static_cast<const float*>(p.input) + at.remainder;
+  // Of the patch's first pixel, which padding may put before the input: never read then.
+  const float* corner =
+      static_cast<const float*>(p.input) + input_pixel(g, origin.image, top, left) + at.remainder;
   float half[6][6];  // B' x
   AF_UNROLL
   for (int column = 0; column < 6; ++column) {
@@ -88,7 +90,7 @@ AF_KERNEL void __launch_bounds__(winograd_threads)
     AF_UNROLL
     for (int row = 0; row < 6; ++row) {
       x[row] = inside(top + row, g.h_in) && inside(left + column, g.w_in)
-                   ? input[input_pixel(g, origin.image, top + row, left + column)]
+                   ? corner[(row * g.w_in + column) * g.c_in]
                    : 0.0f;
     }
     winograd_input(x, y);

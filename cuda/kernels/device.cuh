@@ -82,17 +82,59 @@ AF_DEVICE bf16_t from_float<bf16_t>(float x) {
 #endif
 }
 
-AF_DEVICE float activate(float x, int activation) {
-  if (activation == activation_none) return x;
-  x = x < 0.0f ? 0.0f : x;  // a NaN stays one
-  return activation == activation_relu6 && x > 6.0f ? 6.0f : x;
-}
-
 // `count` elements moved as one access; count * sizeof(T) is 2, 4, 8 or 16 bytes.
 template <class T, int count>
 struct alignas(sizeof(T) * count) Pack {
   T element[count];
 };
+
+// The elements of words as they lie in memory. Halves of a word stay together until here, so that
+// nothing is shifted.
+template <class T, int words>
+AF_DEVICE void to_floats(const Pack<unsigned, words>& from,
+                         float (&to)[words * 4 / static_cast<int>(sizeof(T))]) {
+  AF_UNROLL
+  for (int i = 0; i < words; ++i) {
+    const unsigned word = from.element[i];
+    if constexpr (sizeof(T) == 4) {
+      to[i] = bit_cast<float>(word);
+    } else {
+      to[2 * i] = to_float(T{static_cast<unsigned short>(word & 0xffffu)});
+      to[2 * i + 1] = to_float(T{static_cast<unsigned short>(word >> 16)});
+    }
+  }
+}
+
+// Loads after it are not moved before it, such as out of a loop, where they would take registers.
+AF_DEVICE void keep_loads_here() {
+#if !defined(AF_EMULATED)
+  asm volatile("" ::: "memory");
+#endif
+}
+
+// The larger and the smaller of two; a NaN where one of them is.
+AF_DEVICE float larger(float x, float y) {
+#if !defined(AF_EMULATED) && AF_ARCH >= 800
+  asm("max.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(y));
+  return x;
+#else
+  return x < y || y != y ? y : x;
+#endif
+}
+AF_DEVICE float smaller(float x, float y) {
+#if !defined(AF_EMULATED) && AF_ARCH >= 800
+  asm("min.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(y));
+  return x;
+#else
+  return x > y || y != y ? y : x;
+#endif
+}
+
+AF_DEVICE float activate(float x, int activation) {
+  const float infinity = bit_cast<float>(0x7f800000u);
+  x = larger(x, activation == activation_none ? -infinity : 0.0f);
+  return smaller(x, activation == activation_relu6 ? 6.0f : infinity);
+}
 
 template <class T, int count>
 AF_DEVICE Pack<T, count> load(const T* from) {

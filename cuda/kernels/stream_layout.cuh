@@ -1,5 +1,5 @@
-// Copies that change the place of elements: into the rows of a concatenation, and between NHWC and
-// NCHW. Kernels go by the size of what they move, whatever it is.
+// Copies that change the place of elements: parts into the rows of a concatenation, and between
+// NHWC and NCHW. Kernels go by the size of what they move, whatever it is.
 #pragma once
 
 #include "device.cuh"
@@ -7,22 +7,32 @@
 
 namespace alphaflops::cuda {
 
+// A block copies from one part. All of its threads look up the same one, as parameters want it.
 template <class Unit>
-AF_DEVICE void stream_copy_channels(const CopyParams& p) {
-  const long long first = static_cast<long long>(blockIdx.x) * (stream_threads * stream_unroll);
-  Unit moved[stream_unroll];
+AF_DEVICE void stream_concat(const ConcatParams& p) {
+  int number = 0;
   AF_UNROLL
-  for (int i = 0; i < stream_unroll; ++i) {
-    const long long unit = first + i * stream_threads + threadIdx.x;
-    if (unit < p.units) moved[i] = static_cast<const Unit*>(p.input)[unit];
+  for (int step = concat_parts / 2; step > 0; step /= 2) {
+    if (blockIdx.x >= p.part[number + step].first_block) number += step;
   }
+  const ConcatPart& part = p.part[number];
+  const long long first =
+      static_cast<long long>(blockIdx.x - part.first_block) * (stream_threads * stream_unroll);
+  Unit moved[stream_unroll];
+  Split at[stream_unroll];
   AF_UNROLL
   for (int i = 0; i < stream_unroll; ++i) {
     const unsigned within = static_cast<unsigned>(i * stream_threads) + threadIdx.x;
-    if (first + within >= p.units) continue;
-    const Split at = split(first, within, p.by_row);
-    static_cast<Unit*>(p.output)[static_cast<long long>(at.quotient) * p.output_stride +
-                                 p.output_offset + at.remainder] = moved[i];
+    if (first + within >= part.units) continue;
+    at[i] = split(first, within, part.by_row);
+    moved[i] = static_cast<const Unit*>(
+        part.input)[static_cast<long long>(at[i].quotient) * part.stride + at[i].remainder];
+  }
+  AF_UNROLL
+  for (int i = 0; i < stream_unroll; ++i) {
+    if (first + i * stream_threads + threadIdx.x >= part.units) continue;
+    static_cast<Unit*>(p.output)[static_cast<long long>(at[i].quotient) * p.output_stride +
+                                 part.first_column + at[i].remainder] = moved[i];
   }
 }
 
@@ -66,16 +76,15 @@ AF_DEVICE void stream_transpose(const TransposeParams& p) {
   }
 }
 
-#define AF_COPY(name, Unit)                                \
-  AF_KERNEL void __launch_bounds__(stream_threads)         \
-      stream_copy_channels_##name(AF_PARAM CopyParams p) { \
-    stream_copy_channels<Unit>(p);                         \
+#define AF_CONCAT(name, Unit)                                                                      \
+  AF_KERNEL void __launch_bounds__(stream_threads) stream_concat_##name(AF_PARAM ConcatParams p) { \
+    stream_concat<Unit>(p);                                                                        \
   }
-AF_COPY(b16, uint4)
-AF_COPY(b4, unsigned)
-AF_COPY(b2, unsigned short)
-AF_COPY(b1, unsigned char)
-#undef AF_COPY
+AF_CONCAT(b16, uint4)
+AF_CONCAT(b4, unsigned)
+AF_CONCAT(b2, unsigned short)
+AF_CONCAT(b1, unsigned char)
+#undef AF_CONCAT
 
 #define AF_TRANSPOSE(name, T, pack)                         \
   AF_KERNEL void __launch_bounds__(stream_threads)          \

@@ -34,7 +34,7 @@ struct PoolParams {
   void* output;
   long long packs;  // of the output
   int h_in, w_in, h_out, w_out, channels;
-  int k_h, k_w, stride_h, stride_w, pad_top, pad_left;
+  int k_h, k_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
   int padded_h, padded_w;  // end of the padding: an average counts no further
   int count_padding;
   FastDivisor by_channel_packs, by_w_out, by_h_out;
@@ -60,14 +60,28 @@ struct RowParams {
   float scale;
   int first_columns;
   FastDivisor by_length;
+  // masked_softmax: added to scaled x, for each [image][head][row].
+  const void* mask;
+  long long mask_outer, mask_inner, mask_row;
+  FastDivisor by_rows, by_heads;
 };
 
-struct CopyParams {
+inline constexpr int concat_parts = 32;
+
+// Counts units, which are what moves as one.
+struct ConcatPart {
   const void* input;
-  void* output;
   long long units;
-  int output_stride, output_offset;  // in units
-  FastDivisor by_row;                // units of a row
+  long long stride;    // from row to row
+  FastDivisor by_row;  // units of a row
+  int first_column;    // of the output
+  unsigned first_block;
+};
+
+struct ConcatParams {
+  void* output;
+  int output_stride;
+  ConcatPart part[concat_parts];  // those that are not there begin behind the last block
 };
 
 inline constexpr int copy_rank = 5;

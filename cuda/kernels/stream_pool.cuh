@@ -8,7 +8,12 @@ namespace alphaflops::cuda {
 
 enum class Pool { max, average };
 
-template <class T, int width, Pool kind>
+// The first of a window's taps from `start` on, so many apart, that is not before 0.
+AF_DEVICE int first_tap(int start, int apart) {
+  return start >= 0 ? start : start + (apart - 1 - start) / apart * apart;
+}
+
+template <class T, int width, Pool kind, bool dilated = false>
 AF_DEVICE void stream_pool(const PoolParams& p) {
   const long long first = static_cast<long long>(blockIdx.x) * stream_threads;
   if (first + threadIdx.x >= p.packs) return;
@@ -18,25 +23,27 @@ AF_DEVICE void stream_pool(const PoolParams& p) {
   const unsigned image = divide_keep(row, p.by_h_out);
   const int top = static_cast<int>(row) * p.stride_h - p.pad_top;
   const int left = static_cast<int>(column) * p.stride_w - p.pad_left;
-  const int y_first = max(top, 0), y_end = min(top + p.k_h, p.h_in);
-  const int x_first = max(left, 0), x_end = min(left + p.k_w, p.w_in);
+  const int down = dilated ? p.dilation_h : 1, across = dilated ? p.dilation_w : 1;
+  const int y_first = first_tap(top, down), y_end = min(top + (p.k_h - 1) * down + 1, p.h_in);
+  const int x_first = first_tap(left, across);
+  const int x_end = min(left + (p.k_w - 1) * across + 1, p.w_in);
 
   float result[width];
   AF_UNROLL
   for (int k = 0; k < width; ++k) {
     result[k] = kind == Pool::max ? bit_cast<float>(0xff800000u) : 0.0f;  // -infinity
   }
-  for (int y = y_first; y < y_end; ++y) {
+  for (int y = y_first; y < y_end; y += down) {
     const T* from = static_cast<const T*>(p.input) +
                     ((static_cast<long long>(image) * p.h_in + y) * p.w_in + x_first) * p.channels +
                     at.remainder * width;
-    for (int x = x_first; x < x_end; ++x, from += p.channels) {
+    for (int x = x_first; x < x_end; x += across, from += across * p.channels) {
       const Pack<T, width> pack = load<T, width>(from);
       AF_UNROLL
       for (int k = 0; k < width; ++k) {
         const float value = to_float(pack.element[k]);
         if constexpr (kind == Pool::max) {
-          result[k] = value <= result[k] ? result[k] : value;  // a NaN wins
+          result[k] = larger(result[k], value);  // a NaN wins, and stays
         } else {
           result[k] += value;
         }
@@ -95,9 +102,13 @@ AF_DEVICE void stream_global_pool(const GlobalPoolParams& p) {
 }
 
 #define AF_POOL(dtype, T, suffix, width)                                           \
-  AF_KERNEL void __launch_bounds__(stream_threads)                                 \
+  AF_KERNEL void __launch_bounds__(stream_threads, 4)                              \
       stream_max_pool_##dtype##_##suffix(AF_PARAM PoolParams p) {                  \
     stream_pool<T, width, Pool::max>(p);                                           \
+  }                                                                                \
+  AF_KERNEL void __launch_bounds__(stream_threads)                                 \
+      stream_max_pool_dilated_##dtype##_##suffix(AF_PARAM PoolParams p) {          \
+    stream_pool<T, width, Pool::max, true>(p);                                     \
   }                                                                                \
   AF_KERNEL void __launch_bounds__(stream_threads)                                 \
       stream_average_pool_##dtype##_##suffix(AF_PARAM PoolParams p) {              \

@@ -9,7 +9,7 @@
 
 namespace alphaflops::cuda {
 
-enum class Rows { layer_norm, rms_norm, softmax };
+enum class Rows { layer_norm, rms_norm, softmax, masked_softmax };
 
 struct Add {
   static AF_DEVICE float of(float a, float b) { return a + b; }
@@ -82,8 +82,20 @@ AF_DEVICE int counted_columns(const RowParams& p, int row) {
   return counted < p.columns ? counted : p.columns;
 }
 
+// Where lies what is added to a row before its softmax.
+template <class T>
+AF_DEVICE const T* mask_of(const RowParams& p, int row) {
+  unsigned of_head = static_cast<unsigned>(row);
+  unsigned head = divide_keep(of_head, p.by_rows);
+  const long long image = divide_keep(head, p.by_heads);
+  return static_cast<const T*>(p.mask) +
+         (image * p.mask_outer + head * p.mask_inner + of_head * p.mask_row);
+}
+
 template <class T, int width, int lanes, int kept, Rows kind>
 AF_DEVICE void stream_rows(const RowParams& p) {
+  constexpr bool is_masked = kind == Rows::masked_softmax;
+  constexpr bool is_softmax = kind == Rows::softmax || is_masked;
   const int row = static_cast<int>(blockIdx.x) * (stream_threads / lanes) +
                   static_cast<int>(threadIdx.x) / lanes;
   if (row >= p.rows) return;  // whole warps, or the whole block
@@ -91,32 +103,35 @@ AF_DEVICE void stream_rows(const RowParams& p) {
   const RowPart<T, width, lanes, kept> part(static_cast<const T*>(p.input) + start, p.columns);
   T* output = static_cast<T*>(p.output) + start;
 
-  const int counted = kind == Rows::softmax ? counted_columns(p, row) : p.columns;
+  const int counted = is_softmax ? counted_columns(p, row) : p.columns;
+  const T* mask = is_masked ? mask_of<T>(p, row) : nullptr;
+  const auto score = [&](T x, int column) {
+    return is_masked ? to_float(x) * p.scale + to_float(mask[column]) : to_float(x) * p.scale;
+  };
 
-  float partial = kind == Rows::softmax ? bit_cast<float>(0xff800000u) : 0.0f;  // -infinity
-  float center = 0.0f;                                                          // largest, or mean
+  float partial = is_softmax ? bit_cast<float>(0xff800000u) : 0.0f;  // -infinity
+  float center = 0.0f;                                               // largest, or mean
   if constexpr (kind != Rows::rms_norm) {
     part.each([&](const Pack<T, width>& x, int column) {
       AF_UNROLL
       for (int k = 0; k < width; ++k) {
-        const float value = to_float(x.element[k]);
-        if constexpr (kind == Rows::softmax) {
-          if (column + k < counted) partial = Larger::of(partial, value * p.scale);
+        if constexpr (is_softmax) {
+          if (column + k < counted) partial = Larger::of(partial, score(x.element[k], column + k));
         } else {
-          partial += value;
+          partial += to_float(x.element[k]);
         }
       }
     });
-    center = kind == Rows::softmax ? reduce<lanes, Larger>(partial)
-                                   : reduce<lanes, Add>(partial) * p.inverse_columns;
+    center = is_softmax ? reduce<lanes, Larger>(partial)
+                        : reduce<lanes, Add>(partial) * p.inverse_columns;
   }
 
   partial = 0.0f;
   part.each([&](const Pack<T, width>& x, int column) {
     AF_UNROLL
     for (int k = 0; k < width; ++k) {
-      if constexpr (kind == Rows::softmax) {
-        if (column + k < counted) partial += expf(to_float(x.element[k]) * p.scale - center);
+      if constexpr (is_softmax) {
+        if (column + k < counted) partial += expf(score(x.element[k], column + k) - center);
       } else {
         const float value = to_float(x.element[k]) - center;
         partial += value * value;
@@ -124,18 +139,17 @@ AF_DEVICE void stream_rows(const RowParams& p) {
     }
   });
   const float total = reduce<lanes, Add>(partial);
-  const float scale =
-      kind == Rows::softmax ? 1.0f / total : rsqrtf(total * p.inverse_columns + p.epsilon);
+  const float scale = is_softmax ? 1.0f / total : rsqrtf(total * p.inverse_columns + p.epsilon);
 
   part.each([&](const Pack<T, width>& x, int column) {
     Pack<T, width> y;
     AF_UNROLL
     for (int k = 0; k < width; ++k) {
-      float value = to_float(x.element[k]);
-      if constexpr (kind == Rows::softmax) {
-        value = column + k < counted ? expf(value * p.scale - center) * scale : 0.0f;
+      float value = 0.0f;
+      if constexpr (is_softmax) {
+        if (column + k < counted) value = expf(score(x.element[k], column + k) - center) * scale;
       } else {
-        value = (value - center) * scale * p.weights[column + k];
+        value = (to_float(x.element[k]) - center) * scale * p.weights[column + k];
         if constexpr (kind == Rows::layer_norm) value += p.bias[column + k];
       }
       y.element[k] = from_float<T>(value);
@@ -160,7 +174,9 @@ AF_DEVICE void stream_rows(const RowParams& p) {
   AF_ROWS(rms_norm, dtype, T, warp_x16, (16 / sizeof(T)), 32, row_warp_packs) \
   AF_ROWS(rms_norm, dtype, T, long_x16, (16 / sizeof(T)), stream_threads, 0)  \
   AF_ROWS(rms_norm, dtype, T, long_x1, 1, stream_threads, 0)                  \
-  AF_ROWS_FORMS(softmax, dtype, T)
+  AF_ROWS_FORMS(softmax, dtype, T)                                            \
+  AF_ROWS(masked_softmax, dtype, T, warp_x16, (16 / sizeof(T)), 32, 0)        \
+  AF_ROWS(masked_softmax, dtype, T, long_x16, (16 / sizeof(T)), stream_threads, 0)
 AF_ROWS_KINDS(fp32, float)
 AF_ROWS_KINDS(fp16, half_t)
 AF_ROWS_KINDS(bf16, bf16_t)

@@ -37,7 +37,7 @@ std::vector<Plan> plan_attention_fused(const AttentionProblem& problem, const Ta
   if (!has_kernel(problem.dtype, problem.depth) || problem.v_depth != problem.depth ||
       target.arch < 80 || problem.length > 1 << 30 || problem.kv_length > 1 << 30 ||
       !is_aligned(problem.q) || !is_aligned(problem.k) || !is_aligned(problem.v) ||
-      !is_aligned(problem.y)) {
+      !is_aligned(problem.y) || problem.mask.row >= int64_t{1} << 30) {
     return {};
   }
   const int64_t query_tiles = divide_up<int64_t>(problem.length, attention_queries);
@@ -46,6 +46,8 @@ std::vector<Plan> plan_attention_fused(const AttentionProblem& problem, const Ta
   AttentionParams params{};
   params.q_step = step_of(problem.q), params.k_step = step_of(problem.k);
   params.v_step = step_of(problem.v), params.y_step = step_of(problem.y);
+  params.mask_step = step_of(problem.mask);
+  params.mask_row = static_cast<int>(problem.mask.row);
   params.q_row = static_cast<int>(problem.q.row), params.k_row = static_cast<int>(problem.k.row);
   params.v_row = static_cast<int>(problem.v.row), params.y_row = static_cast<int>(problem.y.row);
   params.length = static_cast<int>(problem.length);
@@ -54,6 +56,7 @@ std::vector<Plan> plan_attention_fused(const AttentionProblem& problem, const Ta
   params.scale = 1.0F / std::sqrt(static_cast<float>(problem.depth));
   params.by_query_tiles = make_divisor(static_cast<unsigned>(query_tiles));
   params.by_heads = make_divisor(static_cast<unsigned>(problem.heads));
+  params.by_group = make_divisor(static_cast<unsigned>(problem.group));
   Launch launch;
   const std::string tile =
       std::string(to_string(problem.dtype)) + "_d" + std::to_string(problem.depth);
@@ -72,6 +75,7 @@ std::vector<Plan> plan_attention_fused(const AttentionProblem& problem, const Ta
   pointer(offsetof(AttentionParams, k), problem.k);
   pointer(offsetof(AttentionParams, v), problem.v);
   pointer(offsetof(AttentionParams, y), problem.y);
+  if (problem.has_mask) pointer(offsetof(AttentionParams, mask), problem.mask);
   return {one_launch(launch, "attention_fused", tile)};
 }
 

@@ -17,7 +17,8 @@
 namespace alphaflops::cuda {
 
 /// Memory that a caller brings. `output` is what the pass writes: activations, the gradient of the
-/// input, or that of the weights. `flag` is a word that the host writes while a kernel waits.
+/// input, or that of the weights. `flag` is a word that the host writes while a kernel waits. A
+/// concatenation reads `part_0` and those that follow it.
 enum class Buffer : std::uint8_t {
   input,
   weights,
@@ -28,8 +29,14 @@ enum class Buffer : std::uint8_t {
   second_input,
   flag,
   third_input,
+  mask,
+  part_0,
 };
-inline constexpr int buffer_count = 9;
+inline constexpr int part_count = 32;  // inputs of one launch of a concatenation
+inline constexpr int buffer_count = static_cast<int>(Buffer::part_0) + part_count;
+inline Buffer part_buffer(int number) {
+  return static_cast<Buffer>(static_cast<int>(Buffer::part_0) + number);
+}
 std::string to_string(Buffer buffer);
 
 /// The address of `buffer`, plus `byte_offset`, goes to these 8 bytes of the parameters.

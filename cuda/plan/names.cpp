@@ -12,9 +12,9 @@ namespace alphaflops::cuda {
 
 namespace {
 
-constexpr std::array<std::string_view, buffer_count> buffers{
-    "input",           "weights",      "bias", "output",     "workspace",
-    "output_gradient", "second_input", "flag", "third_input"};
+constexpr std::array<std::string_view, buffer_count - part_count> buffers{
+    "input",           "weights",      "bias", "output",      "workspace",
+    "output_gradient", "second_input", "flag", "third_input", "mask"};
 constexpr std::array<std::string_view, stream_count> streams{"activation",
                                                              "add",
                                                              "multiply",
@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, stream_count> streams{"activation",
                                                              "layer_norm",
                                                              "rms_norm",
                                                              "softmax",
-                                                             "copy_channels",
+                                                             "concat",
                                                              "to_nchw",
                                                              "to_nhwc",
                                                              "copy_axes",
@@ -53,7 +53,9 @@ Enum parse(std::string_view name, const std::array<std::string_view, size>& name
 }  // namespace
 
 std::string to_string(Buffer buffer) {
-  return std::string(buffers[static_cast<std::size_t>(buffer)]);
+  const auto number = static_cast<std::size_t>(buffer);
+  if (number < buffers.size()) return std::string(buffers[number]);
+  return "part_" + std::to_string(number - buffers.size());
 }
 std::string_view to_string(Stream stream) { return streams[static_cast<std::size_t>(stream)]; }
 std::string_view to_string(Probe probe) { return probes[static_cast<std::size_t>(probe)]; }

@@ -35,7 +35,10 @@ bool runs_on(const Plan& plan, const Target& target) {
     const bool has_arch = launch.exact_arch
                               ? launch.min_arch == target.arch && target.has_a_features
                               : launch.min_arch <= target.arch;
-    return has_arch && launch.shared_bytes <= static_cast<unsigned>(target.shared_per_block_bytes);
+    constexpr unsigned most_across = 0x7fffffff, most_down = 65535;  // and in depth
+    return has_arch && launch.grid[0] <= most_across && launch.grid[1] <= most_down &&
+           launch.grid[2] <= most_down &&
+           launch.shared_bytes <= static_cast<unsigned>(target.shared_per_block_bytes);
   });
 }
 
@@ -64,6 +67,14 @@ void check(const Target& target) {
   }
 }
 
+/// The same problem in fp32 where no unit knows tf32, as cuDNN has it.
+template <typename Any>
+Any as_known(const Any& problem, const Target& target) {
+  Any known = problem;
+  if (target.arch < 80 && problem.dtype == DType::tf32) known.dtype = DType::fp32;
+  return known;
+}
+
 void check_size(const char* what, std::int64_t size) {
   if (size < 1) {
     throw ShapeError(std::string(what) + ": a size is " + std::to_string(size) +
@@ -87,7 +98,7 @@ std::vector<Plan> plans(const Problem& problem, const Target& target) {
                            std::string(to_string(problem.pass)));
   }
 #define X(name) plan_##name,
-  return gather<Problem>(problem, target, {ALPHAFLOPS_CUDA_FAMILIES(X)});
+  return gather<Problem>(as_known(problem, target), target, {ALPHAFLOPS_CUDA_FAMILIES(X)});
 }
 
 std::vector<Plan> plans(const StreamProblem& problem, const Target& target) {
@@ -101,7 +112,7 @@ std::vector<Plan> plans(const MatmulProblem& problem, const Target& target) {
        {problem.outer, problem.inner, problem.rows, problem.columns, problem.depth}) {
     check_size("matmul", size);
   }
-  return gather<MatmulProblem>(problem, target, {ALPHAFLOPS_CUDA_MATMULS(X)});
+  return gather<MatmulProblem>(as_known(problem, target), target, {ALPHAFLOPS_CUDA_MATMULS(X)});
 }
 
 std::vector<Plan> plans(const AttentionProblem& problem, const Target& target) {
@@ -110,12 +121,21 @@ std::vector<Plan> plans(const AttentionProblem& problem, const Target& target) {
                                   problem.depth, problem.v_depth}) {
     check_size("attention", size);
   }
+  if (problem.group < 1 || problem.heads % problem.group != 0) {
+    throw ShapeError("attention: " + std::to_string(problem.heads) + " heads in groups of " +
+                     std::to_string(problem.group) + ", which do not come out even");
+  }
+  if (problem.has_mask && problem.mask.column != 1) {
+    throw UnsupportedError("attention: the columns of the mask are " +
+                           std::to_string(problem.mask.column) + " apart; they must be 1 apart");
+  }
   if (problem.is_causal && problem.length > problem.kv_length) {
     throw ShapeError("attention: " + std::to_string(problem.length) + " queries behind a causal " +
                      "mask of " + std::to_string(problem.kv_length) +
                      " keys; the first of them would see none");
   }
-  return gather<AttentionProblem>(problem, target, {ALPHAFLOPS_CUDA_ATTENTIONS(X)});
+  return gather<AttentionProblem>(as_known(problem, target), target,
+                                  {ALPHAFLOPS_CUDA_ATTENTIONS(X)});
 }
 
 std::vector<Plan> plans(const ProbeProblem& problem, const Target& target) {

@@ -47,7 +47,7 @@ enum class Stream : std::uint8_t {
   layer_norm,           // over c, with weights and bias
   rms_norm,             // over c, with weights
   softmax,              // over c
-  copy_channels,        // into rows of `out_channels`, from `out_channel` on: a concatenation
+  concat,               // `parts` side by side, in rows of `out_channels` from `out_channel` on
   to_nchw,              // from NHWC
   to_nhwc,              // from NCHW
   copy_axes,            // of `axes`: transposed, cut, padded, rolled
@@ -91,6 +91,25 @@ struct Axes {
   std::int64_t offset = 0;  // of the first element
 };
 
+/// Where the elements of pairs of matrices lie: matrices go by outer, then inner.
+struct Matrices {
+  Buffer buffer = Buffer::input;
+  std::int64_t outer = 0, inner = 0, row = 0, column = 1, offset = 0;  // elements to the next
+};
+
+/// What a softmax adds to its input after the scale: for each of [outer][inner][rows] rows. Columns
+/// lie side by side.
+struct SoftmaxMask {
+  Matrices at{Buffer::mask};
+  std::int64_t inner = 1, rows = 0;  // 0: there is none
+};
+
+/// Columns of a concatenation: `channels` side by side, and elements from row to row and to the
+/// first.
+struct Part {
+  std::int64_t channels = 0, stride = 0, offset = 0;
+};
+
 /// `shape` has the input's sizes for all of them and a window for the pools. A softmax behind a
 /// causal mask leaves out the last `causal_rows` - 1 - i columns in row i of each `causal_rows`.
 /// lookup: batch h_in w_in indices of rows of `channels`.
@@ -99,7 +118,8 @@ struct StreamProblem {
   DType dtype = DType::fp32;
   Function function = Function::none;
   Pool2dShape shape;
-  std::int64_t out_channels = 0, out_channel = 0;  // copy_channels
+  std::vector<Part> parts;                         // concat: of batch h_in w_in rows
+  std::int64_t out_channels = 0, out_channel = 0;  // concat
   float epsilon = 1e-5F;                           // layer_norm, rms_norm
   Repetition second;                               // add, multiply
   Axes axes;                                       // copy_axes
@@ -107,12 +127,8 @@ struct StreamProblem {
   float scale = 1.0F;                              // softmax, of what it takes
   std::int64_t softmax_columns = 0;                // softmax; 0: all, else zeros follow these
   std::int64_t causal_rows = 0;                    // softmax
-};
-
-/// Where the elements of pairs of matrices lie: matrices go by outer, then inner.
-struct Matrices {
-  Buffer buffer = Buffer::input;
-  std::int64_t outer = 0, inner = 0, row = 0, column = 1, offset = 0;  // elements to the next
+  SoftmaxMask mask;                                // softmax
+  std::int64_t dilation_h = 1, dilation_w = 1;     // max_pool
 };
 
 /// c = a b for each of outer x inner pairs, a [rows][depth], b [depth][columns]. What lies side by
@@ -125,12 +141,16 @@ struct MatmulProblem {
 };
 
 /// softmax(q k^T / sqrt(depth)) v for each of batch x heads. `row` is from token to token, `inner`
-/// from head to head. A causal mask aligns the last query with the last key.
+/// from head to head. A causal mask aligns the last query with the last key. Of keys and values
+/// there is one for each `group` heads, which follow each other. `mask` is added to the scores.
 struct AttentionProblem {
   std::int64_t batch = 1, heads = 1, length = 1, kv_length = 1, depth = 1, v_depth = 1;
   Matrices q, k{Buffer::second_input}, v{Buffer::third_input}, y{Buffer::output};
   DType dtype = DType::fp32;
   bool is_causal = false;
+  std::int64_t group = 1;
+  Matrices mask{Buffer::mask};
+  bool has_mask = false;
 };
 
 /// What tells what the device can do at most, and what timing needs.

@@ -43,8 +43,10 @@ Launch stream_launch(std::string symbol, std::string header, std::int64_t blocks
   launch.grid = {static_cast<unsigned>(blocks), 1, 1};
   launch.block = {stream_threads, 1, 1};
   launch.parameters = bytes_of(params);
-  launch.pointers = {{offsetof(Params, input), Buffer::input},
-                     {offsetof(Params, output), Buffer::output}};
+  launch.pointers = {{offsetof(Params, output), Buffer::output}};
+  if constexpr (requires { params.input; }) {
+    launch.pointers.insert(launch.pointers.begin(), {offsetof(Params, input), Buffer::input});
+  }
   return launch;
 }
 

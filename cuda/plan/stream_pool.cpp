@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "alphaflops/error.hpp"
 #include "stream_common.hpp"
 
 namespace alphaflops::cuda {
@@ -33,11 +34,22 @@ std::vector<Plan> plan_stream_pool(const StreamProblem& problem, const Target&) 
   if (problem.stream == Stream::global_average_pool) return global_pool(problem);
   if (problem.stream != Stream::max_pool && problem.stream != Stream::average_pool) return {};
   const Pool2dShape& s = problem.shape;
-  const std::int64_t h_out = s.h_out(), w_out = s.w_out();
+  const bool dilated = problem.dilation_h != 1 || problem.dilation_w != 1;
+  if (dilated && problem.stream != Stream::max_pool) return {};
+  if (problem.dilation_h < 1 || problem.dilation_w < 1) {
+    throw ShapeError(std::string(to_string(problem.stream)) + ": dilation is " +
+                     std::to_string(problem.dilation_h) + " x " +
+                     std::to_string(problem.dilation_w) + "; both must be at least 1");
+  }
+  Pool2dShape reach = s;  // from the first tap of a window to its last
+  reach.k_h = (s.k_h - 1) * problem.dilation_h + 1;
+  reach.k_w = (s.k_w - 1) * problem.dilation_w + 1;
+  const std::int64_t h_out = reach.h_out(), w_out = reach.w_out();
   const std::int64_t width = pack_width(problem.dtype, s.channels);
   for (const std::int64_t size :
-       {s.batch * h_out * w_out, s.h_in + s.pad_top + s.pad_bottom + s.k_h + s.stride_h,
-        s.w_in + s.pad_left + s.pad_right + s.k_w + s.stride_w, s.channels, s.k_h * s.k_w}) {
+       {s.batch * h_out * w_out, s.h_in + s.pad_top + s.pad_bottom + reach.k_h + s.stride_h,
+        s.w_in + s.pad_left + s.pad_right + reach.k_w + s.stride_w, s.channels, s.k_h * s.k_w,
+        problem.dilation_h, problem.dilation_w}) {
     if (size > most_index / 2) return {};
   }
   PoolParams params{};
@@ -47,6 +59,7 @@ std::vector<Plan> plan_stream_pool(const StreamProblem& problem, const Target&) 
   params.h_out = narrow(h_out), params.w_out = narrow(w_out);
   params.channels = narrow(s.channels);
   params.k_h = narrow(s.k_h), params.k_w = narrow(s.k_w);
+  params.dilation_h = narrow(problem.dilation_h), params.dilation_w = narrow(problem.dilation_w);
   params.stride_h = narrow(s.stride_h), params.stride_w = narrow(s.stride_w);
   params.pad_top = narrow(s.pad_top), params.pad_left = narrow(s.pad_left);
   params.padded_h = narrow(s.h_in + s.pad_bottom), params.padded_w = narrow(s.w_in + s.pad_right);
@@ -55,7 +68,8 @@ std::vector<Plan> plan_stream_pool(const StreamProblem& problem, const Target&) 
   params.by_w_out = divisor(w_out), params.by_h_out = divisor(h_out);
   const std::int64_t blocks = blocks_for(params.packs, stream_threads);
   if (blocks > most_blocks) return {};
-  const Launch launch = stream_launch("stream_" + std::string(to_string(problem.stream)) + "_" +
+  const Launch launch = stream_launch("stream_" + std::string(to_string(problem.stream)) +
+                                          (dilated ? "_dilated_" : "_") +
                                           stream_dtype(problem.dtype) + "_" + width_suffix(width),
                                       "stream_pool.cuh", blocks, params);
   return {stream_plan(problem, launch, width_suffix(width))};

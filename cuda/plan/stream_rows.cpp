@@ -33,24 +33,36 @@ std::vector<Plan> plan_stream_rows(const StreamProblem& problem, const Target&) 
     params.first_columns = static_cast<int>(counted - length + 1);
     params.by_length = divisor(length);
   }
+  const SoftmaxMask& mask = problem.mask;
+  const bool masked = problem.stream == Stream::softmax && mask.rows > 0;
+  if (masked && width == 1) return {};  // rows of scores always fill pieces
+  params.mask_outer = mask.at.outer, params.mask_inner = mask.at.inner;
+  params.mask_row = mask.at.row;
+  params.by_rows = divisor(std::max<std::int64_t>(mask.rows, 1));
+  params.by_heads = divisor(mask.inner);
 
   // A warp has a row where its registers hold it, or where a scalar loop is short.
   const std::int64_t packs = s.channels / width;
-  const bool rms = problem.stream == Stream::rms_norm;  // which has fewer forms
+  const bool few_forms = problem.stream == Stream::rms_norm || masked;
   std::string form = "long";
-  if (packs <= 32 * (width > 1 ? row_warp_packs : rms ? 0 : std::int64_t{16})) {
+  if (packs <= 32 * (width > 1 ? row_warp_packs : few_forms ? 0 : std::int64_t{16})) {
     form = "warp";
-  } else if (!rms && width > 1 && packs <= stream_threads * row_block_packs) {
+  } else if (!few_forms && width > 1 && packs <= stream_threads * row_block_packs) {
     form = "block";
   }
   const std::int64_t block_rows = form == "warp" ? stream_threads / 32 : 1;
   const std::string tile = form + "_" + width_suffix(width);
-  Launch launch = stream_launch("stream_" + std::string(to_string(problem.stream)) + "_" +
+  Launch launch = stream_launch("stream_" + std::string(masked ? "masked_" : "") +
+                                    std::string(to_string(problem.stream)) + "_" +
                                     stream_dtype(problem.dtype) + "_" + tile,
                                 "stream_rows.cuh", blocks_for(rows, block_rows), params);
   launch.shared_bytes = stream_threads / 32 * sizeof(float);
   if (norm) {
     launch.pointers.push_back({offsetof(RowParams, weights), Buffer::weights});
+  }
+  if (masked) {
+    launch.pointers.push_back({offsetof(RowParams, mask), Buffer::mask,
+                               mask.at.offset * static_cast<std::int64_t>(size_of(problem.dtype))});
   }
   if (layer) launch.pointers.push_back({offsetof(RowParams, bias), Buffer::bias});
   return {stream_plan(problem, launch, tile)};

@@ -394,7 +394,10 @@ class Launches:
         """What residual and domain see: [n, len(TRAITS)]."""
 
 def lower(graph: Graph, mode: str = "fused", training: Training | None = None) -> WorkTable:
-    """Lower a graph to its work table, in mode "fused" or "eager"; with `training`, of a step."""
+    """Lower a graph to its work table, in mode "fused", "fused_relu" or "eager".
+
+    With `training`, of a step.
+    """
 
 class Training:
     """How a network is trained: what counts in a step and what stays in memory.

@@ -2,13 +2,14 @@
 
 Sizes are those of Conv2dShape (batch, c_in, h_in, w_in, c_out, k_h, k_w, stride_h, stride_w,
 pad_top, pad_bottom, pad_left, pad_right, dilation_h, dilation_w, groups), or of Pool2dShape
-(channels in place of c_in and c_out) with out_channels and out_channel. Streams also take
-second_blocks, second_repeats and second_length of a smaller operand; table_rows; softmax_columns
-and causal_rows; and of copy_axes size_0, extent_0, stride_0, shift_0, ..., size_4 and offset.
-Products of matrices have outer, inner, rows, columns and depth, and strides a_outer, a_inner,
-a_row, a_column and a_offset of each operand; attention has batch, heads, length, kv_length, depth
-and v_depth, and the strides of q, k, v and y. All count elements. A plan is one way to do a
-problem; the first is the best guess.
+(channels in place of c_in and c_out). Streams also take second_blocks, second_repeats and
+second_length of a smaller operand; table_rows; softmax_columns and causal_rows; of concat
+out_channels, out_channel and, of each of its PARTS at most, channels_0, stride_0 and offset_0; and
+of copy_axes size_0, extent_0, stride_0, shift_0, ..., size_4 and offset. Products of matrices have
+outer, inner, rows, columns and depth, and strides a_outer, a_inner, a_row, a_column and a_offset of
+each operand; attention has batch, heads, length, kv_length, depth and v_depth, the strides of q, k,
+v and y, those of mask if there is one, and group, the heads that share keys. All count elements. A
+plan is one way to do a problem; the first is the best guess.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 BUFFERS: tuple[str, ...]
 STREAMS: tuple[str, ...]
 PROBES: tuple[str, ...]
+PARTS: int
 
 class Target:
     """A GPU: ten times its compute capability, and what limits a block."""

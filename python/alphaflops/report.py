@@ -116,7 +116,8 @@ class Report:
     def launches(self) -> dict[str, int]:
         """How many kernels each mode launches: fused as a runtime does, eager as PyTorch does."""
         return {
-            mode: len(_core.lower(self.graph, mode, self.training)) for mode in ("fused", "eager")
+            mode: len(_core.lower(self.graph, mode, self.training))
+            for mode in dict.fromkeys(("fused", "eager", self.mode))
         }
 
     @cached_property
@@ -356,7 +357,7 @@ def estimate(
         A graph, or what `alphaflops.load` takes (an .onnx file, a zoo name).
     profile : Profile or str
         A profile, a shipped profile's name, or a path.
-    mode : {"fused", "eager"}, optional
+    mode : {"fused", "fused_relu", "eager"}, optional
         Which operators share a launch; the profile's own by default.
     strict : bool
         Raise instead of listing operators that are unknown or not priced.

@@ -1,6 +1,7 @@
 // Products of pairs of matrices, and attention made of them, against double precision.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -112,7 +113,7 @@ void check_matmul(Shapes& shapes, DType dtype, const Target& target) {
           }
   };
   const std::vector<Plan> found = plans(p, target);
-  const bool has_units = target.arch >= 80 || dtype == DType::fp32 || dtype == DType::fp16;
+  const bool has_units = target.arch >= 80 || dtype != DType::bf16;
   CHECK(found.empty() != has_units);
   if (found.empty()) return;
   const Plan& plan = found[static_cast<std::size_t>(shapes.draw(0, 1)) % found.size()];
@@ -123,30 +124,65 @@ void check_matmul(Shapes& shapes, DType dtype, const Target& target) {
         shapes, expected);
 }
 
+/// Leaves out most keys, all of the first tile at times, and never all of a query.
+void hide_keys(Shapes& shapes, Tensor& mask, DType dtype, const AttentionProblem& p) {
+  const std::int64_t first = p.is_causal || p.kv_length < 80 ? 0 : shapes.draw(0, 1) * 75;
+  const std::int64_t kept = p.is_causal ? 0 : p.kv_length - 1;
+  std::vector<bool> stays(mask.values.size(), false), goes(mask.values.size(), false);
+  for (std::int64_t b = 0; b < p.batch; ++b)
+    for (std::int64_t h = 0; h < p.heads; ++h)
+      for (std::int64_t i = 0; i < p.length; ++i) {
+        const std::int64_t row =
+            p.mask.offset + b * p.mask.outer + h * p.mask.inner + i * p.mask.row;
+        stays[static_cast<std::size_t>(row + kept)] = true;
+        for (std::int64_t j = 0; j < first; ++j) goes[static_cast<std::size_t>(row + j)] = true;
+      }
+  for (std::size_t i = 0; i < mask.values.size(); ++i) {
+    if (stays[i] || (!goes[i] && shapes.draw(0, 2) == 0)) continue;
+    mask.values[i] = -std::numeric_limits<double>::infinity();
+    if (size_of(dtype) == 4) {
+      mask.memory.data<float>()[i] = -std::numeric_limits<float>::infinity();
+    } else {
+      mask.memory.data<unsigned short>()[i] = dtype == DType::fp16 ? 0xfc00 : 0xff80;
+    }
+  }
+}
+
 void check_attention(Shapes& shapes, DType dtype, const Target& target) {
   AttentionProblem p;
   p.dtype = dtype;
   p.batch = shapes.draw(1, 2), p.heads = shapes.draw(1, 3);
+  const std::int64_t shared_heads = p.heads;  // of keys and values
+  if (p.heads < 3 && shapes.draw(0, 1) == 0) p.group = shapes.draw(2, 3), p.heads *= p.group;
   p.length = shapes.draw(1, 70), p.kv_length = shapes.draw(0, 1) ? p.length : shapes.draw(1, 140);
-  p.depth = shapes.pick<std::int64_t>({8, 20, 32, 64, 128});
+  p.depth = shapes.pick<std::int64_t>({8, 20, 32, 32, 64, 128});
   p.v_depth = shapes.draw(0, 3) > 0 ? p.depth : shapes.pick<std::int64_t>({8, 24, 33});
   p.is_causal = p.length <= p.kv_length && shapes.draw(0, 1) == 1;
-  const auto draw = [&](Buffer buffer, std::int64_t rows, std::int64_t columns) {
-    return draw_matrices(shapes, buffer, p.heads, rows, columns, 8 * shapes.draw(0, 1));
+  const auto draw = [&](Buffer buffer, std::int64_t heads, std::int64_t rows,
+                        std::int64_t columns) {
+    return draw_matrices(shapes, buffer, heads, rows, columns, 8 * shapes.draw(0, 1));
   };
-  p.q = draw(Buffer::input, p.length, p.depth);
-  p.k = draw(Buffer::second_input, p.kv_length, p.depth);
-  p.v = draw(Buffer::third_input, p.kv_length, p.v_depth);
-  p.y = draw(Buffer::output, p.length, p.v_depth);
-  MatmulProblem of;
-  of.outer = p.batch, of.inner = p.heads;
+  p.q = draw(Buffer::input, p.heads, p.length, p.depth);
+  p.k = draw(Buffer::second_input, shared_heads, p.kv_length, p.depth);
+  p.v = draw(Buffer::third_input, shared_heads, p.kv_length, p.v_depth);
+  p.y = draw(Buffer::output, p.heads, p.length, p.v_depth);
+  p.has_mask = shapes.draw(0, 2) == 0;
+  p.mask = draw(Buffer::mask, p.heads, p.length, p.kv_length);
+  for (std::int64_t* step : {&p.mask.outer, &p.mask.inner, &p.mask.row}) {
+    if (shapes.draw(0, 2) == 0) *step = 0;  // the same for all
+  }
+  MatmulProblem of, shared;
+  of.outer = shared.outer = p.batch, of.inner = p.heads, shared.inner = shared_heads;
   Tensor q(dtype, extent(of, p.q, p.length, p.depth), shapes.random);
-  Tensor k(dtype, extent(of, p.k, p.kv_length, p.depth), shapes.random);
-  Tensor v(dtype, extent(of, p.v, p.kv_length, p.v_depth), shapes.random);
+  Tensor k(dtype, extent(shared, p.k, p.kv_length, p.depth), shapes.random);
+  Tensor v(dtype, extent(shared, p.v, p.kv_length, p.v_depth), shapes.random);
+  Tensor mask(dtype, extent(of, p.mask, p.length, p.kv_length), shapes.random);
+  hide_keys(shapes, mask, dtype, p);
   emulate::Buffers buffers{};
   emulate::at(buffers, Buffer::input) = &q.memory;
   emulate::at(buffers, Buffer::second_input) = &k.memory;
   emulate::at(buffers, Buffer::third_input) = &v.memory;
+  if (p.has_mask) emulate::at(buffers, Buffer::mask) = &mask.memory;
   const auto expected = [&](const auto& put) {
     const auto at = [](const Tensor& t, const Matrices& m, std::int64_t b, std::int64_t h,
                        std::int64_t row, std::int64_t column) {
@@ -161,9 +197,10 @@ void check_attention(Shapes& shapes, DType dtype, const Target& target) {
           for (std::int64_t j = 0; j < seen; ++j) {
             double& score = weight[static_cast<std::size_t>(j)];
             for (std::int64_t d = 0; d < p.depth; ++d) {
-              score += at(q, p.q, b, h, i, d) * at(k, p.k, b, h, j, d);
+              score += at(q, p.q, b, h, i, d) * at(k, p.k, b, h / p.group, j, d);
             }
             score /= std::sqrt(static_cast<double>(p.depth));
+            if (p.has_mask) score += at(mask, p.mask, b, h, i, j);
           }
           const double most = *std::max_element(weight.begin(), weight.end());
           double sum = 0.0;
@@ -171,7 +208,7 @@ void check_attention(Shapes& shapes, DType dtype, const Target& target) {
           for (std::int64_t c = 0; c < p.v_depth; ++c) {
             double value = 0.0;
             for (std::int64_t j = 0; j < seen; ++j) {
-              value += weight[static_cast<std::size_t>(j)] / sum * at(v, p.v, b, h, j, c);
+              value += weight[static_cast<std::size_t>(j)] / sum * at(v, p.v, b, h / p.group, j, c);
             }
             put(p.y.offset + b * p.y.outer + h * p.y.inner + i * p.y.row + c, value);
           }
@@ -181,13 +218,14 @@ void check_attention(Shapes& shapes, DType dtype, const Target& target) {
   kernels.insert(kernels.end(), softmaxes.begin(), softmaxes.end());
   kernels.insert(kernels.end(), fused.begin(), fused.end());
   const std::vector<Plan> found = plans(p, target);
-  const bool has_units = target.arch >= 80 || dtype == DType::fp32 || dtype == DType::fp16;
+  const bool has_units = target.arch >= 80 || dtype != DType::bf16;
   CHECK(found.empty() != has_units);
   for (const Plan& plan : found) {
     used.insert(plan.launches[0].symbol);
     check(plan, kernels, buffers, dtype, extent(of, p.y, p.length, p.v_depth),
-          plan.algorithm + " " + plan.tile + " " + std::to_string(p.length) + " x " +
-              std::to_string(p.kv_length) + " x " + std::to_string(p.depth),
+          plan.algorithm + " " + plan.tile + (p.has_mask ? " masked " : " ") +
+              std::to_string(p.length) + " x " + std::to_string(p.kv_length) + " x " +
+              std::to_string(p.depth),
           shapes, expected);
   }
 }
@@ -216,5 +254,9 @@ int main() {
   AttentionProblem masked;
   masked.length = 5, masked.kv_length = 4, masked.is_causal = true;
   CHECK_RAISES(plans(masked, targets[1]), ShapeError, "5 queries behind a causal mask of 4 keys");
+  masked.is_causal = false, masked.heads = 6, masked.group = 4;
+  CHECK_RAISES(plans(masked, targets[1]), ShapeError, "6 heads in groups of 4");
+  masked.group = 3, masked.has_mask = true, masked.mask.column = 0;
+  CHECK_RAISES(plans(masked, targets[1]), UnsupportedError, "columns of the mask are 0 apart");
   return check::finish();
 }

@@ -105,11 +105,18 @@ int main() {
       }
     }
   }
+  // More blocks down a grid than a device takes.
+  for (const std::int64_t groups : {std::int64_t{1}, std::int64_t{1} << 21}) {
+    const Conv2dShape shape{1, groups * 2, 1, 1,     std::int64_t{1} << 22, 1, 1, 1, 1, 0, 0, 0,
+                            0, 1,          1, groups};
+    CHECK(check_plans(Problem{shape}, "many channels") > 0);
+  }
   for (int stream = 0; stream < stream_count; ++stream) {
     StreamProblem problem;
     problem.stream = static_cast<Stream>(stream);
     problem.shape = {2, 19, 13, 11, 3, 3, 2, 2, 1, 1, 1, 1};
-    problem.out_channels = 32;
+    problem.parts.assign(part_count, {1, 1});
+    problem.out_channels = part_count;
     problem.table_rows = 7;
     check_plans(problem, std::string(to_string(problem.stream)));
     CHECK(parse_stream(to_string(problem.stream)) == problem.stream);

@@ -1,6 +1,10 @@
-// Copies by index, run in the emulation: the elements must be the very ones.
+// Concatenations and copies by index, run in the emulation: the elements must be the very ones.
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +21,10 @@ using emulate::Tensor;
 namespace {
 
 const Target target{80, false, 108, 163 * 1024};
-const auto kernels = emulate::kernels_of({"stream_gather.cuh"});
+const auto entries =
+    emulate::kernels_of({"stream_gather.cuh", "stream_concat_b16", "stream_concat_b4",
+                         "stream_concat_b2", "stream_concat_b1"});
+std::set<std::string> used;
 
 void check(const StreamProblem& problem, emulate::Buffers buffers,
            const std::vector<double>& expected, unsigned seed) {
@@ -27,10 +34,54 @@ void check(const StreamProblem& problem, emulate::Buffers buffers,
   Memory y(static_cast<std::size_t>(count * size_of(problem.dtype)));
   emulate::at(buffers, Buffer::output) = &y;
   emulate::block().seed(seed);
-  emulate::run_plan(found[0], kernels, buffers);
+  emulate::run_plan(found[0], entries, buffers);
   const std::string what = found[0].launches[0].symbol + " of " + std::to_string(count);
-  CHECK_MESSAGE(emulate::read_back(y, problem.dtype, count) == expected, what);
+  const std::vector<double> got = emulate::read_back(y, problem.dtype, count);
+  CHECK_MESSAGE(std::ranges::equal(got, expected,
+                                   [](double a, double b) {  // a NaN is what nothing was written to
+                                     return a == b || (std::isnan(a) && std::isnan(b));
+                                   }),
+                what);
+  used.insert(found[0].launches[0].symbol);
   CHECK_MESSAGE(y.guards_intact(), what + ": wrote beyond the output");
+}
+
+/// Up to 32 parts, some of them with gaps between their rows, or one row that is taken for all.
+void check_concat(Shapes& shapes, DType dtype) {
+  StreamProblem problem;
+  problem.stream = Stream::concat;
+  problem.dtype = dtype;
+  problem.shape.batch = shapes.draw(1, 3), problem.shape.w_in = shapes.draw(1, 70);
+  const std::int64_t rows = problem.shape.batch * problem.shape.w_in;
+  const std::int64_t step = shapes.pick<std::int64_t>({1, 2, 4, 16, 16});
+  problem.out_channel = shapes.draw(0, 2) * step;
+  std::vector<std::unique_ptr<Tensor>> inputs;
+  emulate::Buffers buffers{};
+  std::int64_t columns = problem.out_channel;
+  for (std::int64_t i = shapes.draw(1, shapes.draw(0, 3) == 0 ? 32 : 5); i > 0; --i) {
+    Part part{step * shapes.draw(1, 5), 0, step * shapes.draw(0, 2)};
+    if (shapes.draw(0, 5) > 0) part.stride = part.channels + step * shapes.draw(0, 1);
+    const std::int64_t size = part.offset + (rows - 1) * part.stride + part.channels;
+    inputs.push_back(std::make_unique<Tensor>(dtype, size, shapes.random));
+    const auto number = static_cast<int>(problem.parts.size());
+    emulate::at(buffers, part_buffer(number)) = &inputs.back()->memory;
+    problem.parts.push_back(part);
+    columns += part.channels;
+  }
+  problem.out_channels = columns + shapes.draw(0, 1) * step;
+  Memory untouched(static_cast<std::size_t>(rows * problem.out_channels * size_of(dtype)));
+  std::vector<double> expected = emulate::read_back(untouched, dtype, rows * problem.out_channels);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::int64_t at = row * problem.out_channels + problem.out_channel;
+    for (std::size_t i = 0; i < problem.parts.size(); ++i) {
+      const Part& part = problem.parts[i];
+      for (std::int64_t c = 0; c < part.channels; ++c) {
+        expected[static_cast<std::size_t>(at++)] =
+            inputs[i]->values[static_cast<std::size_t>(part.offset + row * part.stride + c)];
+      }
+    }
+  }
+  check(problem, buffers, expected, static_cast<unsigned>(shapes.random()));
 }
 
 /// A tensor of up to five axes, some of them exchanged, cut, padded or rolled.
@@ -113,7 +164,12 @@ int main() {
     for (const DType dtype : {DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::int8}) {
       check_axes(shapes, dtype);
       check_lookup(shapes, dtype);
+      check_concat(shapes, dtype);
     }
+  }
+  for (const emulate::Entry& kernel : entries) {
+    CHECK_MESSAGE(used.count(kernel.symbol) == 1 || check::shape_count(60) < 60,
+                  kernel.symbol + " never ran");
   }
   StreamProblem bad;
   bad.stream = Stream::copy_axes;
@@ -121,5 +177,12 @@ int main() {
   CHECK_RAISES(plans(bad, target), ShapeError, "axis 2 has size 1, extent 1 and shift 1");
   bad.stream = Stream::lookup;
   CHECK_RAISES(plans(bad, target), ShapeError, "table_rows 0");
+  bad.stream = Stream::concat;
+  CHECK_RAISES(plans(bad, target), ShapeError, "concat: 0 parts");
+  bad.parts = {{8, 8}};
+  bad.out_channels = 12, bad.out_channel = 5;
+  CHECK_RAISES(plans(bad, target), ShapeError, "8 channels from 5 on");
+  bad.parts.push_back({0, 8});
+  CHECK_RAISES(plans(bad, target), ShapeError, "0 channels, stride 8");
   return check::finish();
 }

@@ -19,7 +19,11 @@ _TYPES = {
 }
 
 
-def random_sizes(random: np.random.Generator) -> dict[str, int]:
+#: In turn: those that chance alone hardly ever meets, and shapes of any kind between them.
+_FAMILIES = ("any", "wide", "depthwise", "winograd", "image", "any", "depthwise", "any")
+
+
+def random_sizes(random: np.random.Generator, turn: int) -> dict[str, int]:
     """Draw an odd shape: tails, groups, strides, dilation, padding that differs between sides."""
 
     def draw(low: int, high: int) -> int:
@@ -30,12 +34,27 @@ def random_sizes(random: np.random.Generator) -> dict[str, int]:
     if draw(0, 2) == 0:
         depth, wide = 8 * (1 + depth // 8), 8 * (1 + wide // 8)
     names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
-    sizes = dict(zip(names, [draw(1, 5), draw(1, 5), *(draw(1, 2) for _ in range(4))], strict=True))
-    sizes |= {f"pad_{side}": draw(0, 2) for side in ("top", "bottom", "left", "right")}
+    window = dict(
+        zip(names, [draw(1, 5), draw(1, 5), *(draw(1, 2) for _ in range(4))], strict=True)
+    )
+    family, most = _FAMILIES[turn % len(_FAMILIES)], 24
+    if family == "wide":  # of more channels than a tile
+        groups, depth, wide, most = 1, 8 * draw(1, 12), 8 * draw(16, 40), 8
+        window |= {"k_h": draw(1, 3), "k_w": draw(1, 3)}
+    elif family == "depthwise":
+        groups, depth, wide = 4 * draw(1, 20), 1, 1
+        side, stride = int(random.choice([3, 5, 7])), draw(1, 2)
+        window = dict(zip(names, [side, side, stride, stride, 1, 1], strict=True))
+    elif family == "winograd":  # where the dtype has it
+        groups = 1
+        window = dict(zip(names, [3, 3, 1, 1, 1, 1], strict=True))
+    elif family == "image":
+        groups, depth = 1, draw(1, 4)
+    sizes = window | {f"pad_{side}": draw(0, 2) for side in ("top", "bottom", "left", "right")}
     sizes |= {"batch": draw(1, 4), "groups": groups}
     sizes |= {"c_in": groups * depth, "c_out": groups * wide}
     for axis in "hw":
-        sizes[f"{axis}_in"] = (sizes[f"k_{axis}"] - 1) * sizes[f"dilation_{axis}"] + draw(1, 24)
+        sizes[f"{axis}_in"] = (sizes[f"k_{axis}"] - 1) * sizes[f"dilation_{axis}"] + draw(1, most)
     return sizes
 
 

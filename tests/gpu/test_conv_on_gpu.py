@@ -29,7 +29,7 @@ def test_every_plan_computes_its_convolution(driver: Driver, dtype: str, pass_: 
     wrong, ran = [], 0
     for turn in range(SHAPES):
         target = few if turn % 2 else whole
-        sizes = random_sizes(random)
+        sizes = random_sizes(random, turn)
         bias = bool(random.integers(2)) and pass_ == "forward"
         activation = str(random.choice(["none", "relu", "relu6"])) if bias else "none"
         problem = Problem(sizes, dtype, random)

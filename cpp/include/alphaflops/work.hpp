@@ -42,8 +42,10 @@ std::string_view to_string(Kind kind);
 Kind parse_kind(std::string_view name);
 
 /// fused: what a deployment runtime launches (norm and activation folded into the operator before
-/// them). eager: one launch an operator, as PyTorch runs it; flatten is a view in both.
-enum class Mode : std::uint8_t { fused, eager };
+/// them). fused_relu: the same, but of activations behind a product only relu and relu6, as the
+/// kernels of alphaflops::cuda. eager: one launch an operator, as PyTorch runs it; flatten is a
+/// view in all of them.
+enum class Mode : std::uint8_t { fused, fused_relu, eager };
 std::string_view to_string(Mode mode);
 Mode parse_mode(std::string_view name);
 

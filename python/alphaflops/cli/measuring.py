@@ -99,23 +99,27 @@ def calibrate(
 
     Raw samples are kept in OUTPUT.samples.sqlite. After Ctrl-C the same command resumes.
     """
+    from alphaflops.measuring.backends import named  # noqa: PLC0415
     from alphaflops.scenarios.calibrate import calibrate as run  # noqa: PLC0415
     from alphaflops.scenarios.progress import bar  # noqa: PLC0415
 
+    runs = named(
+        backend,
+        isa=isa,
+        layout=layout,
+        threads=threads,
+        on=on,
+        cuda_graph=cuda_graph,
+        cudnn_benchmark=cudnn_benchmark,
+        path=path,
+    )
     console = progress_console()
     with bar(console, "measuring") as progress:
         result = run(
             name=output.stem,
             output=output,
             budget_s=budget,
-            backend=backend,
-            isa=isa,
-            layout=layout,
-            threads=threads,
-            on=on,
-            cuda_graph=cuda_graph,
-            cudnn_benchmark=cudnn_benchmark,
-            path=path,
+            backend=runs,
             dtype=dtype,
             energy_s=energy,
             seed=seed,

@@ -28,7 +28,7 @@ __all__ = ["CupyDriver", "translated"]
 
 _SHARED_WITHOUT_ASKING = 48 * 1024
 _MOST_HELD = 400  # launches: a stream takes about a thousand before the host has to wait
-_MOST_HELD_NS = 2_000_000_000
+_MOST_HELD_NS = 200_000_000  # as of the native driver
 _INSUFFICIENT_DRIVER, _NO_DEVICE, _STUB, _OUT_OF_MEMORY = 35, 100, 34, 2
 #: What keeps CUDA from starting: busy, no fabric manager, a half-updated driver, cuda-compat.
 _NOT_STARTED: dict[int, tuple[type[DeviceError], str]] = {

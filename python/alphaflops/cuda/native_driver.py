@@ -10,7 +10,9 @@ from alphaflops.cuda.driver import Addresses, DeviceInfo, Memory, Program
 
 __all__ = ["NativeDriver"]
 
-_MOST_HELD_NS = 2_000_000_000  # after which the blocking kernel lets go by itself
+# After which the blocking kernel lets go by itself: many times what the host takes to enqueue a
+# batch, and little beside a campaign should the driver make the host wait for a large graph.
+_MOST_HELD_NS = 200_000_000
 
 
 class NativeDriver:

@@ -65,7 +65,7 @@ class Backend(Protocol):
 
     @property
     def mode(self) -> str:
-        """Which operators share a launch: fused or eager."""
+        """Which operators share a launch: fused, fused_relu or eager."""
 
     @property
     def by_mode(self) -> bool:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.errors import Error, ShapeError, TableError
+from alphaflops.errors import BrokenContextError, Error, ShapeError, TableError
 from alphaflops.measuring.backends import Backend, Bench, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
@@ -107,7 +107,8 @@ def measure(
         ``backend``, ``device``, ``isa``, ``cache``; with torch also ``mode``, ``torch`` (version),
         ``on``, ``layout``, ``threads``, ``cuda_graph``, ``cudnn_benchmark``; with cuda also
         ``path``; ``energy_j`` where asked for: the power drawn while the row's calls follow each
-        other, times ``time_s``. A ``RuntimeWarning`` names rows that the budget did not reach.
+        other, times ``time_s``. A ``RuntimeWarning`` names rows that the budget did not reach, and
+        each that the device refused when it was first run.
 
     Raises
     ------
@@ -160,12 +161,19 @@ def measure(
             run.save()
         energy_j = run.energy_j(meter, energy_s) if meter else None
     if not any(run.readings):
+        if run.refused:
+            raise next(iter(run.refused.values()))
         raise TableError(
             f"table: the budget of {budget_s:g} s did not reach any of {len(shapes)} rows; "
             "give more time"
         )
     return measured_table(
-        shapes, run.readings, runs.provenance(), by_mode=runs.by_mode, energy_j=energy_j
+        shapes,
+        run.readings,
+        runs.provenance(),
+        by_mode=runs.by_mode,
+        energy_j=energy_j,
+        refused=run.refused,
     )
 
 
@@ -206,6 +214,8 @@ class _Campaign:
                 self.readings[shape] = taken
         self._settled = {i for i in range(len(shapes)) if self._is_settled(i)}
         self._benches: dict[int, Bench] = {}
+        #: What went wrong with rows that the device did not run.
+        self.refused: dict[int, Exception] = {}
         self._call_s: dict[int, float] = {}
         self._sample_s: dict[int, float] = {}  # wall time of a sample
         self._shown_at = self._committed_at = -math.inf
@@ -249,7 +259,13 @@ class _Campaign:
             expected_s = effort[i] * seconds_an_effort
             if need_s + (1 + MIN_SAMPLES) * expected_s > self._left_s():
                 break
-            call_s = benches[i].warm_up()
+            try:
+                call_s = benches[i].warm_up()
+            except BrokenContextError:
+                raise
+            except (Error, RuntimeError) as error:  # PyTorch's are of the latter
+                self.refused[i] = error
+                continue
             self._benches[i], self._call_s[i] = benches[i], call_s
             calls = self._session.iterations_for(call_s)
             self._sample_s[i] = calls * (call_s + self._session.between_s)

@@ -36,7 +36,7 @@ class CudaBackend:
         As of ``alphaflops.cuda.open_driver``.
     """
 
-    mode = "fused"
+    mode = "fused_relu"
     by_mode = False
     is_gpu = True
 
@@ -82,6 +82,7 @@ class CudaBackend:
             "device": info.name,
             "isa": f"sm_{info.arch}",
             "cache": self._cache,
+            "mode": self.mode,
             "path": self._driver.path,
         }
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from alphaflops._core import Graph
 
-__all__ = ["Layouts", "Strides", "dense"]
+__all__ = ["Layouts", "Rows", "Strides", "dense"]
 
 _IMAGE = 4  # axes
 _IN_MEMORY = (0, 2, 3, 1)  # the axes of an image
@@ -35,9 +36,26 @@ class Strides:
     offset: int = 0
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Elements side by side, from one such row to the next, and to the first."""
+
+    length: int
+    stride: int
+    offset: int = 0
+
+
 def dense(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the strides of what has no gaps."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _step(shape: Sequence[int], axes: Sequence[int], *, alone: int) -> int | None:
+    """Return the step from one to the next over all axes, `alone` if there is but one, or None."""
+    steps = [(n, step) for n, step in zip(shape, axes, strict=True) if n > 1]
+    if any(outer != n * step for (_, outer), (n, step) in pairwise(steps)):
+        return None
+    return steps[-1][1] if steps else alone
 
 
 class Layouts:
@@ -122,6 +140,35 @@ class Layouts:
                 return Strides((from_image, shape[2], 1, from_token), offset)
         return Strides(dense(shape))
 
+    def _in_memory(self, tensor: int) -> Strides:
+        """Return where the elements of a tensor lie, by the axes of the memory."""
+        graph, shape = self._graph, self.memory_shape(tensor)
+        if not self.is_image(tensor):
+            return self.strides(tensor)
+        source = graph.node_inputs(tensor)[0] if graph.node_op(tensor) == "part" else tensor
+        if source == tensor or not self.is_image(source):
+            return Strides(dense(shape))
+        if self.memory_shape(source)[:-1] != shape[:-1]:  # not of its channels
+            return Strides(dense(shape))
+        at = self._in_memory(source)
+        return Strides(at.axes, at.offset + self._place(tensor, source))
+
+    def rows(self, tensor: int, like: int, axis: int) -> Rows:
+        """Return the rows of a tensor that lies as another, from an axis of the memory on.
+
+        Those that lie at no regular distance, or have gaps, are taken to follow each other.
+        """
+        shape = self.memory_shape(like, self._graph.shape(tensor))
+        length = math.prod(shape[axis:])
+        if self.is_image(tensor) != self.is_image(like):
+            return Rows(length, length)
+        at = self._in_memory(tensor)
+        within = _step(shape[axis:], at.axes[axis:], alone=1)
+        between = _step(shape[:axis], at.axes[:axis], alone=length)
+        if within != 1 or between is None:
+            return Rows(length, length)
+        return Rows(length, between, at.offset)
+
     def _place(self, part: int, source: int) -> int:
         """Return at which of the source's features a part begins."""
         graph, shape = self._graph, self._graph.shape(part)
@@ -130,6 +177,7 @@ class Layouts:
             for node in self._readers[source]
             if graph.node_op(node) == "part" and graph.shape(node) == shape
         ]
-        own = math.prod(shape) * graph.shape(source)[-1] // math.prod(graph.shape(source))
+        features = self.memory_shape(source)[-1]
+        own = math.prod(shape) * features // math.prod(graph.shape(source))
         at = parts.index(part) * own if part in parts else 0
-        return at if at + own <= graph.shape(source)[-1] else 0
+        return at if at + own <= features else 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from alphaflops._core import Graph
 from alphaflops.cuda.driver import Addresses, needs_memory
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from alphaflops.measuring.cuda_session import CudaSession
 
 __all__ = ["CudaNetwork", "arena_of"]
+
+_BLOCK_BYTES = 1 << 18  # of random weights, which are repeated
 
 
 def arena_of(
@@ -94,6 +99,15 @@ class CudaNetwork:
         for memory in (self._arena, self._parameters):
             memory.write(numbers)
             memory.repeat(len(numbers))
+        for number, step in enumerate(self.steps):
+            if step.fan_in:
+                self._fill_weights(number, step, graph.dtype, seed)
+
+    def _fill_weights(self, number: int, step: Step, dtype: str, seed: int) -> None:
+        """Write weights of He's variance: infinite activations would draw less power."""
+        size = step.parameters["weights"]
+        numbers = random_bytes(dtype, min(size, _BLOCK_BYTES), seed, math.sqrt(6 / step.fan_in))
+        self._parameters.write(np.resize(numbers, size), self._weights[number, "weights"])
 
     def _lives(self, graph: Graph) -> tuple[list[int], dict[int, int], dict[int, int]]:
         """Return the tensors that have memory, and from which to which step each is needed."""

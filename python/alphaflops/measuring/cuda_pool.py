@@ -18,15 +18,16 @@ def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def random_bytes(dtype: str, size: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Return numbers from -1 to 1 of an element type; zeros would draw less power."""
+def random_bytes(dtype: str, size: int, seed: int, most: float = 1.0) -> npt.NDArray[np.uint8]:
+    """Return numbers of both signs, up to `most` but for int8; zeros would draw less power."""
     random = np.random.default_rng(seed)
     if dtype == "int8":
         numbers = random.integers(-127, 128, size, np.int8).view(np.uint8)
     elif dtype == "fp16":
-        numbers = random.uniform(-1, 1, size // 2).astype(np.float16).view(np.uint8)
+        numbers = random.uniform(-most, most, size // 2).astype(np.float16).view(np.uint8)
     else:
-        reals = random.uniform(-1, 1, size // (2 if dtype == "bf16" else 4)).astype(np.float32)
+        count = size // (2 if dtype == "bf16" else 4)
+        reals = random.uniform(-most, most, count).astype(np.float32)
         bits = reals.view(np.uint32)
         numbers = ((bits >> 16).astype(np.uint16) if dtype == "bf16" else bits).view(np.uint8)
     return np.ascontiguousarray(numbers)

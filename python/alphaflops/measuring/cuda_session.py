@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -27,9 +28,14 @@ CACHES = ("context", "cold", "hot")
 
 _LEAST_SAMPLE_S = 1e-3
 _MOST_CAPTURED = 200  # launches of a graph that keeps the device busy
+_SHORTEST_S = 1e-7  # call that there can be
 _MOST_CALLS = 50  # of a sample that flushes between them
 _TRIAL_S = 2e-3  # of a plan, when the fastest is looked for
 _MOST_TRIED = 24  # plans
+_AWAKE_S = 0.2  # of work, upon which the clock is up
+_MOST_AWAKE = 5000  # flushes
+_ROUNDS = 5  # of what two events cost
+_IN_A_ROW = 200  # empty calls
 _HOPELESS = 4.0  # times the fastest: what takes so long once is not asked again
 #: Whose inputs were all written just before, not the first of them alone.
 _READS_FRESH = {"attention", "matmul"}
@@ -64,10 +70,28 @@ class CudaSession:
         flush = 2 * driver.info().l2_bytes
         self._flush_plans = [] if cache == "hot" else probe_plans("flush", self.target, flush)
         self.pool.need("flush", flush if self._flush_plans else 0)
-        self.between_s = 0.0
+        self.between_s = self.around_s = 0.0
         if self._flush_plans:
             before = self.before(None, 0)
             self.between_s = 2 * driver.hot(before, 3)
+            self.around_s = self._around_s(before)
+
+    def _around_s(self, before: list[Program]) -> float:
+        """Measure what two events add to the call between them: an empty call, less one in a row.
+
+        In a network nothing stands between a call and the next.
+        """
+        plans = probe_plans("empty", self.target)
+        if not plans:
+            return 0.0
+        empty = [self.driver.program([(plans[0], {})])]
+        self.driver.hot(before, min(_MOST_AWAKE, math.ceil(2 * _AWAKE_S / self.between_s)))
+        alone_s = in_a_row_s = math.inf
+        for _ in range(_ROUNDS):
+            taken_s = statistics.median(self.driver.cold(empty, before, _MOST_CALLS))
+            alone_s = min(alone_s, taken_s)
+            in_a_row_s = min(in_a_row_s, self.driver.hot(empty, _IN_A_ROW))
+        return max(0.0, alone_s - in_a_row_s)
 
     def before(self, source: int | None, size: int) -> list[Program]:
         """Return what runs before a timed call: the flush, and the input's being written.
@@ -137,7 +161,7 @@ class CudaSession:
     def _trial_s(self, plan: Plan, addresses: Addresses, least_s: float) -> float:
         """Seconds a call; of a single one where that takes many times `least_s`."""
         program = [self.driver.program([(plan, addresses)])]
-        once_s = max(self.driver.hot(program, 1), 1e-7)
+        once_s = max(self.driver.hot(program, 1), _SHORTEST_S)
         if once_s > _HOPELESS * least_s:
             return once_s
         return self.driver.hot(program, max(1, min(20, round(_TRIAL_S / once_s))))
@@ -226,14 +250,14 @@ class _CudaBench:
         driver = self._session.driver
         if not self._before:
             return driver.hot([self._program], calls)
-        times_s = sorted(driver.cold([self._program], self._before, calls))
-        return (times_s[(calls - 1) // 2] + times_s[calls // 2]) / 2
+        times_s = driver.cold([self._program], self._before, calls)
+        return max(statistics.median(times_s) - self._session.around_s, _SHORTEST_S)
 
     def warm_up(self) -> float:
         """Find the fastest plan and call it a few times; return about what one call takes."""
         self._ready()
         self._call_s(1)
-        return max(self._call_s(3), 1e-7)
+        return max(self._call_s(3), _SHORTEST_S)
 
     def sample(self, iterations: int) -> Sample:
         """Time so many calls: their median, or their mean where nothing runs between them."""

@@ -31,6 +31,7 @@ class Step:
     output: int  # the tensor that is written
     parameters: dict[str, int] = field(default_factory=dict)  # bytes of each buffer of weights
     key: str = ""  # steps of one key are the same work
+    fan_in: int = 0  # products that a result sums up, of weights
 
 
 @dataclass(frozen=True)

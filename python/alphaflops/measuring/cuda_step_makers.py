@@ -71,15 +71,15 @@ def _product(row: Row, sizes: dict[str, int], has_bias: bool, *, transposed: boo
         output=row.last,
         parameters=parameters,
         key=key_of("conv", sizes, dtype, row.function, has_bias, pass_),
+        fan_in=weights // sizes["c_in" if transposed else "c_out"],
     )
 
 
 def _pool(kind: str) -> Maker:
     def make(row: Row) -> list[Step]:
         attributes = row.attributes
-        if tuple(attributes.get("dilation", (1, 1))) != (1, 1):
-            return no_plan(row)
-        sizes = row.layouts.sizes(row.inputs[0]) | _window(attributes, ("k", "stride"))
+        window = _window(attributes, ("k", "stride", "dilation"))
+        sizes = row.layouts.sizes(row.inputs[0]) | window
         ceil_mode = bool(attributes.get("ceil_mode", False))
         counts_pad = bool(attributes.get("count_include_pad", True))
         return [stream(row, kind, sizes=sizes, ceil_mode=ceil_mode, count_include_pad=counts_pad)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from alphaflops._cuda_plan import attention_plans, matmul_plans
+from alphaflops._cuda_plan import PARTS, attention_plans, matmul_plans
 from alphaflops.measuring.cuda_layouts import Strides, dense
 from alphaflops.measuring.cuda_step import (
     ITEM_BYTES,
@@ -59,22 +59,36 @@ def _matmul(row: Row) -> list[Step]:
     ]
 
 
+def _repeats(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Tell whether a mask has all columns of the scores, and of the other axes all or one."""
+    missing = len(whole) - len(shape)
+    axes = zip((1,) * missing + shape, whole, strict=True) if missing >= 0 else ()
+    return shape[-1:] == whole[-1:] and missing >= 0 and all(n in (1, of) for n, of in axes)
+
+
 def _attention(row: Row) -> list[Step]:
     """Attention writes its heads side by side, as what follows it reads them."""
     graph = row.graph
-    if len(row.inputs) != 3:  # noqa: PLR2004  (a mask)
-        return no_plan(row)
-    q, k, v = row.inputs
+    q, k, v, *masks = row.inputs
     batch, heads, length, depth = graph.shape(q)
+    shared_heads = graph.shape(k)[1]
     kv_length, v_depth = graph.shape(v)[2:]
-    if graph.shape(k)[1] not in (1, heads):  # heads that share keys in groups
-        return no_plan(row)
     sizes = {"batch": batch, "heads": heads, "length": length, "kv_length": kv_length}
     sizes |= {"depth": depth, "v_depth": v_depth}
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         sizes |= _matrices(row, tensor, name, (batch, heads))
         if sizes[f"{name}_column"] != 1:
             return no_plan(row)
+    if shared_heads > 1:  # else steps of 0 say that all have the same
+        sizes["group"] = heads // shared_heads
+    inputs = {"input": q, "second_input": k, "third_input": v}
+    for mask in masks:
+        if not _repeats(graph.shape(mask), (batch, heads, length, kv_length)):
+            return no_plan(row)
+        sizes |= _matrices(row, mask, "mask", (batch, heads))
+        if graph.shape(mask)[-2:-1] in ((), (1,)):
+            sizes["mask_row"] = 0  # the same for all queries
+        inputs["mask"] = mask
     features = heads * v_depth
     sizes |= {"y_outer": length * features, "y_inner": v_depth, "y_row": features}
     causal = bool(row.attributes.get("causal", False))
@@ -84,7 +98,7 @@ def _attention(row: Row) -> list[Step]:
         Step(
             name=graph.node_name(row.node),
             plans=attention_plans(sizes, row.target, graph.dtype, causal),
-            inputs={"input": q, "second_input": k, "third_input": v},
+            inputs=inputs,
             output=row.last,
             key=key_of("attention", sizes, graph.dtype, causal),
         )
@@ -115,18 +129,21 @@ def _gather(row: Row) -> list[Step]:
 
 
 def _concat(row: Row) -> list[Step]:
-    """One copy an input, into its columns of the output."""
+    """As many inputs a launch as one takes, each into its columns of the output."""
     layouts = row.layouts
+    shape = layouts.memory_shape(row.node)
     axis = layouts.memory_axis(row.node, row.attributes.get("axis", 1))
-    columns = math.prod(layouts.memory_shape(row.node)[axis:])
-    steps, first = [], 0
-    for tensor in row.inputs:
-        shape = layouts.memory_shape(row.node, row.graph.shape(tensor))
-        own = math.prod(shape[axis:])
-        sizes = {"batch": math.prod(shape[:axis]), "channels": own}
-        sizes |= {"out_channels": columns, "out_channel": first}
-        first += own
-        steps.append(stream(row, "copy_channels", sizes=sizes, inputs={"input": tensor}))
+    sizes = {"batch": math.prod(shape[:axis]), "out_channels": math.prod(shape[axis:])}
+    steps, column = [], 0
+    for first in range(0, len(row.inputs), PARTS):
+        parts, own = row.inputs[first : first + PARTS], {"out_channel": column}
+        for i, tensor in enumerate(parts):
+            rows = layouts.rows(tensor, row.node, axis)
+            own |= {f"channels_{i}": rows.length, f"stride_{i}": rows.stride}
+            own |= {f"offset_{i}": rows.offset}
+            column += rows.length
+        inputs = {f"part_{i}": tensor for i, tensor in enumerate(parts)}
+        steps.append(stream(row, "concat", sizes=sizes | own, inputs=inputs))
     return steps
 
 
@@ -192,8 +209,8 @@ def _copy(row: Row) -> list[Step]:
 
 def _straight(row: Row) -> list[Step]:
     elements = math.prod(row.graph.shape(row.node))
-    sizes = {"batch": 1, "channels": elements, "out_channels": elements}
-    return [stream(row, "copy_channels", sizes=sizes)]
+    sizes = {"channels_0": elements, "out_channels": elements}
+    return [stream(row, "concat", sizes=sizes, inputs={"part_0": row.inputs[0]})]
 
 
 def _shuffle(row: Row) -> list[Step]:

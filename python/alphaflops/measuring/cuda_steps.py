@@ -15,7 +15,6 @@ from alphaflops.measuring.cuda_step_sequences import SEQUENCE_MAKERS
 
 __all__ = ["Step", "bytes_of", "steps_of", "views_of"]
 
-_IN_EPILOGUE = {"none", "relu", "relu6"}
 _FUNCTIONS = {
     *("relu", "relu6", "sigmoid", "silu", "hardsigmoid", "hardswish", "gelu", "tanh"),
     *("gelu_tanh", "leaky_relu"),
@@ -58,7 +57,7 @@ def steps_of(graph: Graph, target: Target) -> list[Step]:
     UnsupportedError
         An operator without a kernel; the message names the layer.
     """
-    work = lower(graph, "fused")
+    work = lower(graph, "fused_relu")
     layouts = Layouts(graph)
     steps: list[Step] = []
     done: set[int] = set()
@@ -84,7 +83,7 @@ def _row(
         return [stream(Row(graph, layouts, node, target, op, False, node), "activation")]
     if op not in _MAKERS:
         raise _unknown(graph, node)
-    in_launch = function if function in _IN_EPILOGUE or op in ("add", _NORM) else "none"
+    in_launch = "none" if _repeats(graph, node) else function
     last = folded[-1] if folded else node
     row = Row(graph, layouts, node, target, in_launch, _NORM in ops, last)
     steps = _MAKERS[op](row)
@@ -95,6 +94,14 @@ def _row(
         if not step.plans:
             raise _unknown(graph, node)
     return steps
+
+
+def _repeats(graph: Graph, node: int) -> bool:
+    """Tell whether an operand of a sum is smaller than it: such a kernel applies no function."""
+    shape = graph.shape(node)
+    return graph.node_op(node) == "add" and any(
+        graph.shape(each) != shape for each in graph.node_inputs(node)
+    )
 
 
 def _unknown(graph: Graph, node: int) -> UnsupportedError:

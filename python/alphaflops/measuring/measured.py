@@ -52,10 +52,17 @@ def measured_table(
     *,
     by_mode: bool,
     energy_j: npt.NDArray[np.float64] | None = None,
+    refused: Mapping[int, Exception],
 ) -> Table:
     """Reduce readings to the table that `measure` returns; warn of rows without any."""
     reached = [i for i, taken in enumerate(readings) if taken]
-    left_out = [str(i + 1) for i, taken in enumerate(readings) if not taken]
+    for i, error in list(refused.items())[:_NAMED]:
+        warnings.warn(
+            f"row {i + 1} ({shapes['op'][i]}) did not run and is left out: {error}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    left_out = [str(i + 1) for i, taken in enumerate(readings) if not (taken or i in refused)]
     if left_out:
         named = ", ".join(left_out[:_NAMED])
         more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""

@@ -27,6 +27,7 @@ MAX_ELEMENTS = 4_000_000  # of a tensor that a data-moving operator writes
 #: are short and 300 of them fit a minute.
 _MACS_LIMITS = (2e8, MAX_MACS)
 _BATCHES = (1, 2, 4, 8, 16)  # of training
+_MODES = ("fused", "fused_relu", "eager")
 
 
 def sample_shapes(
@@ -51,12 +52,12 @@ def sample_shapes(
         Networks: operators are drawn from the neighbourhood of theirs, with other channels and
         extents. Without, from what image classifiers use.
     mode
-        fused or eager: which operators share a launch. Norms and activations are launches of their
-        own in eager mode, and drawn more often.
+        fused, fused_relu or eager: which operators share a launch. Norms and activations are
+        launches of their own in eager mode, and drawn more often.
     sequences
-        In fused mode also what transformers have, and gates, of which image classifiers have few:
-        attention, products of activations, norms and linear layers of tokens. In eager mode these
-        are always drawn.
+        Also what transformers have, and gates, of which image classifiers have few: attention,
+        products of activations, norms and linear layers of tokens. In eager mode these are always
+        drawn.
     training
         Rows of a step of training: each operator stands in the table in every pass that it has,
         batches are drawn too, and a tenth as many updates of a layer follow. Eager mode only.
@@ -79,8 +80,8 @@ def sample_shapes(
     """
     if n < 1:
         raise ShapeError(f"n is {n}; draw at least one shape")
-    if mode not in ("fused", "eager"):
-        raise UnsupportedError(f"mode {mode!r} is not known; use fused or eager")
+    if mode not in _MODES:
+        raise UnsupportedError(f"mode {mode!r} is not known; use {', '.join(_MODES)}")
     if training and (mode != "eager" or like is not None):
         raise UnsupportedError("rows of training are drawn in eager mode, like no given networks")
     if training and optimizer not in OPTIMIZERS:
@@ -91,7 +92,8 @@ def sample_shapes(
     if like is not None:
         shapes = _like(n, like, mode, random)
     else:
-        design = "sequences" if sequences and mode == "fused" else mode
+        fused = "sequences" if sequences else "fused"
+        design = "eager" if mode == "eager" else fused
         shapes = _typical(n, "training" if training else design, random)
     if training:
         shapes = [shape._replace(pass_=p) for shape in shapes for p in passes_of(shape)]

@@ -43,12 +43,17 @@ class Throttling:
     def __init__(self, watch: Watch, sleep: Callable[[float], object] = time.sleep) -> None:
         self.watch, self._sleep = watch, sleep
         self.thrown_away = self.kept = 0
+        self._stays = False  # waiting did not help the last time
         self._reasons: set[str] = set()
 
     def timed(self, take: Callable[[], float], iterations: int) -> Sample:
-        """Take a sample, whose seconds a call `take` returns, anew where there was throttling."""
+        """Take a sample, whose seconds a call `take` returns, anew where there was throttling.
+
+        Where that did not help, later samples are taken once, until there is no throttling.
+        """
         start = time.perf_counter()
-        for attempt in range(_AGAIN + 1):
+        most = 0 if self._stays else _AGAIN
+        for attempt in range(most + 1):
             before = self.watch.read()
             time_s = take()
             after = self.watch.read()
@@ -56,11 +61,12 @@ class Throttling:
             if not reasons:
                 break
             self._reasons |= reasons
-            if attempt < _AGAIN:
+            if attempt < most:
                 self.thrown_away += 1
                 self._sleep(_PAUSE_S)
             else:
                 self.kept += 1
+        self._stays = bool(reasons)
         return GpuSample(
             time_s=max(time_s, 1e-9),
             iterations=iterations,

@@ -64,6 +64,8 @@ class CudaSession:
         self._stream = cuda.Stream() if in_graphs else None
         #: All graphs share their memory: they run one by one, and nobody reads what they leave.
         self._graph_memory = cuda.graph_pool_handle() if in_graphs else None
+        #: The last graph. PyTorch refuses memory of which no graph is left.
+        self._kept: Callable[[], Any] | None = None
 
     def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
         """Make a graph's one operator ready."""
@@ -85,7 +87,8 @@ class CudaSession:
             return calls, 1
         most = max(1, min(_MOST_CAPTURED, round(_LEAST_SAMPLE_S / call_s)))
         row = list(itertools.islice(itertools.cycle(calls), most))
-        return [captured(row, self._stream, self._graph_memory)], most
+        self._kept = captured(row, self._stream, self._graph_memory)
+        return [self._kept], most
 
     def busy(self, calls: Calls, least: int, each: int, dtype: str) -> int:
         """Do at least so many calls, and say how many."""

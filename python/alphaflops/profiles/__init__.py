@@ -95,7 +95,7 @@ class Profile:
 
     @property
     def mode(self) -> str:
-        """Which operators shared a launch when it was measured: fused or eager."""
+        """Which operators shared a launch when it was measured: fused, fused_relu or eager."""
         return str(self._data.get("provenance", {}).get("mode", "fused"))
 
     @property

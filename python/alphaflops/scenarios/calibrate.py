@@ -10,7 +10,7 @@ import numpy as np
 from alphaflops import _core
 from alphaflops.errors import UnsupportedError
 from alphaflops.fitting import Fit, fit
-from alphaflops.measuring.backends import named
+from alphaflops.measuring.backends import Backend, named
 from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import journal_for
@@ -18,7 +18,7 @@ from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.scenarios.progress import Callback
 
 #: Eager networks launch more kinds of operators, each of which needs rows of its own.
-POINTS = {"fused": 300, "eager": 700}
+POINTS = {"fused": 300, "fused_relu": 300, "eager": 700}
 #: More of them where transformers run in fused launches, as the cuda backend's do.
 SEQUENCE_POINTS = 150
 #: Operators of a step of training, of which each is timed in up to three passes.
@@ -30,14 +30,7 @@ def calibrate(
     name: str,
     output: Path | None = None,
     budget_s: float = 60.0,
-    backend: str = "native",
-    isa: str | None = None,
-    layout: str | None = None,
-    threads: int | None = None,
-    on: str | None = None,
-    cuda_graph: bool | None = None,
-    cudnn_benchmark: bool | None = None,
-    path: str | None = None,
+    backend: str | Backend = "native",
     dtype: str | None = None,
     energy_s: float = 0.0,
     seed: int = 0,
@@ -48,9 +41,9 @@ def calibrate(
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
-    The backend and its options are as of ``measure`` and ``named``; `dtype` is that of every shape,
-    fp32 where left out. On a GPU shapes have batches. With `energy_s`, so many seconds more go to
-    what it draws, as of ``measure``, and the profile has a mean power.
+    `backend` is one of ``BACKENDS``, or what ``named`` gives where it has options; `dtype` is that
+    of every shape, fp32 where left out. On a GPU shapes have batches. With `energy_s`, so many
+    seconds more go to what it draws, as of ``measure``, and the profile has a mean power.
 
     With `training` it is of steps of training: operators are timed as there, in every pass, and
     `optimizer`, one of sgd, momentum, adam and adamw, beside them. Torch only.
@@ -58,19 +51,12 @@ def calibrate(
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them.
     """
-    runs = named(
-        backend,
-        isa=isa,
-        layout=layout,
-        threads=threads,
-        on=on,
-        cuda_graph=cuda_graph,
-        cudnn_benchmark=cudnn_benchmark,
-        path=path,
-    )
+    runs = named(backend) if isinstance(backend, str) else backend
     if training and runs.mode != "eager":
-        raise UnsupportedError(f"the {backend} backend does not train; use the torch backend")
-    sequences = backend == "cuda"
+        raise UnsupportedError(
+            f"the {runs.provenance()['backend']} backend does not train; use the torch backend"
+        )
+    sequences = runs.is_gpu and runs.mode == "fused"
     shapes = sample_shapes(
         TRAINING_POINTS if training else POINTS[runs.mode] + sequences * SEQUENCE_POINTS,
         seed=seed,

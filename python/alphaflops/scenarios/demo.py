@@ -44,7 +44,7 @@ def demo(
             name=output.stem,
             output=output,
             budget_s=budget_s,
-            isa=isa,
+            backend=NativeBackend(isa),
             seed=seed,
             progress=progress,
         )

@@ -197,7 +197,7 @@ class SearchSpace(Coded):
         batch, dtype
             As of ``graph``.
         mode
-            fused or eager; the first profile's own by default.
+            fused, fused_relu or eager; the first profile's own by default.
 
         Raises
         ------
