@@ -204,6 +204,10 @@ def made_up_cupy(*, driver_version: int = 12040, is_broken: bool = False) -> Sim
         (RuntimeFault(35), made_up_cupy(), DriverError, r"supports CUDA 12\.4.* with 13\.0"),
         (RuntimeFault(35), made_up_cupy(driver_version=0), NoDeviceError, "no NVIDIA driver"),
         (RuntimeFault(100), made_up_cupy(), NoDeviceError, "CUDA_VISIBLE_DEVICES"),
+        (RuntimeFault(46), made_up_cupy(is_broken=True), NoDeviceError, "busy"),
+        (RuntimeFault(802), made_up_cupy(is_broken=True), NoDeviceError, "fabricmanager"),
+        (RuntimeFault(803), made_up_cupy(is_broken=True), DriverError, "different versions"),
+        (RuntimeFault(804), made_up_cupy(is_broken=True), DriverError, "cuda-compat"),
         (RuntimeFault(2), made_up_cupy(), DeviceMemoryError, "use a smaller batch"),
         (Exhausted("full"), made_up_cupy(), DeviceMemoryError, "use a smaller batch"),
         (RuntimeFault(700), made_up_cupy(), BrokenContextError, "new process"),
@@ -216,6 +220,19 @@ def test_faults_of_cupy_become_ours(fault, cupy, error: type[Exception], message
     with pytest.raises(error, match=message) as caught, translated(cupy, "doing it"):
         raise fault
     assert type(caught.value) is error
+
+
+def test_a_kernel_keeps_the_most_shared_memory_that_a_program_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(libcuda, "allow_shared", lambda function, size, symbol: asked.append(size))
+    own = cupy_driver.CupyDriver.__new__(cupy_driver.CupyDriver)
+    own._functions = {"kernel": SimpleNamespace(kernel=SimpleNamespace(ptr=7))}
+    own._shared = {}
+    for size in (1000, 60000, 50000, 70000):
+        assert own._function(SimpleNamespace(symbol="kernel", shared_bytes=size)) == 7
+    assert asked == [60000, 70000]
 
 
 def test_addresses_go_where_the_plan_says() -> None:

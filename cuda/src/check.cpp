@@ -29,6 +29,37 @@ std::string version(int number) {
                     "(alphaflops[cuda12])");
 }
 
+/// Raises what keeps CUDA from starting at all, where the code is such.
+void require_started(cudaError_t code) {
+  switch (code) {
+    case cudaErrorInsufficientDriver: raise_old_driver();
+    case cudaErrorSystemDriverMismatch:
+      throw DriverError(
+          "the NVIDIA driver's library (libcuda.so.1) and the driver that runs are of different "
+          "versions; restart the machine, or the container");
+    case cudaErrorCompatNotSupportedOnDevice:
+      throw DriverError(
+          "the newer driver library of the package cuda-compat does not work on this GPU; take "
+          "its folder out of LD_LIBRARY_PATH, or update the driver");
+    case cudaErrorNoDevice:
+      throw NoDeviceError(
+          "no NVIDIA GPU is visible; look at nvidia-smi, and at CUDA_VISIBLE_DEVICES");
+    case cudaErrorStubLibrary:
+      throw NoDeviceError(
+          "libcuda.so.1 is the toolkit's stub; put the driver's folder before it in "
+          "LD_LIBRARY_PATH");
+    case cudaErrorSystemNotReady:
+      throw NoDeviceError(
+          "the machine's GPUs are not ready; where NVSwitch joins them, the service "
+          "nvidia-fabricmanager must run");
+    case cudaErrorDevicesUnavailable:
+      throw NoDeviceError(
+          "the GPU is busy or may not be used; look at nvidia-smi for its compute mode and for "
+          "who has it");
+    default: break;
+  }
+}
+
 /// Whether the context answers nothing but errors from now on: after a fault that the manual says
 /// to end the process for, or where a question that reaches the device fails.
 bool is_broken(cudaError_t code) {
@@ -53,17 +84,9 @@ bool is_broken(cudaError_t code) {
 }  // namespace
 
 void check(cudaError_t code, const std::string& doing) {
+  require_started(code);
   switch (code) {
     case cudaSuccess: return;
-    case cudaErrorInsufficientDriver:
-    case cudaErrorSystemDriverMismatch: raise_old_driver();
-    case cudaErrorNoDevice:
-      throw NoDeviceError(
-          "no NVIDIA GPU is visible; look at nvidia-smi, and at CUDA_VISIBLE_DEVICES");
-    case cudaErrorStubLibrary:
-      throw NoDeviceError(
-          "libcuda.so.1 is the toolkit's stub; put the driver's folder before it in "
-          "LD_LIBRARY_PATH");
     case cudaErrorMemoryAllocation:
       static_cast<void>(cudaGetLastError());
       throw DeviceMemoryError(doing + ": " + text(code) + "; use a smaller batch");
@@ -83,12 +106,12 @@ void check(cudaError_t code, const std::string& doing) {
 }
 
 void require_healthy() {
-  const cudaError_t code = cudaFree(nullptr);
+  // Starts the context; of an earlier fault it need not tell.
+  cudaError_t code = cudaFree(nullptr);
+  require_started(code);
+  std::size_t free = 0, total = 0;
+  if (code == cudaSuccess) code = cudaMemGetInfo(&free, &total);
   if (code == cudaSuccess) return;
-  if (code == cudaErrorInsufficientDriver || code == cudaErrorNoDevice ||
-      code == cudaErrorSystemDriverMismatch || code == cudaErrorStubLibrary) {
-    check(code, "starting CUDA");
-  }
   throw BrokenContextError("an earlier fault, " + text(code) +
                            ", was left in this process's CUDA context, so nothing can run in it: "
                            "start a new process");

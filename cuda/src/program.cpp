@@ -11,8 +11,6 @@ namespace alphaflops::cuda {
 
 namespace {
 
-constexpr unsigned shared_without_asking = 48 * 1024;
-
 std::uint64_t address_of(Buffer buffer, const Addresses& addresses, const std::string& symbol) {
   const std::uint64_t address = addresses[static_cast<std::size_t>(buffer)];
   if (address == 0) {
@@ -35,12 +33,19 @@ void fill_in(Launch& launch, const Addresses& addresses) {
   }
 }
 
-/// Loads a kernel's code now. The driver would do so at the first launch, which may wait for the
-/// device, and behind a blocking kernel for the host itself.
-void load(cudaKernel_t kernel, const std::string& symbol) {
+/// Loads a kernel's code now, and lets it have the shared memory that it needs. The driver would
+/// load it at the first launch, which may wait for the device, and behind a blocking kernel for the
+/// host itself.
+void make_ready(cudaKernel_t kernel, const Launch& launch, int device) {
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)),
-        "loading " + symbol);
+        "loading " + launch.symbol);
+  const int shared_bytes = static_cast<int>(launch.shared_bytes);
+  // Never less than before: other programs launch the same kernel.
+  if (shared_bytes <= attributes.maxDynamicSharedSizeBytes) return;
+  check(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        shared_bytes, device),
+        launch.symbol + ": asking for " + std::to_string(shared_bytes) + " bytes of shared memory");
 }
 
 dim3 extents(const std::array<unsigned, 3>& sizes) { return {sizes[0], sizes[1], sizes[2]}; }
@@ -53,14 +58,7 @@ void Program::append(const std::vector<Launch>& launches, const Addresses& addre
   for (const Launch& each : launches) {
     Kernel made{kernel(each.header, each.symbol), each};
     fill_in(made.launch, addresses);
-    load(made.kernel, each.symbol);
-    if (each.shared_bytes > shared_without_asking) {
-      check(
-          cudaKernelSetAttributeForDevice(made.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(each.shared_bytes), device_),
-          each.symbol + ": asking for " + std::to_string(each.shared_bytes) +
-              " bytes of shared memory");
-    }
+    make_ready(made.kernel, each, device_);
     kernels_.push_back(std::move(made));
   }
 }

@@ -13,30 +13,11 @@
 #include <vector>
 
 #include "emulate.hpp"
+#include "kernels.hpp"
 #include "plan/launch.hpp"
 #include "tensor_map.hpp"
 
 namespace emulate {
-
-/// A kernel with its type put aside; `symbol` is what plans call it.
-struct Entry {
-  std::string symbol;
-  std::size_t parameter_bytes = 0;
-  void (*kernel)() = nullptr;
-  void (*run)(void (*)(), dim3, dim3, std::size_t, const std::byte*, unsigned) = nullptr;
-};
-
-template <class Params>
-Entry entry(std::string symbol, void (*kernel)(Params)) {
-  return {std::move(symbol), sizeof(Params), reinterpret_cast<void (*)()>(kernel),
-          [](void (*any)(), dim3 grid, dim3 block, std::size_t shared, const std::byte* bytes,
-             unsigned cluster) {
-            Params params;
-            std::memcpy(static_cast<void*>(&params), bytes, sizeof(Params));
-            launch(reinterpret_cast<void (*)(Params)>(any), grid, block, shared, params, cluster);
-          }};
-}
-#define EMULATE_ENTRY(kernel) emulate::entry(#kernel, &kernel)
 
 /// Bytes on an address as aligned as a device's, poisoned, with guard zones on both sides.
 class Memory {
@@ -98,6 +79,9 @@ inline void run_plan(const alphaflops::cuda::Plan& plan, const std::vector<Entry
     const auto found = std::find_if(kernels.begin(), kernels.end(),
                                     [&](const Entry& e) { return e.symbol == step.symbol; });
     if (found == kernels.end()) fail("no kernel is called " + step.symbol);
+    if (found->header != step.header) {
+      fail(step.symbol + " is of " + found->header + ", the plan says " + step.header);
+    }
     if (found->parameter_bytes != step.parameters.size()) {
       fail(step.symbol + " takes a parameter of " + std::to_string(found->parameter_bytes) +
            " bytes, the plan has " + std::to_string(step.parameters.size()));
@@ -117,10 +101,8 @@ inline void run_plan(const alphaflops::cuda::Plan& plan, const std::vector<Entry
       const HostTensorMap host = encode(map, memory->data() + map.byte_offset);
       std::memcpy(parameters.data() + map.offset, &host, sizeof(host));
     }
-    const auto size = [](const std::array<unsigned, 3>& a) { return dim3{a[0], a[1], a[2]}; };
     try {
-      found->run(found->kernel, size(step.grid), size(step.block), step.shared_bytes,
-                 parameters.data(), step.cluster[0]);
+      found->run(step.grid, step.block, step.shared_bytes, parameters.data(), step.cluster[0]);
     } catch (const std::exception& error) {
       fail(step.symbol + ": " + error.what());
     }

@@ -1,8 +1,6 @@
 // Gradients of depthwise convolutions, run in the emulation.
 #include <set>
 
-#include "kernels/conv_depthwise.cuh"
-#include "kernels/conv_depthwise_grad.cuh"
 #include "product_check.hpp"
 
 namespace alphaflops::cuda {
@@ -14,20 +12,8 @@ namespace {
 
 using namespace emulate;
 
-#define TILE(kernel, stride, rows, columns)                                         \
-  EMULATE_ENTRY(conv_depthwise_fp32_k##kernel##s##stride##_##rows##x##columns),     \
-      EMULATE_ENTRY(conv_depthwise_fp16_k##kernel##s##stride##_##rows##x##columns), \
-      EMULATE_ENTRY(conv_depthwise_bf16_k##kernel##s##stride##_##rows##x##columns),
-#define GRAD(dtype)                                                                     \
-  EMULATE_ENTRY(depthwise_input_grad_##dtype), EMULATE_ENTRY(depthwise_reduce_##dtype), \
-      EMULATE_ENTRY(depthwise_weight_grad_##dtype##_1),                                 \
-      EMULATE_ENTRY(depthwise_weight_grad_##dtype##_3),                                 \
-      EMULATE_ENTRY(depthwise_weight_grad_##dtype##_5),                                 \
-      EMULATE_ENTRY(depthwise_weight_grad_##dtype##_7)
-const std::vector<Entry> forward{AF_CONV_DEPTHWISE_TILES(TILE)};
-const std::vector<Entry> gradients{GRAD(fp32), GRAD(fp16), GRAD(bf16)};
-#undef GRAD
-#undef TILE
+const std::vector<Entry> forward = kernels_of({"conv_depthwise.cuh"});
+const std::vector<Entry> gradients = kernels_of({"conv_depthwise_grad.cuh"});
 
 Problem draw(std::mt19937& random) {
   Problem problem;

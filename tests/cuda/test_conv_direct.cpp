@@ -1,7 +1,6 @@
 // Convolutions of few input channels, run in the emulation.
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/conv_direct.cuh"
 
 namespace alphaflops::cuda {
 std::vector<Plan> plan_conv_direct(const Problem& problem, const Target& target);
@@ -10,13 +9,7 @@ std::vector<Plan> plan_conv_direct(const Problem& problem, const Target& target)
 using namespace alphaflops::cuda;
 
 int main() {
-#define X(pixels, channels, lanes)                                     \
-  EMULATE_ENTRY(conv_direct_fp32_##pixels##x##channels##x##lanes),     \
-      EMULATE_ENTRY(conv_direct_fp16_##pixels##x##channels##x##lanes), \
-      EMULATE_ENTRY(conv_direct_bf16_##pixels##x##channels##x##lanes), \
-      EMULATE_ENTRY(conv_direct_int8_##pixels##x##channels##x##lanes),
-  const std::vector<emulate::Entry> kernels{AF_CONV_DIRECT_TILES(X)};
-#undef X
+  const auto kernels = emulate::kernels_of({"conv_direct.cuh"});
   const Target target{80, false, 108, 163 * 1024};
   emulate::Shapes shapes(1);
   int ran = 0;

@@ -1,9 +1,6 @@
 // Depthwise and grouped convolutions, and the kernel for any shape, run in the emulation.
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/conv_depthwise.cuh"
-#include "kernels/conv_general.cuh"
-#include "kernels/conv_grouped.cuh"
 
 namespace alphaflops::cuda {
 std::vector<Plan> plan_conv_depthwise(const Problem& problem, const Target& target);
@@ -22,12 +19,7 @@ const std::initializer_list<DType> all{DType::fp32, DType::fp16, DType::bf16, DT
                                        DType::tf32};
 
 void depthwise(emulate::Shapes& shapes, int count) {
-#define X(kernel, stride, rows, columns)                                            \
-  EMULATE_ENTRY(conv_depthwise_fp32_k##kernel##s##stride##_##rows##x##columns),     \
-      EMULATE_ENTRY(conv_depthwise_fp16_k##kernel##s##stride##_##rows##x##columns), \
-      EMULATE_ENTRY(conv_depthwise_bf16_k##kernel##s##stride##_##rows##x##columns),
-  const std::vector<emulate::Entry> kernels{AF_CONV_DEPTHWISE_TILES(X)};
-#undef X
+  const auto kernels = emulate::kernels_of({"conv_depthwise.cuh"});
   for (int i = 0; i < count; ++i) {
     const auto channels = shapes.draw(1, 12) * 8;
     auto shape = shapes.shape(channels, channels, channels);
@@ -45,13 +37,7 @@ void depthwise(emulate::Shapes& shapes, int count) {
 }
 
 void grouped(emulate::Shapes& shapes, int count) {
-#define X(pixels, width)                                   \
-  EMULATE_ENTRY(conv_grouped_fp32_##pixels##x##width),     \
-      EMULATE_ENTRY(conv_grouped_fp16_##pixels##x##width), \
-      EMULATE_ENTRY(conv_grouped_bf16_##pixels##x##width), \
-      EMULATE_ENTRY(conv_grouped_int8_##pixels##x##width),
-  const std::vector<emulate::Entry> kernels{AF_CONV_GROUPED_TILES(X)};
-#undef X
+  const auto kernels = emulate::kernels_of({"conv_grouped.cuh"});
   int ran = 0;
   for (int i = 0; i < count; ++i) {
     const auto groups = shapes.draw(2, 9);
@@ -66,9 +52,7 @@ void grouped(emulate::Shapes& shapes, int count) {
 }
 
 void general(emulate::Shapes& shapes, int count) {
-#define X(dtype) EMULATE_ENTRY(conv_general_##dtype), EMULATE_ENTRY(conv_general_depthwise_##dtype)
-  const std::vector<emulate::Entry> kernels{X(fp32), X(fp16), X(bf16), X(int8)};
-#undef X
+  const auto kernels = emulate::kernels_of({"conv_general.cuh"});
   for (int i = 0; i < count; ++i) {
     const auto groups = shapes.draw(1, 9);
     const bool narrow = shapes.draw(0, 2) == 0;

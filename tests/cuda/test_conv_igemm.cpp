@@ -1,10 +1,4 @@
 // The tensor-core products against double precision: every tile, both passes, over random shapes.
-#include "kernels/conv_igemm_bf16.cuh"
-#include "kernels/conv_igemm_fp16.cuh"
-#include "kernels/conv_igemm_int8.cuh"
-#include "kernels/conv_igemm_tf32.cuh"
-#include "kernels/conv_reduce.cuh"
-#include "kernels/conv_turn_weights.cuh"
 #include "product_check.hpp"
 
 namespace alphaflops::cuda {
@@ -15,17 +9,9 @@ namespace {
 
 using namespace emulate;
 
-#define X(type, rows, columns, depth, warps_m, warps_n, stages, access) \
-  EMULATE_ENTRY(conv_igemm_##type##_##rows##x##columns##x##depth##_s##stages##_##access),
-const std::vector<Entry> table{AF_CONV_IGEMM_FP16(X) AF_CONV_IGEMM_FP16_SM75(X)
-                                   AF_CONV_IGEMM_BF16(X) AF_CONV_IGEMM_TF32(X) AF_CONV_IGEMM_INT8(X)
-                                       AF_CONV_IGEMM_INT8_SM75(X) EMULATE_ENTRY(conv_reduce_fp32),
-                               EMULATE_ENTRY(conv_reduce_fp16),
-                               EMULATE_ENTRY(conv_reduce_bf16),
-                               EMULATE_ENTRY(conv_reduce_int8),
-                               EMULATE_ENTRY(conv_turn_weights_16),
-                               EMULATE_ENTRY(conv_turn_weights_32)};
-#undef X
+const std::vector<Entry> table =
+    kernels_of({"conv_igemm_fp16.cuh", "conv_igemm_bf16.cuh", "conv_igemm_tf32.cuh",
+                "conv_igemm_int8.cuh", "conv_reduce.cuh", "conv_turn_weights.cuh"});
 
 }  // namespace
 

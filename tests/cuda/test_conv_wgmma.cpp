@@ -3,12 +3,7 @@
 #include <array>
 #include <string>
 
-#include "kernels/conv_reduce.cuh"
-#include "kernels/conv_turn_weights.cuh"
-#include "kernels/conv_wgmma_bf16.cuh"
-#include "kernels/conv_wgmma_fp16.cuh"
-#include "kernels/conv_wgmma_int8.cuh"
-#include "kernels/conv_wgmma_tf32.cuh"
+#include "kernels/tile_walk.cuh"
 #include "product_check.hpp"
 
 namespace alphaflops::cuda {
@@ -19,16 +14,9 @@ namespace {
 
 using namespace emulate;
 
-#define X(type, columns, stages, cluster, blocks, access) \
-  EMULATE_ENTRY(conv_wgmma_##type##_128x##columns##_s##stages##_c##cluster##_b##blocks##_##access),
-const std::vector<Entry> table{AF_CONV_WGMMA(X, fp16) AF_CONV_WGMMA(X, bf16) AF_CONV_WGMMA(X, tf32)
-                                   AF_CONV_WGMMA(X, int8) EMULATE_ENTRY(conv_reduce_fp32),
-                               EMULATE_ENTRY(conv_reduce_fp16),
-                               EMULATE_ENTRY(conv_reduce_bf16),
-                               EMULATE_ENTRY(conv_reduce_int8),
-                               EMULATE_ENTRY(conv_turn_weights_16),
-                               EMULATE_ENTRY(conv_turn_weights_32)};
-#undef X
+const std::vector<Entry> table =
+    kernels_of({"conv_wgmma_fp16.cuh", "conv_wgmma_bf16.cuh", "conv_wgmma_tf32.cuh",
+                "conv_wgmma_int8.cuh", "conv_reduce.cuh", "conv_turn_weights.cuh"});
 
 /// What these kernels do: channels in whole pieces, and a stride of 1 for gradients.
 Problem draw(std::mt19937& random) {

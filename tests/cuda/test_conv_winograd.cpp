@@ -1,10 +1,6 @@
 // Winograd's F(4x4, 3x3), run in the emulation.
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/conv_grouped.cuh"
-#include "kernels/conv_reduce.cuh"
-#include "kernels/conv_simt.cuh"
-#include "kernels/conv_winograd.cuh"
 
 namespace alphaflops::cuda {
 std::vector<Plan> plan_conv_winograd(const Problem& problem, const Target& target);
@@ -13,16 +9,9 @@ std::vector<Plan> plan_conv_winograd(const Problem& problem, const Target& targe
 using namespace alphaflops::cuda;
 
 int main() {
-// The products may be any family's.
-#define GROUPED(pixels, width) EMULATE_ENTRY(conv_grouped_fp32_##pixels##x##width),
-#define SIMT(rows, columns, depth, access) \
-  EMULATE_ENTRY(conv_simt_fp32_##rows##x##columns##x##depth##_##access),
-  const std::vector<emulate::Entry> kernels{
-      AF_CONV_GROUPED_TILES(GROUPED) AF_CONV_SIMT(SIMT) EMULATE_ENTRY(conv_reduce_fp32),
-      EMULATE_ENTRY(winograd_weights_fp32), EMULATE_ENTRY(winograd_input_fp32),
-      EMULATE_ENTRY(winograd_output_fp32)};
-#undef SIMT
-#undef GROUPED
+  // The products may be any family's.
+  const auto kernels = emulate::kernels_of(
+      {"conv_grouped.cuh", "conv_simt.cuh", "conv_reduce.cuh", "conv_winograd.cuh"});
   const Target target{80, false, 108, 163 * 1024};
   emulate::Shapes shapes(5);
   int ran = 0;

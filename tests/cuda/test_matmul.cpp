@@ -8,10 +8,6 @@
 #include "alphaflops/error.hpp"
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/attention_fused.cuh"
-#include "kernels/matmul_fp32.cuh"
-#include "kernels/matmul_half.cuh"
-#include "kernels/stream_rows.cuh"
 
 using namespace alphaflops;
 using namespace alphaflops::cuda;
@@ -21,24 +17,9 @@ using emulate::Tensor;
 
 namespace {
 
-#define X(type, rows, columns, depth, warps_m, warps_n, stages, access, form) \
-  EMULATE_ENTRY(matmul_##type##_##rows##x##columns##x##depth##_s##stages##_##access##_##form),
-#define X_FP32(rows, columns, depth, access, form) \
-  EMULATE_ENTRY(matmul_fp32_##rows##x##columns##x##depth##_##access##_##form),
-const std::vector<emulate::Entry> products{AF_MATMUL_FP16(X) AF_MATMUL_FP16_SM75(X) AF_MATMUL_BF16(
-    X) AF_MATMUL_TF32(X) AF_MATMUL_FP32(X_FP32)};
-#undef X_FP32
-#undef X
-#define ROWS(name)                                                                                 \
-  EMULATE_ENTRY(name##_warp_x16), EMULATE_ENTRY(name##_block_x16), EMULATE_ENTRY(name##_long_x16), \
-      EMULATE_ENTRY(name##_warp_x1), EMULATE_ENTRY(name##_long_x1)
-const std::vector<emulate::Entry> softmaxes{ROWS(stream_softmax_fp32), ROWS(stream_softmax_fp16),
-                                            ROWS(stream_softmax_bf16)};
-#undef ROWS
-
-#define X(type, depth) EMULATE_ENTRY(attention_fused_##type##_d##depth),
-const std::vector<emulate::Entry> fused{AF_ATTENTION(X)};
-#undef X
+const auto products = emulate::kernels_of({"matmul_half.cuh", "matmul_fp32.cuh"});
+const auto softmaxes = emulate::kernels_of({"stream_rows.cuh"});
+const auto fused = emulate::kernels_of({"attention_fused.cuh"});
 
 constexpr DType dtypes[] = {DType::fp32, DType::tf32, DType::fp16, DType::bf16};
 const Target targets[] = {{75, false, 40, 64 << 10}, {90, true, 132, 227 << 10}};

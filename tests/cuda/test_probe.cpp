@@ -5,9 +5,7 @@
 #include "alphaflops/error.hpp"
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/probe.cuh"
-#include "kernels/probe_mma.cuh"
-#include "kernels/probe_wgmma.cuh"
+#include "kernels/probe_params.cuh"
 
 using namespace alphaflops;
 using namespace alphaflops::cuda;
@@ -16,15 +14,7 @@ using emulate::Memory;
 namespace {
 
 const Target target{90, true, 2, 227 * 1024};
-const std::vector<emulate::Entry> kernels{
-    EMULATE_ENTRY(probe_fma_fp32),   EMULATE_ENTRY(probe_mma_fp16),
-    EMULATE_ENTRY(probe_mma_bf16),   EMULATE_ENTRY(probe_mma_tf32),
-    EMULATE_ENTRY(probe_mma_int8),   EMULATE_ENTRY(probe_wgmma_fp16),
-    EMULATE_ENTRY(probe_wgmma_bf16), EMULATE_ENTRY(probe_wgmma_tf32),
-    EMULATE_ENTRY(probe_wgmma_int8), EMULATE_ENTRY(probe_copy_1),
-    EMULATE_ENTRY(probe_copy_4),     EMULATE_ENTRY(probe_copy_8),
-    EMULATE_ENTRY(probe_read),       EMULATE_ENTRY(probe_flush),
-    EMULATE_ENTRY(probe_empty),      EMULATE_ENTRY(probe_block)};
+const auto kernels = emulate::kernels_of({"probe.cuh", "probe_mma.cuh", "probe_wgmma.cuh"});
 
 void run(const Plan& plan, Memory* input, Memory* output, Memory* workspace, Memory* flag) {
   emulate::Buffers buffers{};

@@ -8,10 +8,6 @@
 #include "alphaflops/error.hpp"
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/stream_elementwise.cuh"
-#include "kernels/stream_layout.cuh"
-#include "kernels/stream_pool.cuh"
-#include "kernels/stream_rows.cuh"
 
 using namespace alphaflops;
 using namespace alphaflops::cuda;
@@ -22,36 +18,6 @@ using Values = std::vector<double>;
 namespace {
 
 const Target target{80, false, 108, 163 * 1024};
-
-std::vector<emulate::Entry> make_kernels() {
-#define WIDTHS(name) EMULATE_ENTRY(name##_x16), EMULATE_ENTRY(name##_x1)
-#define ROWS(name)                                                                                 \
-  EMULATE_ENTRY(name##_warp_x16), EMULATE_ENTRY(name##_block_x16), EMULATE_ENTRY(name##_long_x16), \
-      EMULATE_ENTRY(name##_warp_x1), EMULATE_ENTRY(name##_long_x1)
-#define KINDS(dtype)                                                                              \
-  WIDTHS(stream_activation_##dtype), WIDTHS(stream_add_##dtype), WIDTHS(stream_multiply_##dtype), \
-      WIDTHS(stream_add_repeated_##dtype), WIDTHS(stream_multiply_repeated_##dtype),              \
-      WIDTHS(stream_scale_shift_##dtype), WIDTHS(stream_max_pool_##dtype),                        \
-      WIDTHS(stream_average_pool_##dtype), WIDTHS(stream_global_average_pool_##dtype),            \
-      ROWS(stream_layer_norm_##dtype), EMULATE_ENTRY(stream_rms_norm_##dtype##_warp_x16),         \
-      EMULATE_ENTRY(stream_rms_norm_##dtype##_long_x16),                                          \
-      EMULATE_ENTRY(stream_rms_norm_##dtype##_long_x1), ROWS(stream_softmax_##dtype)
-  return {KINDS(fp32),
-          KINDS(fp16),
-          KINDS(bf16),
-          EMULATE_ENTRY(stream_copy_channels_b16),
-          EMULATE_ENTRY(stream_copy_channels_b4),
-          EMULATE_ENTRY(stream_copy_channels_b2),
-          EMULATE_ENTRY(stream_copy_channels_b1),
-          EMULATE_ENTRY(stream_transpose_b4),
-          EMULATE_ENTRY(stream_transpose_b2x2),
-          EMULATE_ENTRY(stream_transpose_b2),
-          EMULATE_ENTRY(stream_transpose_b1x4),
-          EMULATE_ENTRY(stream_transpose_b1)};
-#undef KINDS
-#undef ROWS
-#undef WIDTHS
-}
 
 struct Inputs {
   const Values &x, &second, &weights, &bias;
@@ -317,7 +283,8 @@ StreamProblem draw(emulate::Shapes& shapes, Stream stream, DType dtype) {
 }  // namespace
 
 int main() {
-  const std::vector<emulate::Entry> kernels = make_kernels();
+  const auto kernels = emulate::kernels_of(
+      {"stream_elementwise.cuh", "stream_layout.cuh", "stream_pool.cuh", "stream_rows.cuh"});
   emulate::Shapes shapes(3);
   for (int i = 0; i < check::shape_count(60); ++i) {
     for (int stream = 0; stream < stream_count; ++stream) {

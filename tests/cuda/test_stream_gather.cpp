@@ -7,7 +7,6 @@
 #include "alphaflops/error.hpp"
 #include "buffer.hpp"
 #include "conv_check.hpp"
-#include "kernels/stream_gather.cuh"
 
 using namespace alphaflops;
 using namespace alphaflops::cuda;
@@ -18,11 +17,7 @@ using emulate::Tensor;
 namespace {
 
 const Target target{80, false, 108, 163 * 1024};
-const std::vector<emulate::Entry> kernels{
-    EMULATE_ENTRY(stream_copy_axes_b16), EMULATE_ENTRY(stream_copy_axes_b4),
-    EMULATE_ENTRY(stream_copy_axes_b2),  EMULATE_ENTRY(stream_copy_axes_b1),
-    EMULATE_ENTRY(stream_lookup_b16),    EMULATE_ENTRY(stream_lookup_b4),
-    EMULATE_ENTRY(stream_lookup_b2),     EMULATE_ENTRY(stream_lookup_b1)};
+const auto kernels = emulate::kernels_of({"stream_gather.cuh"});
 
 void check(const StreamProblem& problem, emulate::Buffers buffers,
            const std::vector<double>& expected, unsigned seed) {

@@ -28,6 +28,13 @@ int most_launches_of(const std::vector<const Program*>& programs) {
   return most;
 }
 
+void require_work(const std::vector<const Program*>& programs, int calls) {
+  if (programs.empty() || calls < 1) {
+    throw ShapeError(std::to_string(calls) + " calls of " + std::to_string(programs.size()) +
+                     " programs cannot be timed; give at least one of each");
+  }
+}
+
 double seconds(cudaEvent_t begin, cudaEvent_t end) {
   float time_ms = 0.0F;
   check(cudaEventElapsedTime(&time_ms, begin, end), "reading events");
@@ -89,6 +96,7 @@ cudaEvent_t Timer::event(std::size_t i) {
 }
 
 double Timer::hot(const std::vector<const Program*>& programs, int calls) {
+  require_work(programs, calls);
   choose_device();
   const int most = std::max(1, most_held / most_launches_of(programs));
   double total_s = 0.0;
@@ -111,6 +119,7 @@ double Timer::hot(const std::vector<const Program*>& programs, int calls) {
 
 std::vector<double> Timer::cold(const std::vector<const Program*>& programs,
                                 const std::vector<const Program*>& before, int calls) {
+  require_work(programs, calls);
   choose_device();
   const int most = std::max(1, most_held / (most_launches_of(programs) + launches_of(before)));
   std::vector<double> times_s;
@@ -137,6 +146,7 @@ std::vector<double> Timer::cold(const std::vector<const Program*>& programs,
 }
 
 double Timer::enqueued(const std::vector<const Program*>& programs, int calls) {
+  require_work(programs, calls);
   choose_device();
   check(cudaStreamSynchronize(stream_), "waiting for the device");
   const auto start = std::chrono::steady_clock::now();

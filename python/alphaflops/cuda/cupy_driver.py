@@ -30,6 +30,29 @@ _SHARED_WITHOUT_ASKING = 48 * 1024
 _MOST_HELD = 400  # launches: a stream takes about a thousand before the host has to wait
 _MOST_HELD_NS = 2_000_000_000
 _INSUFFICIENT_DRIVER, _NO_DEVICE, _STUB, _OUT_OF_MEMORY = 35, 100, 34, 2
+#: What keeps CUDA from starting: busy, no fabric manager, a half-updated driver, cuda-compat.
+_NOT_STARTED: dict[int, tuple[type[DeviceError], str]] = {
+    46: (
+        NoDeviceError,
+        "the GPU is busy or may not be used; look at nvidia-smi for its compute mode and for who "
+        "has it",
+    ),
+    802: (
+        NoDeviceError,
+        "the machine's GPUs are not ready; where NVSwitch joins them, the service "
+        "nvidia-fabricmanager must run",
+    ),
+    803: (
+        DriverError,
+        "the NVIDIA driver's library (libcuda.so.1) and the driver that runs are of different "
+        "versions; restart the machine, or the container",
+    ),
+    804: (
+        DriverError,
+        "the newer driver library of the package cuda-compat does not work on this GPU; take its "
+        "folder out of LD_LIBRARY_PATH, or update the driver",
+    ),
+}
 
 
 def _version(number: int) -> str:
@@ -62,6 +85,9 @@ def translated(cupy: Any, doing: str) -> Iterator[None]:
         status = getattr(error, "status", None)
         if status == _INSUFFICIENT_DRIVER:
             raise _old_driver(runtime) from error
+        if status in _NOT_STARTED:
+            kind, what = _NOT_STARTED[status]
+            raise kind(what) from error
         if status in (_NO_DEVICE, _STUB):
             raise NoDeviceError(
                 "no NVIDIA GPU is visible; look at nvidia-smi, and at CUDA_VISIBLE_DEVICES"
@@ -114,6 +140,7 @@ class CupyDriver:
         self._word = ctypes.c_uint.from_address(self._flag.ptr)
         self._word.value = 1
         self._functions: dict[str, Any] = {}
+        self._shared: dict[str, int] = {}  # bytes that each may have
         self._blocker: _CupyProgram | None = None
         blockers = probe_plans("block", self._info.target, _MOST_HELD_NS)
         if blockers:
@@ -169,8 +196,10 @@ class CupyDriver:
             module = self._cupy.RawModule(path=str(cubin_of(launch.header, self._info.arch)))
             self._functions[launch.symbol] = module.get_function(launch.symbol)
         function = self._functions[launch.symbol].kernel.ptr
-        if launch.shared_bytes > _SHARED_WITHOUT_ASKING:
+        # Never less than before: other programs launch the same kernel.
+        if launch.shared_bytes > self._shared.get(launch.symbol, _SHARED_WITHOUT_ASKING):
             libcuda.allow_shared(function, launch.shared_bytes, launch.symbol)
+            self._shared[launch.symbol] = launch.shared_bytes
         return int(function)
 
     def captured(self, programs: Sequence[Program], turns: int = 1) -> _CupyGraph:
