@@ -107,8 +107,8 @@ int main() {
   }
   // More blocks down a grid than a device takes.
   for (const std::int64_t groups : {std::int64_t{1}, std::int64_t{1} << 21}) {
-    const Conv2dShape shape{1, groups * 2, 1, 1, std::int64_t{1} << 22, 1, 1, 1, 1,
-                            0, 0,          0, 0, 1, 1, groups};
+    const Conv2dShape shape{1, groups * 2, 1, 1,     std::int64_t{1} << 22, 1, 1, 1, 1, 0, 0, 0,
+                            0, 1,          1, groups};
     CHECK(check_plans(Problem{shape}, "many channels") > 0);
   }
   for (int stream = 0; stream < stream_count; ++stream) {
