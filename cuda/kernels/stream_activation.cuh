@@ -5,7 +5,18 @@
 
 namespace alphaflops::cuda {
 
-AF_DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+// 1 / x to the last bit or the one before, in one instruction.
+AF_DEVICE float reciprocal(float x) {
+#if defined(AF_EMULATED)
+  return 1.0f / x;
+#else
+  float y;
+  asm("rcp.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+
+AF_DEVICE float sigmoid(float x) { return reciprocal(1.0f + expf(-x)); }
 
 AF_DEVICE float clamp6(float x) {
   x = x < 0.0f ? 0.0f : x;

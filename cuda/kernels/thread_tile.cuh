@@ -51,16 +51,19 @@ struct ThreadTile {
   }
 
   AF_DEVICE void store_sums(const ConvIgemmParams& p, const BlockTile& block) const {
+    Epilogue<float, 4> epilogue[2];
     AF_UNROLL
     for (int x = 0; x < 2; ++x) {
-      Epilogue<float, 4> epilogue;
-      epilogue.start(p, block.column + column + x * (tile_columns / 2),
-                     static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z));
+      epilogue[x].start(p, block.column + column + x * (tile_columns / 2),
+                        static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z));
+    }
+    AF_UNROLL
+    for (int y = 0; y < 2; ++y) {
       AF_UNROLL
-      for (int y = 0; y < 2; ++y) {
+      for (int i = 0; i < 4; ++i) {
         AF_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          epilogue.store_row(p, block.row + row + y * (tile_rows / 2) + i, sums[y][x][i]);
+        for (int x = 0; x < 2; ++x) {  // one division of the row serves both
+          epilogue[x].store_row(p, block.row + row + y * (tile_rows / 2) + i, sums[y][x][i]);
         }
       }
     }

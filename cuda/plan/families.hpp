@@ -7,6 +7,7 @@
   X(conv_depthwise)                 \
   X(conv_depthwise_grad)            \
   X(conv_grouped)                   \
+  X(conv_padded)                    \
   X(conv_direct)                    \
   X(conv_wgmma)                     \
   X(conv_igemm)                     \

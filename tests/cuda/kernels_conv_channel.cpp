@@ -5,16 +5,17 @@
 #include "kernels/conv_direct.cuh"
 #include "kernels/conv_general.cuh"
 #include "kernels/conv_grouped.cuh"
+#include "kernels/conv_pad.cuh"
 
 namespace emulate {
 
 using namespace alphaflops::cuda;
 
 std::vector<Header> conv_channel_headers() {
-#define DEPTHWISE(kernel, stride, rows, columns)                                    \
-  EMULATE_ENTRY(conv_depthwise_fp32_k##kernel##s##stride##_##rows##x##columns),     \
-      EMULATE_ENTRY(conv_depthwise_fp16_k##kernel##s##stride##_##rows##x##columns), \
-      EMULATE_ENTRY(conv_depthwise_bf16_k##kernel##s##stride##_##rows##x##columns),
+#define DEPTHWISE(kernel, stride, columns, blocks)                                    \
+  EMULATE_ENTRY(conv_depthwise_fp32_k##kernel##s##stride##_##columns##x##blocks),     \
+      EMULATE_ENTRY(conv_depthwise_fp16_k##kernel##s##stride##_##columns##x##blocks), \
+      EMULATE_ENTRY(conv_depthwise_bf16_k##kernel##s##stride##_##columns##x##blocks),
 #define GRAD(dtype)                                                                     \
   EMULATE_ENTRY(depthwise_input_grad_##dtype), EMULATE_ENTRY(depthwise_reduce_##dtype), \
       EMULATE_ENTRY(depthwise_weight_grad_##dtype##_1),                                 \
@@ -37,7 +38,9 @@ std::vector<Header> conv_channel_headers() {
           {"conv_depthwise_grad.cuh", {GRAD(fp32), GRAD(fp16), GRAD(bf16)}},
           {"conv_direct.cuh", {AF_CONV_DIRECT_TILES(DIRECT)}},
           {"conv_general.cuh", {GENERAL(fp32), GENERAL(fp16), GENERAL(bf16), GENERAL(int8)}},
-          {"conv_grouped.cuh", {AF_CONV_GROUPED_TILES(GROUPED)}}};
+          {"conv_grouped.cuh", {AF_CONV_GROUPED_TILES(GROUPED)}},
+          {"conv_pad.cuh",
+           {EMULATE_ENTRY(conv_pad_b4), EMULATE_ENTRY(conv_pad_b2), EMULATE_ENTRY(conv_pad_b1)}}};
 #undef GROUPED
 #undef GENERAL
 #undef DIRECT
