@@ -75,7 +75,8 @@ step() {
 }
 
 pack() {
-  [[ -z $pack ]] || { tar -czf "$pack.part" -C "$out" . && mv -f "$pack.part" "$pack"; }
+  [[ -n $pack ]] || return 0
+  tar --exclude="./${pack##*/}*" -czf "$pack.part" -C "$out" . && mv -f "$pack.part" "$pack"
 }
 
 missing() {

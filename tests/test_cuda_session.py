@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from alphaflops.errors import BrokenContextError, UnsupportedError
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_network import CudaNetwork
 from alphaflops.measuring.cuda_session import CudaSession
+from alphaflops.measuring.throttling import Throttling
 
 HOT = State(1.2e9, 90.0, ("hot (software)",))
 COOL = State(1.5e9, 50.0)
@@ -75,6 +77,21 @@ def test_a_device_that_stays_hot_marks_its_samples() -> None:
     assert session.throttling.kept == 5
     with pytest.warns(RuntimeWarning, match="5 stayed throttled"):
         session.throttling.say()
+
+
+def test_a_device_that_is_slow_to_answer_is_asked_now_and_then() -> None:
+    class Slow(FakeWatch):
+        def read(self) -> State:
+            time.sleep(5e-3)
+            return super().read()
+
+    watches = Slow([COOL]), FakeWatch([COOL])
+    for watch in watches:
+        throttling = Throttling(watch)
+        for _ in range(20):
+            assert throttling.timed(lambda: 1e-3, 1).clock_hz == COOL.clock_hz
+    assert watches[0].asked <= 4
+    assert watches[1].asked == 40
 
 
 def test_what_events_cost_is_no_part_of_a_call() -> None:

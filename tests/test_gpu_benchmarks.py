@@ -189,7 +189,8 @@ def test_the_suite_says_what_is_missing_and_packs_what_it_has(tmp_path: Path) ->
     def suite(*steps: str) -> subprocess.CompletedProcess[str]:
         command = [str(BENCHMARKS / "gpu_suite.sh"), str(tmp_path / "out"), *steps]
         # Without what a machine with a GPU has on its path.
-        more = {"PYTHON": sys.executable, "PACK": str(tmp_path / "all.tgz"), "CXX": "no-compiler"}
+        packed = str(tmp_path / "out" / "all.tgz")
+        more = {"PYTHON": sys.executable, "PACK": packed, "CXX": "no-compiler"}
         return subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, **more}
         )
@@ -202,7 +203,7 @@ def test_the_suite_says_what_is_missing_and_packs_what_it_has(tmp_path: Path) ->
     assert "missing: no-compiler" in done.stdout
     steps = (tmp_path / "out" / "steps.csv").read_text().splitlines()
     assert [line.split(",")[:2] for line in steps] == [["step", "status"], ["missing", "failed"]]
-    with tarfile.open(tmp_path / "all.tgz") as packed:
+    with tarfile.open(tmp_path / "out" / "all.tgz") as packed:
         assert {"./steps.csv", "./log.txt"} <= set(packed.getnames())
         log = packed.extractfile("./log.txt")
         assert log is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import alphaflops as af
@@ -34,7 +35,7 @@ def test_tensors_of_pytorch(driver: Driver, dtype: str) -> None:
 
 def test_arrays_of_cupy(driver: Driver) -> None:
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    x = cupy.random.default_rng(0).standard_normal((2, 9, 9, 16), dtype=cupy.float32)
+    x = cupy.asarray(np.random.default_rng(0).standard_normal((2, 9, 9, 16), np.float32))
     w = cupy.ones((8, 1, 1, 16), cupy.float32)
     out = cupy.empty((2, 9, 9, 8), cupy.float32)
     with cupy.cuda.Stream() as stream:

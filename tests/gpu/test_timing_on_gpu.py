@@ -49,7 +49,8 @@ def test_five_per_cent_more_work_is_seen(driver: Driver) -> None:
 def test_cold_takes_longer_than_hot_where_memory_decides(driver: Driver) -> None:
     watch = open_watch(driver.info().pci_bus)
     graph = af.Graph("weights")
-    graph.linear(graph.input((1, 2048)), 2048)  # 16 MB of weights, hardly any arithmetic
+    side = 8 * round((driver.info().l2_bytes / 2 / 4) ** 0.5 / 8)  # half a cache of weights
+    graph.linear(graph.input((1, side)), side)  # hardly any arithmetic
     times = {}
     for cache in ("hot", "cold"):
         bench = CudaSession(driver, watch, cache).bench(graph)

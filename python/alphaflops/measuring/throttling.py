@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from alphaflops.cuda.nvml import Watch
+from alphaflops.cuda.nvml import State, Watch
 from alphaflops.measuring.readings import Sample
 
 __all__ = ["GpuSample", "Throttling"]
 
 _AGAIN = 3  # times that a throttled sample is taken anew
 _PAUSE_S = 0.2  # for the device to cool down, before it is
+_SLOW_S = 1e-3  # look at the device, after which it is not looked at for ten times as long
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Throttling:
         self.watch, self._sleep = watch, sleep
         self.thrown_away = self.kept = 0
         self._stays = False  # waiting did not help the last time
+        self._seen, self._seen_at, self._look_s = State(), -math.inf, 0.0
         self._reasons: set[str] = set()
 
     def timed(self, take: Callable[[], float], iterations: int) -> Sample:
@@ -54,9 +57,9 @@ class Throttling:
         start = time.perf_counter()
         most = 0 if self._stays else _AGAIN
         for attempt in range(most + 1):
-            before = self.watch.read()
+            before = self._look()
             time_s = take()
-            after = self.watch.read()
+            after = self._look()
             reasons = {*before.throttled_by, *after.throttled_by}
             if not reasons:
                 break
@@ -74,6 +77,14 @@ class Throttling:
             switches=len(reasons),
             clock_hz=after.clock_hz,
         )
+
+    def _look(self) -> State:
+        now = time.perf_counter()
+        if self._look_s < _SLOW_S or now - self._seen_at > 10 * self._look_s:
+            self._seen = self.watch.read()
+            self._seen_at = time.perf_counter()
+            self._look_s = self._seen_at - now
+        return self._seen
 
     def say(self) -> None:
         """Warn of samples that throttling made worthless."""
