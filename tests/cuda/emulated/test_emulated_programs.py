@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphaflops._cuda_plan import conv_plans, probe_plans
+from alphaflops._cuda_plan import Plan, conv_plans, probe_plans
 from alphaflops.cuda.driver import open_driver
 from alphaflops.cuda.native_driver import NativeDriver
 
@@ -102,6 +102,34 @@ def test_each_driver_says_which_device(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for driver, _, program in own:  # the other device was the last
             assert run(driver, program) > 0
+
+
+def test_a_program_keeps_its_shared_memory(driver: NativeDriver) -> None:
+    plans: dict[str, dict[int, Plan]] = {}  # of a kernel, by what it needs beyond what all have
+    for c_in in (8, 16, 24):
+        for size in (3, 5, 7):
+            sizes = {
+                "batch": 1,
+                "groups": 2,
+                "c_in": 2 * c_in,
+                "c_out": 16,
+                "k_h": size,
+                "k_w": size,
+            }
+            sizes |= {"h_in": 9, "w_in": 9}
+            for plan in conv_plans(sizes, driver.info().target, "fp32"):
+                for each in plan.launches:
+                    if each.shared_bytes > 48 << 10 and len(plan.launches) == 1:
+                        plans.setdefault(each.symbol, {})[each.shared_bytes] = plan
+    most = max(plans.values(), key=len)
+    assert len(most) > 1
+    memory = {
+        name: driver.allocate(1 << 20) for name in ("input", "weights", "output", "workspace")
+    }
+    addresses = {name: each.address for name, each in memory.items()}
+    # The one that needs most first: what comes later must leave it that.
+    programs = [driver.program([(most[size], addresses)]) for size in sorted(most, reverse=True)]
+    assert driver.hot(programs, len(programs)) > 0
 
 
 SHAPES = {  # with tensor maps of weights, of pixels and of results; pairs of blocks; a split depth
