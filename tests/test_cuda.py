@@ -312,15 +312,16 @@ def test_whatever_a_calibration_draws_has_a_kernel(dtype: str) -> None:
 
 
 def test_a_calibration_fits_what_the_device_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alphaflops.scenarios.calibrate.named", lambda *_, **__: backend())
-    monkeypatch.setitem(POINTS, "fused", 120)
-    monkeypatch.setattr("alphaflops.scenarios.calibrate.SEQUENCE_POINTS", 0)
-    result = calibrate(name="fake", backend="cuda", dtype="fp16", budget_s=3)
+    monkeypatch.setitem(POINTS, "fused_relu", 90)
+    monkeypatch.setattr("alphaflops.scenarios.calibrate.SEQUENCE_POINTS", 30)
+    result = calibrate(name="fake", backend=backend(), dtype="fp16", budget_s=3)
     how = result.profile.data["provenance"]
     assert (how["backend"], how["path"], how["cache"]) == ("cuda", "native", "hot")
-    assert {model["dtype"] for model in result.profile.data["models"]} == {"fp16"}
+    models = result.profile.data["models"]
+    assert {model["dtype"] for model in models} == {"fp16"}
+    assert "attention" in {model["kind"] for model in models}  # sequences are drawn on a GPU
     with pytest.raises(UnsupportedError, match="dtype 'fp64' is not known"):
-        calibrate(name="fake", backend="cuda", dtype="fp64")
+        calibrate(name="fake", backend=backend(), dtype="fp64")
 
 
 def test_options_of_the_backend() -> None:

@@ -40,7 +40,7 @@ def test_calibrations_become_tables_and_a_profile(
     calibrations = script("gpu_calibrations", monkeypatch)
     backend = CudaBackend("hot", driver=FakeDriver(), watch=FakeWatch())
     monkeypatch.setattr(calibrations, "named", lambda name: backend)
-    monkeypatch.setitem(calibrations.POINTS, "fused", 60)
+    monkeypatch.setitem(calibrations.POINTS, "fused_relu", 60)
     monkeypatch.setattr(calibrations, "_ROUNDS", 2)
     monkeypatch.setattr(af.zoo, "REFERENCE", ("resnet18",))
     monkeypatch.setattr(af.zoo, "names", lambda: ("resnet18", "mobilenet_v2"))

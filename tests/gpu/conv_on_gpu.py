@@ -49,7 +49,7 @@ def random_sizes(random: np.random.Generator, turn: int) -> dict[str, int]:
         groups = 1
         window = dict(zip(names, [3, 3, 1, 1, 1, 1], strict=True))
     elif family == "image":
-        groups, depth = 1, draw(1, 4)
+        groups, depth, wide = 1, draw(1, 4), 8 * draw(1, 8)
     sizes = window | {f"pad_{side}": draw(0, 2) for side in ("top", "bottom", "left", "right")}
     sizes |= {"batch": draw(1, 4), "groups": groups}
     sizes |= {"c_in": groups * depth, "c_out": groups * wide}

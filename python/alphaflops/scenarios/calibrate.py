@@ -56,7 +56,7 @@ def calibrate(
         raise UnsupportedError(
             f"the {runs.provenance()['backend']} backend does not train; use the torch backend"
         )
-    sequences = runs.is_gpu and runs.mode == "fused"
+    sequences = runs.is_gpu and runs.mode != "eager"
     shapes = sample_shapes(
         TRAINING_POINTS if training else POINTS[runs.mode] + sequences * SEQUENCE_POINTS,
         seed=seed,
