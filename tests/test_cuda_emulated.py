@@ -57,11 +57,13 @@ def test_networks_and_errors() -> None:
 def test_what_is_held_against_float64_on_hardware() -> None:
     tests = [ROOT / "tests" / "gpu" / f"test_{kind}_on_gpu.py" for kind in ("conv", "sequences")]
     said = run(
-        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "native", *tests),
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests),
+        # But for two that take as long as all others.
+        *("-k", "native and not input_gradient and not fp16-attention"),
         ALPHAFLOPS_TEST_SHAPES="1",
     )
     assert "passed" in said
-    assert "2 skipped" in said  # gradients in int8
+    assert "1 skipped" in said  # gradients in int8
 
 
 def command(*arguments: object, arch: int = 90) -> str:
