@@ -234,18 +234,18 @@ void check_attention(Shapes& shapes, DType dtype, const Target& target) {
 
 int main() {
   Shapes shapes(11);
-  const int count = check::shape_count(20);
+  constexpr int usual = 20 * static_cast<int>(std::size(dtypes) * std::size(targets));
+  const int count = check::shape_count(usual);
   for (int i = 0; i < count; ++i) {
-    for (const DType dtype : dtypes) {
-      for (const Target& target : targets) {
-        check_matmul(shapes, dtype, target);
-        check_attention(shapes, dtype, target);
-      }
-    }
+    const auto turn = static_cast<std::size_t>(i);
+    const Target& target = targets[turn % std::size(targets)];
+    const DType dtype = dtypes[turn / std::size(targets) % std::size(dtypes)];
+    check_matmul(shapes, dtype, target);
+    check_attention(shapes, dtype, target);
   }
   for (const auto* table : {&products, &fused}) {
     for (const emulate::Entry& kernel : *table) {
-      CHECK_MESSAGE(used.count(kernel.symbol) == 1 || count < 20, kernel.symbol + " never ran");
+      CHECK_MESSAGE(used.count(kernel.symbol) == 1 || count < usual, kernel.symbol + " never ran");
     }
   }
   MatmulProblem bad;
