@@ -261,6 +261,23 @@ def test_json_and_text(noisy, tmp_path):
     assert evaluate(again, held_out) == fitted.forms["alpha-floor"].test
 
 
+@pytest.mark.parametrize("form", ["alpha", "tiled"])
+def test_every_kind_has_its_parameters_once(form):
+    drawn = af.sample_shapes(200)
+    work = work_table(drawn)
+    moved = work.activations_read + work.weights_read + work.elements_written
+    table = with_column(drawn, "time_s", 1e-6 + 2e-11 * work.macs + 1e-10 * moved)
+    fitted = fit(table, form=form)
+    tables = str(fitted).split("\n\n")[2:]
+    first_words = [line.split()[0] for part in tables for line in part.splitlines()]
+    for kind in fitted.parameters:
+        assert first_words.count(kind) == 1
+    headings = [line for part in tables for line in part.splitlines() if line.startswith("kind ")]
+    assert "beta" in headings[0]
+    assert "beta" not in headings[-1]
+    assert ("priced by tiles" in str(fitted)) == (form == "tiled")
+
+
 def test_energy_gives_power():
     table = timed(shapes(50, 1), ALPHA_FLOOR)
     joules = np.where(np.arange(50) < 10, np.nan, 40 * table["time_s"])

@@ -10,7 +10,7 @@ import numpy as np
 from alphaflops.fitting.metrics import Errors
 
 if TYPE_CHECKING:
-    from alphaflops.fitting.result import Fit
+    from alphaflops.fitting.result import Fit, FormFit
 
 #: Parameter: heading with unit, factor from SI.
 _COLUMNS = {
@@ -25,7 +25,10 @@ _COLUMNS = {
 
 
 def describe(fit: Fit, rows: dict[str, int]) -> str:
-    """Return errors of every form, then the selected form's parameters ± standard errors."""
+    """Return errors of every form, then the selected form's parameters ± standard errors.
+
+    Kinds that it prices by tiles have those of the form alpha, which say what axes are worth.
+    """
     head = f"{fit.profile.name}: {fit.selected}, {sum(rows.values())} rows, {fit.validation}"
     error_rows: list[tuple[str, ...]] = [
         ("form", "MAPE", "median", "within 10 %", "rank", "90 % covers", "rows")
@@ -38,25 +41,33 @@ def describe(fit: Fit, rows: dict[str, int]) -> str:
     for name, other in fit.passes.items():
         error_rows.append((f"{name.replace('_', ' ')}: {other.selected}", *_cells(other.errors)))
     parts = [head, _aligned(error_rows)]
-    for form_name in ("seconds_per_mac", "seconds_per_byte_read"):
-        kinds = [k for k, p in fit.parameters.items() if form_name in p]
+    selected = fit.forms[fit.selected]
+    by_tiles = [kind for kind, p in selected.parameters.items() if "candidates" in p]
+    if by_tiles:
+        parts.append(
+            f"{', '.join(by_tiles)}: priced by tiles (numbers in the profile). Alpha has for the "
+            f"same rows:\n{_parameters(fit.forms['alpha'], by_tiles, rows)}"
+        )
+    others = {kind: p for kind, p in selected.parameters.items() if kind not in by_tiles}
+    multiply = [kind for kind, p in others.items() if "seconds_per_mac" in p]
+    for kinds in (multiply, [kind for kind in others if kind not in multiply]):
         if kinds:
-            parts.append(_parameters(fit, kinds, rows))
+            parts.append(_parameters(selected, kinds, rows))
     if any("~" in part for part in parts):
         parts.append("~ the standard error exceeds the value: other values would fit as well")
     notes = fit.profile.assumptions
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
-def _parameters(fit: Fit, kinds: Sequence[str], rows: dict[str, int]) -> str:
-    errors = fit.forms[fit.selected].standard_errors
-    names = [n for n in _COLUMNS if any(n in fit.parameters[kind] for kind in kinds)]
+def _parameters(form: FormFit, kinds: Sequence[str], rows: dict[str, int]) -> str:
+    names = [n for n in _COLUMNS if any(n in form.parameters[kind] for kind in kinds)]
     lines: list[tuple[str, ...]] = [("kind", "rows", *(_COLUMNS[n][0] for n in names))]
     for kind in kinds:
         cells = []
         for name in names:
             factor = _COLUMNS[name][1]
-            value, error = fit.parameters[kind].get(name), errors[kind].get(name)
+            value = form.parameters[kind].get(name)
+            error = form.standard_errors[kind].get(name)
             cells.append(_with_error(value, error, factor))
         lines.append((kind, str(rows[kind]), *cells))
     return _aligned(lines)
