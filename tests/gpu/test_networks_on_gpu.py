@@ -81,6 +81,59 @@ def tokens_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
     return linear(functional.gelu(wide), "narrow", 64) + x
 
 
+def halves() -> af.Graph:
+    """Channels of an image taken apart and joined in another order, as ShuffleNet does."""
+    graph = af.Graph("halves")
+    x = graph.input((2, 16, 9, 7))
+    a = graph.relu(graph.conv2d(x, 32, name="stem"))
+    left, right = (graph.part(a, [2, 16, 9, 7]) for _ in range(2))
+    side = graph.max_pool(graph.conv2d(x, 16, name="side"), 3, 1, 2, dilation=2)
+    joined = graph.concat([right, side, left])
+    graph.linear(graph.flatten(graph.global_avg_pool(joined)), 10, name="last")
+    return graph
+
+
+def halves_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
+    x = x.permute(0, 3, 1, 2)
+    stem, side = (
+        functional.conv2d(x, take(name, "weights", c_out, 16)[..., None, None])
+        for name, c_out in (("stem", 32), ("side", 16))
+    )
+    left, right = stem.relu().chunk(2, dim=1)
+    around = functional.pad(side, (2, 2, 2, 2), value=-torch.inf)
+    joined = torch.cat([right, functional.max_pool2d(around, 3, 1, 0, 2), left], 1)
+    return functional.linear(joined.mean((2, 3)), take("last", "weights", 10, 48))
+
+
+def groups() -> af.Graph:
+    """Two heads share keys, behind a mask; values are joined to what attention gives."""
+    graph = af.Graph("groups")
+    x = graph.input((2, 10, 64))
+    q = graph.view(graph.linear(x, 128, name="q"), [2, 4, 10, 32])
+    kv = graph.linear(x, 128, name="kv")
+    keys, values = (graph.part(kv, [2, 10, 64]) for _ in range(2))
+    k, v = (graph.view(each, [2, 2, 10, 32]) for each in (keys, values))
+    mask = graph.view(graph.linear(x, 10, name="mask"), [2, 1, 10, 10])
+    y = graph.view(graph.attention(q, k, v, mask), [2, 10, 128])
+    graph.linear(graph.concat([y, values], axis=2), 16, name="last")
+    return graph
+
+
+def groups_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
+    def linear(x: torch.Tensor, name: str, c_out: int):
+        return functional.linear(x, take(name, "weights", c_out, x.shape[-1]))
+
+    q = linear(x, "q", 128).view(2, 10, 4, 32).transpose(1, 2)
+    keys, values = linear(x, "kv", 128).chunk(2, dim=-1)
+    k, v = (
+        each.reshape(2, 10, 2, 32).transpose(1, 2).repeat_interleave(2, dim=1)
+        for each in (keys, values)
+    )
+    mask = linear(x, "mask", 10)[:, None]
+    y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    return linear(torch.cat([y.reshape(2, 10, 128), values], -1), "last", 16)
+
+
 class Made:
     """A network on the driver, and what lies in its memory."""
 
@@ -131,7 +184,11 @@ class Made:
 
 @pytest.mark.parametrize("dtype", list(BOUNDS))
 @pytest.mark.parametrize(
-    ("build", "in_float64"), [(images, images_in_float64), (tokens, tokens_in_float64)]
+    ("build", "in_float64"),
+    [
+        *((images, images_in_float64), (halves, halves_in_float64)),
+        *((tokens, tokens_in_float64), (groups, groups_in_float64)),
+    ],
 )
 def test_networks_compute_what_they_should(
     driver: Driver,
