@@ -303,6 +303,7 @@ def test_any_times_give_a_fit_or_an_error(rows, seed, times, ops):
     assert (prediction.time_s > 0).all()
 
 
+@pytest.mark.alone
 def test_fitting_is_fast(noisy):
     table, _ = noisy
     start = time.process_time()
