@@ -7,13 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
-from measurements import ALPHA_FLOOR, shapes, timed
+from measurements import ALPHA_FLOOR, shapes, timed, with_column
 from typer.testing import CliRunner
 
+import alphaflops as af
 from alphaflops.cli import app
 from alphaflops.errors import IoError, MissingExtraError, UnsupportedError
 from alphaflops.fitting import fit
-from alphaflops.table import write_table
+from alphaflops.table import work_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,17 @@ def test_another_form_is_drawn(fitted, quiet):
 def test_a_picture_that_cannot_be_written(fitted, quiet, tmp_path, name):
     with pytest.raises(IoError, match=r"picture"):
         fitted.plot(tmp_path / name)
+
+
+def test_kinds_look_different(quiet):
+    drawn = af.sample_shapes(120)
+    fitted = fit(with_column(drawn, "time_s", 1e-6 + 2e-11 * work_table(drawn).macs))
+    legend = fitted.plot().axes[0].get_legend()
+    kinds = [text.get_text() for text in legend.get_texts() if "rows" in text.get_text()]
+    points = [each for each in legend.legend_handles if hasattr(each, "get_offsets")]
+    looks = {(*each.get_facecolor()[0], len(each.get_paths()[0].vertices)) for each in points}
+    assert len(kinds) > 7  # more than there are colours
+    assert len(looks) == len(kinds)
 
 
 def test_without_matplotlib_the_extra_is_named(fitted, no_matplotlib, tmp_path):

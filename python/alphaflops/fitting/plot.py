@@ -5,6 +5,7 @@ Every point is a row that the prediction had not seen.
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from alphaflops.fitting.result import Fit
 
 _BAND = 0.10
+_MARKERS = "o^sDv"  # the next where there are more kinds than colours
+_Look = tuple[str, str]  # marker, colour
 _LAYOUT = [
     ["times"] * 5 + ["alpha"] * 5,
     [a for a in ("s", "in", "out", "k", "macs") for _ in "ab"],
@@ -49,12 +52,12 @@ def draw_fit(fit: Fit, path: str | os.PathLike[str] | None, form: str) -> Any:
     panels = figure.subplot_mosaic(_LAYOUT, height_ratios=(1.7, 1.0))
     points = _points_of(fit, form)
     kinds = sorted(set(points.kind))
-    colours = dict(zip(kinds, COLOURS * len(kinds), strict=False))
-    _draw_times(panels["times"], points, colours)
+    looks = dict(zip(kinds, itertools.product(_MARKERS, COLOURS), strict=False))
+    _draw_times(panels["times"], points, looks)
     _draw_alpha(panels["alpha"], fit)
     first = panels["s"]
     for name, (label, value) in points.axes.items():
-        _draw_residuals(panels[name], points, colours, label, value)
+        _draw_residuals(panels[name], points, looks, label, value)
         if panels[name] is not first:
             panels[name].tick_params(labelleft=False)
     first.set_ylabel("predicted / measured")
@@ -102,20 +105,24 @@ def _style(count: int) -> dict[str, Any]:
     }
 
 
-def _draw_times(axes: Any, points: _Points, colours: dict[str, str]) -> None:
+def _draw_times(axes: Any, points: _Points, looks: dict[str, _Look]) -> None:
     both = np.concatenate([points.measured_ms, points.predicted_ms])
     span = np.array([both.min() / 1.3, both.max() * 1.3])
     axes.fill_between(
         span, span * (1 - _BAND), span * (1 + _BAND), color="#cccccc", lw=0, label="within 10 %"
     )
     axes.plot(span, span, color=GREY, linewidth=0.8)
-    for kind, colour in colours.items():
+    for kind, (marker, colour) in looks.items():
         own = points.kind == kind
         count = int(own.sum())
         axes.scatter(
-            points.measured_ms[own], points.predicted_ms[own], color=colour, **_style(len(own))
+            points.measured_ms[own],
+            points.predicted_ms[own],
+            color=colour,
+            marker=marker,
+            **_style(len(own)),
         )
-        axes.scatter([], [], s=18, color=colour, label=f"{kind}, {count:,} rows")
+        axes.scatter([], [], s=18, color=colour, marker=marker, label=f"{kind}, {count:,} rows")
     axes.set(xscale="log", yscale="log", xlim=span, ylim=span, box_aspect=1)
     axes.set(xlabel="measured, ms", ylabel="predicted, ms")
     axes.legend(loc="upper left", frameon=False, fontsize=9)
@@ -123,16 +130,18 @@ def _draw_times(axes: Any, points: _Points, colours: dict[str, str]) -> None:
 
 
 def _draw_residuals(
-    axes: Any, points: _Points, colours: dict[str, str], label: str, value: Floats
+    axes: Any, points: _Points, looks: dict[str, _Look], label: str, value: Floats
 ) -> None:
     """Draw predicted over measured along an axis, with the median in bins."""
     off = np.log(points.predicted_ms / points.measured_ms)
     shown = np.clip(off, -_MOST_OFF, _MOST_OFF)
     axes.axhspan(1 - _BAND, 1 + _BAND, color="#cccccc", lw=0)
     axes.axhline(1.0, color=GREY, linewidth=0.8)
-    for kind, colour in colours.items():
+    for kind, (marker, colour) in looks.items():
         own = points.kind == kind
-        axes.scatter(value[own], np.exp(shown[own]), color=colour, **_style(len(own)))
+        axes.scatter(
+            value[own], np.exp(shown[own]), color=colour, marker=marker, **_style(len(own))
+        )
     known = np.isfinite(value)
     if known.any() and value[known].min() < value[known].max():
         centres, medians = _medians(np.log(value[known]), off[known])
