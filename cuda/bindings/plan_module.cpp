@@ -150,6 +150,20 @@ std::vector<Plan> attention_plans(const Sizes& sizes, const Target& target,
   return plans(problem, target);
 }
 
+std::vector<Plan> recurrent_plans(const std::string& cell, const Sizes& sizes, const Target& target,
+                                  const std::string& dtype, bool bias) {
+  RecurrentProblem problem;
+  problem.cell = parse_cell(cell);
+  Reader read(sizes);
+  read("batch", problem.batch), read("length", problem.length);
+  read("directions", problem.directions);
+  read("hidden", problem.hidden), read("projection", problem.projection);
+  read.finish();
+  problem.dtype = parse_dtype(dtype);
+  problem.bias = bias;
+  return plans(problem, target);
+}
+
 std::vector<Plan> probe_plans(const std::string& probe, const Target& target, std::int64_t amount,
                               const std::string& dtype) {
   return plans(ProbeProblem{parse_probe(probe), parse_dtype(dtype), amount}, target);
@@ -244,6 +258,8 @@ PYBIND11_MODULE(_cuda_plan, m, py::mod_gil_not_used()) {
   m.def("matmul_plans", &matmul_plans, arg("sizes"), arg("target"), arg("dtype") = "fp32");
   m.def("attention_plans", &attention_plans, arg("sizes"), arg("target"), arg("dtype") = "fp32",
         arg("causal") = false);
+  m.def("recurrent_plans", &recurrent_plans, arg("cell"), arg("sizes"), arg("target"),
+        arg("dtype") = "fp32", arg("bias") = true);
   m.def("probe_plans", &probe_plans, arg("probe"), arg("target"), arg("amount") = 0,
         arg("dtype") = "fp32");
 }

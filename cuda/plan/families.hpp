@@ -32,6 +32,11 @@
   X(attention_fused)                  \
   X(attention_parts)
 
+// The same of RecurrentProblem.
+#define ALPHAFLOPS_CUDA_RECURRENCES(X) \
+  X(recurrent_steps)                   \
+  X(recurrent_products)
+
 // The same of ProbeProblem.
 #define ALPHAFLOPS_CUDA_PROBES(X) \
   X(probe_fma)                    \

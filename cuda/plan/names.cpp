@@ -33,6 +33,7 @@ constexpr std::array<std::string_view, stream_count> streams{"activation",
 constexpr std::array<std::string_view, function_count> functions{
     "none",      "relu", "relu6", "sigmoid",   "silu",      "hardsigmoid",
     "hardswish", "gelu", "tanh",  "gelu_tanh", "leaky_relu"};
+constexpr std::array<std::string_view, cell_count> cells{"rnn", "lstm", "gru"};
 constexpr std::array<std::string_view, probe_count> probes{"fma",   "copy",  "read",
                                                            "empty", "flush", "block"};
 
@@ -63,6 +64,7 @@ Stream parse_stream(std::string_view name) { return parse<Stream>(name, streams,
 Function parse_function(std::string_view name) {
   return parse<Function>(name, functions, "function");
 }
+Cell parse_cell(std::string_view name) { return parse<Cell>(name, cells, "cell"); }
 Probe parse_probe(std::string_view name) { return parse<Probe>(name, probes, "probe"); }
 
 }  // namespace alphaflops::cuda

@@ -23,6 +23,10 @@ ALPHAFLOPS_CUDA_MATMULS(X)
   std::vector<Plan> plan_##name(const AttentionProblem& problem, const Target& target);
 ALPHAFLOPS_CUDA_ATTENTIONS(X)
 #undef X
+#define X(name) \
+  std::vector<Plan> plan_##name(const RecurrentProblem& problem, const Target& target);
+ALPHAFLOPS_CUDA_RECURRENCES(X)
+#undef X
 #define X(name) std::vector<Plan> plan_##name(const ProbeProblem& problem, const Target& target);
 ALPHAFLOPS_CUDA_PROBES(X)
 #undef X
@@ -136,6 +140,24 @@ std::vector<Plan> plans(const AttentionProblem& problem, const Target& target) {
   }
   return gather<AttentionProblem>(as_known(problem, target), target,
                                   {ALPHAFLOPS_CUDA_ATTENTIONS(X)});
+}
+
+std::vector<Plan> plans(const RecurrentProblem& problem, const Target& target) {
+  check(target);
+  for (const std::int64_t size :
+       {problem.batch, problem.length, problem.directions, problem.hidden}) {
+    check_size("recurrence", size);
+  }
+  if (problem.directions > 2) {
+    throw ShapeError("recurrence: " + std::to_string(problem.directions) +
+                     " directions; there are one or two");
+  }
+  if (problem.projection < 0 || (problem.projection > 0 && problem.cell != Cell::lstm)) {
+    throw ShapeError("recurrence: a projection to " + std::to_string(problem.projection) +
+                     " features; only an lstm has one, and 0 says that there is none");
+  }
+  return gather<RecurrentProblem>(as_known(problem, target), target,
+                                  {ALPHAFLOPS_CUDA_RECURRENCES(X)});
 }
 
 std::vector<Plan> plans(const ProbeProblem& problem, const Target& target) {

@@ -14,6 +14,7 @@ std::vector<Plan> plans(const Problem& problem, const Target& target);
 std::vector<Plan> plans(const StreamProblem& problem, const Target& target);
 std::vector<Plan> plans(const MatmulProblem& problem, const Target& target);
 std::vector<Plan> plans(const AttentionProblem& problem, const Target& target);
+std::vector<Plan> plans(const RecurrentProblem& problem, const Target& target);
 std::vector<Plan> plans(const ProbeProblem& problem, const Target& target);
 
 }  // namespace alphaflops::cuda

@@ -153,6 +153,26 @@ struct AttentionProblem {
   bool has_mask = false;
 };
 
+enum class Cell : std::uint8_t { rnn, lstm, gru };
+inline constexpr int cell_count = 3;
+/// 1, 4 and 3.
+int gates_of(Cell cell);
+/// Raises UnsupportedError listing the known names.
+Cell parse_cell(std::string_view name);
+
+/// One layer of a recurrence from states of zeros, behind a linear layer: `input` has the gates of
+/// every token, [batch][length][directions][gates][hidden], in PyTorch's order. `weights` are
+/// [directions][gates][hidden][state], `bias` is [directions][gates][hidden] of floats, and
+/// `output` [batch][length][directions][state]. A state has the hidden features, or those of a
+/// projection, whose weights are `second_input`: [directions][projection][hidden].
+struct RecurrentProblem {
+  Cell cell = Cell::lstm;
+  std::int64_t batch = 1, length = 1, directions = 1, hidden = 1;
+  std::int64_t projection = 0;  // 0: there is none
+  bool bias = true;
+  DType dtype = DType::fp32;
+};
+
 /// What tells what the device can do at most, and what timing needs.
 enum class Probe : std::uint8_t {
   fma,    // the multiply-add pipe of a dtype; amount: iterations a thread

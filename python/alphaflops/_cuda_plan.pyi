@@ -8,8 +8,9 @@ out_channels, out_channel and, of each of its PARTS at most, channels_0, stride_
 of copy_axes size_0, extent_0, stride_0, shift_0, ..., size_4 and offset. Products of matrices have
 outer, inner, rows, columns and depth, and strides a_outer, a_inner, a_row, a_column and a_offset of
 each operand; attention has batch, heads, length, kv_length, depth and v_depth, the strides of q, k,
-v and y, those of mask if there is one, and group, the heads that share keys. All count elements. A
-plan is one way to do a problem; the first is the best guess.
+v and y, those of mask if there is one, and group, the heads that share keys. A layer of a recurrence
+has batch, length, directions, hidden and projection. All count elements. A plan is one way to do a
+problem; the first is the best guess.
 """
 
 from collections.abc import Mapping
@@ -149,5 +150,8 @@ def stream_plans(
 def matmul_plans(sizes: Mapping[str, int], target: Target, dtype: str = "fp32") -> list[Plan]: ...
 def attention_plans(
     sizes: Mapping[str, int], target: Target, dtype: str = "fp32", causal: bool = False
+) -> list[Plan]: ...
+def recurrent_plans(
+    cell: str, sizes: Mapping[str, int], target: Target, dtype: str = "fp32", bias: bool = True
 ) -> list[Plan]: ...
 def probe_plans(probe: str, target: Target, amount: int = 0, dtype: str = "fp32") -> list[Plan]: ...

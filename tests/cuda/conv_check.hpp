@@ -23,16 +23,16 @@ using alphaflops::cuda::Plan;
 using alphaflops::cuda::Problem;
 using alphaflops::cuda::Target;
 
-/// `count` numbers of a dtype in memory, and what they are as doubles.
+/// `count` numbers of a dtype in memory, up to `most` but for int8, and what they are as doubles.
 struct Tensor {
   Memory memory;
   std::vector<double> values;
 
-  Tensor(DType dtype, std::int64_t count, std::mt19937& random)
+  Tensor(DType dtype, std::int64_t count, std::mt19937& random, float most = 1.0f)
       : memory(static_cast<std::size_t>(count * size_of(dtype))),
         values(static_cast<std::size_t>(count)) {
     using namespace alphaflops::cuda;
-    std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+    std::uniform_real_distribution<float> uniform(-most, most);
     for (std::size_t i = 0; i < values.size(); ++i) {
       const float x = uniform(random);
       switch (dtype) {

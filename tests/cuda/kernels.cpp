@@ -9,7 +9,7 @@ const std::vector<Header>& all_headers() {
     std::vector<Header> headers;
     for (const auto family :
          {conv_channel_headers, conv_igemm_headers, conv_simt_headers, conv_wgmma_headers,
-          conv_wgrad_headers, matmul_headers, probe_headers, stream_headers}) {
+          conv_wgrad_headers, matmul_headers, probe_headers, recurrent_headers, stream_headers}) {
       for (Header& each : family()) {
         for (Entry& kernel : each.kernels) kernel.header = each.name;
         headers.push_back(std::move(each));

@@ -50,6 +50,7 @@ std::vector<Header> conv_wgmma_headers();
 std::vector<Header> conv_wgrad_headers();
 std::vector<Header> matmul_headers();
 std::vector<Header> probe_headers();
+std::vector<Header> recurrent_headers();
 std::vector<Header> stream_headers();
 
 }  // namespace emulate
