@@ -21,7 +21,6 @@ from alphaflops.measuring.validation import validate
 
 AMPERE, HOPPER = Target(80, False, 108, 163 << 10), Target(90, True, 132, 227 << 10)
 TURING = Target(75, False, 40, 64 << 10)
-WITHOUT_KERNELS = {"lstm": "lstm"}  # an operator of each
 #: These want matrix units that sm_75 has not in bf16; tf32 is fp32 there.
 LACKING = {
     **dict.fromkeys(("bert_base", "gpt2", "vit_b_16"), "attention"),
@@ -36,10 +35,6 @@ def test_every_network_has_plans(name: str) -> None:
     for dtype in ("fp32", "tf32", "fp16", "bf16"):
         typed = graph.with_dtype(dtype)
         for target in (AMPERE, HOPPER):
-            if name in WITHOUT_KERNELS:
-                with pytest.raises(UnsupportedError, match=f"'{WITHOUT_KERNELS[name]}'"):
-                    steps_of(typed, target)
-                continue
             steps = steps_of(typed, target)
             assert all(step.plans for step in steps)
             assert {step.output for step in steps} >= {len(graph) - 1} - {
@@ -47,7 +42,7 @@ def test_every_network_has_plans(name: str) -> None:
             }
 
 
-@pytest.mark.parametrize("name", sorted(set(zoo.names()) - set(WITHOUT_KERNELS)))
+@pytest.mark.parametrize("name", zoo.names())
 def test_what_turing_lacks_is_named(name: str) -> None:
     graph = zoo.build(name)
     for dtype in ("fp32", "tf32", "fp16", "bf16"):

@@ -8,9 +8,9 @@ out_channels, out_channel and, of each of its PARTS at most, channels_0, stride_
 of copy_axes size_0, extent_0, stride_0, shift_0, ..., size_4 and offset. Products of matrices have
 outer, inner, rows, columns and depth, and strides a_outer, a_inner, a_row, a_column and a_offset of
 each operand; attention has batch, heads, length, kv_length, depth and v_depth, the strides of q, k,
-v and y, those of mask if there is one, and group, the heads that share keys. A layer of a recurrence
-has batch, length, directions, hidden and projection. All count elements. A plan is one way to do a
-problem; the first is the best guess.
+v and y, those of mask if there is one, and group, the heads that share keys. A layer of a
+recurrence has batch, length, directions, hidden and projection. All count elements. A plan is one
+way to do a problem; the first is the best guess.
 """
 
 from collections.abc import Mapping

@@ -134,6 +134,50 @@ def groups_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
     return linear(torch.cat([y.reshape(2, 10, 128), values], -1), "last", 16)
 
 
+def recurrences() -> af.Graph:
+    graph = af.Graph("recurrences")
+    x = graph.input((3, 6, 24))
+    x = graph.recurrent(x, "lstm", 16, layers=2, bidirectional=True, name="lstm")
+    x = graph.recurrent(graph.recurrent(x, "gru", 13, name="gru"), "rnn", 32, bias=False, name="rnn")
+    x = graph.recurrent(x, "lstm", 24, bidirectional=True, projection=16, name="projected")
+    graph.linear(x, 10, name="last")
+    return graph
+
+
+def recurrences_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
+    def run(x: torch.Tensor, layer: torch.nn.RNNBase, name: str) -> torch.Tensor:
+        """Run a layer of PyTorch with weights that it names, one direction behind the other."""
+        layer = layer.double()
+        parts = {
+            "weight_ih": ("tokens", "weights"),
+            "bias_ih": ("tokens", "bias"),
+            "weight_hh": ("states", "weights"),
+            "bias_hh": ("states", "bias"),
+            "weight_hr": ("states", "second_input"),
+        }
+        both = 2 if layer.bidirectional else 1
+        own = dict(layer.named_parameters())
+        for key, parameter in own.items():
+            if key.endswith("_reverse"):
+                continue
+            part, _, number = key.rpartition("_l")
+            kind, buffer = parts[part]
+            step = f"{name}.{number}" + (".tokens" if kind == "tokens" else "")
+            values = take(step, buffer, both, *parameter.shape)
+            parameter.data = values[0]
+            if layer.bidirectional:
+                own[f"{key}_reverse"].data = values[1]
+        with torch.inference_mode():
+            return layer(x)[0]
+
+    nn = torch.nn
+    usual = {"batch_first": True}
+    x = run(x, nn.LSTM(24, 16, 2, bidirectional=True, **usual), "lstm")
+    x = run(run(x, nn.GRU(32, 13, **usual), "gru"), nn.RNN(13, 32, bias=False, **usual), "rnn")
+    x = run(x, nn.LSTM(32, 24, bidirectional=True, proj_size=16, **usual), "projected")
+    return functional.linear(x, take("last", "weights", 10, 32))
+
+
 class Made:
     """A network on the driver, and what lies in its memory."""
 
@@ -188,6 +232,7 @@ class Made:
     [
         *((images, images_in_float64), (halves, halves_in_float64)),
         *((tokens, tokens_in_float64), (groups, groups_in_float64)),
+        (recurrences, recurrences_in_float64),
     ],
 )
 def test_networks_compute_what_they_should(

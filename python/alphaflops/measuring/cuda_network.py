@@ -66,7 +66,8 @@ class CudaNetwork:
             )
         self._session = session
         self.steps = steps_of(graph, session.target)
-        self._owner = views_of(graph)
+        self._bytes = bytes_of(graph, self.steps)
+        self._owner = {t: t for t in range(len(self._bytes))} | views_of(graph)
         self._allocate(graph, seed)
         programs = []
         for number, step in enumerate(self.steps):
@@ -78,8 +79,7 @@ class CudaNetwork:
 
     def _allocate(self, graph: Graph, seed: int) -> None:
         tensors, first, last = self._lives(graph)
-        bytes_ = bytes_of(graph)
-        sizes = {t: aligned(bytes_[t]) for t in tensors}
+        sizes = {t: aligned(self._bytes[t]) for t in tensors}
         self._places, arena = arena_of(sizes, first, last)
         self._weights: dict[tuple[int, str], int] = {}
         end = 0
@@ -121,7 +121,7 @@ class CudaNetwork:
                 read = self._owner[tensor]
                 first.setdefault(read, 0)  # an input of the network
                 last[read] = number
-        for tensor in [t for t in first if not graph.node_inputs(t)]:
+        for tensor in [t for t in first if t < len(graph) and not graph.node_inputs(t)]:
             last[tensor] = len(self.steps)  # the next pass reads it again
         return sorted(first), first, last
 

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from alphaflops._core import Graph
 from alphaflops._cuda_plan import Plan, probe_plans
@@ -36,6 +36,7 @@ _AWAKE_S = 0.2  # of work, upon which the clock is up
 _MOST_AWAKE = 5000  # flushes
 _ROUNDS = 5  # of what two events cost
 _IN_A_ROW = 200  # empty calls
+_MOST_ENQUEUED = 100  # launches of a call that is no graph
 _HOPELESS = 4.0  # times the fastest: what takes so long once is not asked again
 #: Whose inputs were all written just before, not the first of them alone.
 _READS_FRESH = {"attention", "matmul"}
@@ -111,6 +112,13 @@ class CudaSession:
                 programs.append(self.driver.program([(copies[0], addresses)]))
         return programs
 
+    def program(self, work: Sequence[tuple[Plan, Addresses]]) -> Program:
+        """Make launches ready: as a CUDA graph where they are many, as in a network."""
+        program = self.driver.program(work)
+        if len(program) <= _MOST_ENQUEUED:
+            return program
+        return self.driver.captured([program])
+
     def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
         """Make a graph's one operator ready."""
         return _CudaBench(self, graph)
@@ -160,7 +168,7 @@ class CudaSession:
 
     def _trial_s(self, plan: Plan, addresses: Addresses, least_s: float) -> float:
         """Seconds a call; of a single one where that takes many times `least_s`."""
-        program = [self.driver.program([(plan, addresses)])]
+        program = [self.program([(plan, addresses)])]
         once_s = max(self.driver.hot(program, 1), _SHORTEST_S)
         if once_s > _HOPELESS * least_s:
             return once_s
@@ -177,7 +185,7 @@ class _CudaBench:
     def __init__(self, session: CudaSession, graph: Graph) -> None:
         self._session = session
         self._steps = steps_of(graph, session.target)
-        self._sizes = bytes_of(graph)
+        self._sizes = bytes_of(graph, self._steps)
         self._dtype = graph.dtype
         self._reads_fresh = graph.node_op(len(graph) - 1) in _READS_FRESH
         self._generation = -1
@@ -236,7 +244,7 @@ class _CudaBench:
         plans = [
             session.best_plan(step, each) for step, each in zip(self._steps, addresses, strict=True)
         ]
-        self._program = session.driver.program(list(zip(plans, addresses, strict=True)))
+        self._program = session.program(list(zip(plans, addresses, strict=True)))
         fresh = self._inputs if self._reads_fresh else self._inputs[:1]
         first, last = (self._offsets["source", tensor] for tensor in (fresh[0], fresh[-1]))
         at = session.pool.address(self._dtype) + first
@@ -270,7 +278,9 @@ class _CudaBench:
         driver = self._session.driver
         if self._busy is None:
             turns = max(1, min(calls, _MOST_CAPTURED // len(self._program)))
-            self._busy = driver.captured([self._program], turns), turns
+            # One that is a graph already has no turns.
+            graph = driver.captured([self._program], turns) if turns > 1 else self._program
+            self._busy = graph, turns
         graph, turns = self._busy
         times = -(-calls // turns)
         driver.enqueued([graph], times)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -28,10 +28,11 @@ class Step:
     name: str
     plans: list[Plan]
     inputs: dict[str, int]  # the tensor of each buffer that is read
-    output: int  # the tensor that is written
+    output: int  # the tensor that is written, be it none of the graph
     parameters: dict[str, int] = field(default_factory=dict)  # bytes of each buffer of weights
     key: str = ""  # steps of one key are the same work
     fan_in: int = 0  # products that a result sums up, of weights
+    output_bytes: int = 0  # of an output that is no tensor of the graph
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Row:
     function: str  # in the epilogue
     has_norm: bool  # whose shift becomes a bias
     last: int  # the tensor that is written
+    spare: Iterator[int]  # numbers of further tensors, which are none of the graph
 
     @property
     def inputs(self) -> list[int]:

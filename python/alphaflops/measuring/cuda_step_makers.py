@@ -17,7 +17,7 @@ from alphaflops.measuring.cuda_step import (
     stream,
 )
 
-__all__ = ["LAYER_MAKERS"]
+__all__ = ["LAYER_MAKERS", "product"]
 
 _PADS = ("pad_top", "pad_bottom", "pad_left", "pad_right")
 
@@ -27,7 +27,7 @@ def _conv(row: Row) -> list[Step]:
     batch, c_in, h_in, w_in = row.graph.shape(row.inputs[0])
     sizes = {"batch": batch, "c_in": c_in, "h_in": h_in, "w_in": w_in}
     sizes |= {"c_out": attributes["c_out"], **_window(attributes, ("k", "stride", "dilation"))}
-    return [_product(row, sizes | {"groups": attributes["groups"]}, bool(attributes["bias"]))]
+    return [product(row, sizes | {"groups": attributes["groups"]}, bool(attributes["bias"]))]
 
 
 def _conv_transpose(row: Row) -> list[Step]:
@@ -37,7 +37,7 @@ def _conv_transpose(row: Row) -> list[Step]:
     sizes = {"batch": batch, "c_in": c_out, "h_in": h_in, "w_in": w_in}
     sizes |= {"c_out": row.graph.shape(row.inputs[0])[1], "groups": attributes["groups"]}
     sizes |= _window(attributes, ("k", "stride", "dilation"))
-    return [_product(row, sizes, bool(attributes["bias"]), transposed=True)]
+    return [product(row, sizes, bool(attributes["bias"]), transposed=True)]
 
 
 def _window(attributes: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
@@ -52,10 +52,11 @@ def _linear(row: Row) -> list[Step]:
     graph = row.graph
     *rows, c_in = row.layouts.memory_shape(row.inputs[0])
     sizes = {"batch": math.prod(rows), "c_in": c_in, "c_out": graph.shape(row.node)[-1]}
-    return [_product(row, sizes, bool(row.attributes["bias"]))]
+    return [product(row, sizes, bool(row.attributes["bias"]))]
 
 
-def _product(row: Row, sizes: dict[str, int], has_bias: bool, *, transposed: bool = False) -> Step:
+def product(row: Row, sizes: dict[str, int], has_bias: bool, *, transposed: bool = False) -> Step:
+    """Return the step of a convolution or a linear layer that reads the operator's first input."""
     dtype = row.graph.dtype
     has_bias = has_bias or row.has_norm
     taps = sizes.get("k_h", 1) * sizes.get("k_w", 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from alphaflops._core import Graph, lower
 from alphaflops._cuda_plan import Target
@@ -11,6 +12,7 @@ from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.cuda_layouts import Layouts
 from alphaflops.measuring.cuda_step import ITEM_BYTES, SUM_BYTES, Row, Step, stream
 from alphaflops.measuring.cuda_step_makers import LAYER_MAKERS
+from alphaflops.measuring.cuda_step_recurrent import RECURRENT_MAKERS
 from alphaflops.measuring.cuda_step_sequences import SEQUENCE_MAKERS
 
 __all__ = ["Step", "bytes_of", "steps_of", "views_of"]
@@ -21,13 +23,14 @@ _FUNCTIONS = {
 }
 _NORM = "batch_norm"
 _VIEWS = {"flatten", "view", "part", "dropout", "identity"}
-_MAKERS = LAYER_MAKERS | SEQUENCE_MAKERS
+_MAKERS = LAYER_MAKERS | SEQUENCE_MAKERS | RECURRENT_MAKERS
 
 
-def bytes_of(graph: Graph) -> list[int]:
+def bytes_of(graph: Graph, steps: Sequence[Step] = ()) -> list[int]:
     """Return what the memory of each tensor takes; 0 for views of another's.
 
-    Sums of int8 are of four bytes, and so are indices. What a view repeats lies there once more.
+    Those that steps write and that are none of the graph follow. Sums of int8 are of four bytes,
+    and so are indices. What a view repeats lies there once more.
     """
     layouts, owner = Layouts(graph), views_of(graph)
     sizes = [0] * len(graph)
@@ -36,7 +39,8 @@ def bytes_of(graph: Graph) -> list[int]:
         item = SUM_BYTES if is_sum or layouts.is_index(node) else ITEM_BYTES[graph.dtype]
         own = math.prod(graph.shape(node)) * item
         sizes[owner[node]] = max(sizes[owner[node]], own)
-    return sizes
+    spare = {step.output: step.output_bytes for step in steps if step.output >= len(graph)}
+    return sizes + [spare[tensor] for tensor in sorted(spare)]
 
 
 def views_of(graph: Graph) -> dict[int, int]:
@@ -61,16 +65,23 @@ def steps_of(graph: Graph, target: Target) -> list[Step]:
     layouts = Layouts(graph)
     steps: list[Step] = []
     done: set[int] = set()
+    spare = itertools.count(len(graph))
     for node, folded in zip(work.node.tolist(), work.folded, strict=True):
         if node in done:  # a second row of the same operator
             continue
         done |= {node, *folded}
-        steps += _row(graph, layouts, node, folded, target)
+        steps += _row(graph, layouts, node, folded, target, spare=spare)
     return steps
 
 
 def _row(
-    graph: Graph, layouts: Layouts, node: int, folded: Sequence[int], target: Target
+    graph: Graph,
+    layouts: Layouts,
+    node: int,
+    folded: Sequence[int],
+    target: Target,
+    *,
+    spare: Iterator[int],
 ) -> list[Step]:
     """Return the steps of one row: its operator, and what its epilogue cannot take over."""
     ops = [graph.node_op(each) for each in folded]
@@ -80,15 +91,15 @@ def _row(
     function = next((op for op in ops if op in _FUNCTIONS), "none")
     op = graph.node_op(node)
     if op in _FUNCTIONS:
-        return [stream(Row(graph, layouts, node, target, op, False, node), "activation")]
+        return [stream(Row(graph, layouts, node, target, op, False, node, spare), "activation")]
     if op not in _MAKERS:
         raise _unknown(graph, node)
     in_launch = "none" if _repeats(graph, node) else function
     last = folded[-1] if folded else node
-    row = Row(graph, layouts, node, target, in_launch, _NORM in ops, last)
+    row = Row(graph, layouts, node, target, in_launch, _NORM in ops, last, spare)
     steps = _MAKERS[op](row)
     if in_launch != function:
-        after = Row(graph, layouts, last, target, function, False, last)
+        after = Row(graph, layouts, last, target, function, False, last, spare)
         steps.append(stream(after, "activation", inputs={"input": last}))
     for step in steps:
         if not step.plans:
