@@ -246,8 +246,8 @@ def test_bias_and_activation_share_the_launch_where_they_can() -> None:
 
 def test_an_operator_without_a_kernel_is_named() -> None:
     graph = af.Graph("odd")
-    graph.recurrent(graph.input((1, 16, 14)), "lstm", 8, name="state")
-    with pytest.raises(UnsupportedError, match=r"state: no kernel of the cuda backend does 'lstm'"):
+    graph.element([graph.input((1, 16, 14))], "sort", name="order")
+    with pytest.raises(UnsupportedError, match=r"order: no kernel of the cuda backend does 'sort'"):
         steps_of(graph, info().target)
     graph = af.Graph("folded")
     x = graph.conv2d(graph.input((1, 16, 14, 14)), 16)

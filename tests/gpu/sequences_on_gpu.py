@@ -1,4 +1,4 @@
-"""Problems of attention, products, gates and concatenations, beside the same in float64."""
+"""Problems of attention, products, gates, concatenations and recurrences, beside the same in float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from alphaflops._cuda_plan import PARTS, Plan, Target, attention_plans, matmul_plans, stream_plans
+from alphaflops._cuda_plan import (
+    PARTS,
+    Plan,
+    Target,
+    attention_plans,
+    matmul_plans,
+    recurrent_plans,
+    stream_plans,
+)
 from alphaflops.cuda.driver import Driver
 
 TYPES = {
@@ -18,6 +26,7 @@ TYPES = {
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
 }
+_LAYERS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 _GUARD = 512  # bytes after each buffer that is written
 
 
@@ -146,4 +155,41 @@ def concat(random: np.random.Generator, target: Target, dtype: str) -> Problem:
     return Problem(f"concat {sizes}", dtype, plans, make)
 
 
-KINDS = (matmul, attention, gate, concat)
+def recurrence(random: np.random.Generator, target: Target, dtype: str) -> Problem:
+    cell, made = list(_LAYERS.items())[int(random.integers(len(_LAYERS)))]
+    batch, length, directions = (int(random.integers(1, most)) for most in (20, 6, 3))
+    hidden = int(random.choice([1, 8])) * int(random.integers(1, 12))
+    projection = int(random.integers(0, 2)) * hidden // 2 if cell == "lstm" else 0
+    sizes = {"batch": batch, "length": length, "directions": directions}
+    sizes |= {"hidden": hidden, "projection": projection}
+
+    def make() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell] * hidden
+        state = projection or hidden
+        x = _numbers(random, (batch, length, directions * gates), dtype)
+        weights = _numbers(random, (directions, gates, state), dtype) / max(1, round(state**0.5))
+        bias = _numbers(random, (directions, gates), "fp32")
+        inputs = {"input": x, "weights": weights, "bias": bias}
+        # Its weights of tokens pick the gates of a direction.
+        options = {"bidirectional": directions == 2, "batch_first": True}
+        if projection:
+            options["proj_size"] = projection
+        layer = made(directions * gates, hidden, **options)
+        own = layer.double().state_dict()
+        picked = torch.eye(directions * gates).reshape(directions, gates, -1)
+        taken = {"weight_ih": picked, "bias_ih": torch.zeros(directions, gates)}
+        taken |= {"weight_hh": weights, "bias_hh": bias}
+        if projection:
+            inputs["second_input"] = _numbers(random, (directions, projection, hidden), dtype) / 4
+            taken["weight_hr"] = inputs["second_input"]
+        for name, values in taken.items():
+            for direction in range(directions):
+                own[f"{name}_l0" + "_reverse" * direction].copy_(values[direction])
+        with torch.inference_mode():
+            return inputs, layer(x.double())[0]
+
+    plans = recurrent_plans(cell, sizes, target, dtype)
+    return Problem(f"{cell} {sizes}", dtype, plans, make)
+
+
+KINDS = (matmul, attention, gate, concat, recurrence)

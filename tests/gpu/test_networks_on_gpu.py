@@ -136,9 +136,11 @@ def groups_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
 
 def recurrences() -> af.Graph:
     graph = af.Graph("recurrences")
-    x = graph.input((3, 6, 24))
+    x = graph.input((2, 3, 24))
     x = graph.recurrent(x, "lstm", 16, layers=2, bidirectional=True, name="lstm")
-    x = graph.recurrent(graph.recurrent(x, "gru", 13, name="gru"), "rnn", 32, bias=False, name="rnn")
+    x = graph.recurrent(
+        graph.recurrent(x, "gru", 13, name="gru"), "rnn", 32, bias=False, name="rnn"
+    )
     x = graph.recurrent(x, "lstm", 24, bidirectional=True, projection=16, name="projected")
     graph.linear(x, 10, name="last")
     return graph

@@ -1,4 +1,4 @@
-"""Every plan of attention, products, gates and concatenations on hardware, against float64."""
+"""Every plan of attention, products, gates, concatenations and recurrences, against float64."""
 
 from __future__ import annotations
 
