@@ -54,7 +54,9 @@ def test_what_turing_lacks_is_named(name: str) -> None:
             steps_of(typed, TURING)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "swin_t", "shufflenet_v2_x1_0", "t5_small"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", "lstm", "swin_t", "shufflenet_v2_x1_0", "t5_small"]
+)
 def test_networks_become_programs(name: str) -> None:
     graph = zoo.build(name).with_dtype("fp16")
     driver = FakeDriver(memory_bytes=2 << 30)
@@ -80,6 +82,73 @@ def test_a_gate_repeats_over_the_pixels_of_its_image() -> None:
     graph.element([x, graph.constant([1, 5, 24])], "add")
     (step,) = steps_of(graph, HOPPER)
     assert step.plans[0].tile == "x16_repeated"
+
+
+def test_a_recurrence_is_two_steps_a_layer() -> None:
+    graph = af.Graph("states", dtype="fp16")
+    x = graph.input((4, 7, 24))
+    graph.relu(graph.recurrent(x, "lstm", 40, 2, bidirectional=True, projection=16, name="rnn"))
+    *steps, relu = steps_of(graph, HOPPER)
+    assert [step.name for step in steps] == ["rnn.0.tokens", "rnn.0", "rnn.1.tokens", "rnn.1"]
+    gates, width = 2 * 4 * 40, 2 * 16
+    outputs = [step.output for step in steps]
+    assert outputs == [3, 4, 5, 1]
+    assert [step.inputs["input"] for step in (*steps, relu)] == [x, *outputs]
+    assert bytes_of(graph, steps)[3:] == [28 * gates * 2, 28 * width * 2, 28 * gates * 2]
+    assert [step.parameters for step in steps[1:3]] == [
+        {"weights": gates * 16 * 2, "bias": gates * 4, "second_input": width * 40 * 2},
+        {"weights": gates * width * 2, "bias": gates * 4},
+    ]
+    # The cells and the projection of every token; and products but behind no state.
+    by_steps, by_products = steps[1].plans
+    assert (by_steps.algorithm, len(by_steps.launches)) == ("recurrent_steps", 7 + 7)
+    assert (by_products.algorithm, len(by_products.launches)) == ("recurrent_products", 7 + 7 + 6)
+    assert steps[1].key == steps[3].key
+
+
+def test_what_has_many_launches_is_timed_as_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = af.Graph("long")
+    graph.recurrent(graph.input((1, 150, 8)), "gru", 16)
+    session = CudaSession(FakeDriver(), FakeWatch(), "hot")
+    captured: list[int] = []
+    whole = session.driver.captured
+    monkeypatch.setattr(
+        session.driver,
+        "captured",
+        lambda programs, turns=1: captured.append(len(programs[0])) or whole(programs, turns),
+    )
+    bench = session.bench(graph)
+    assert bench.warm_up() > 150 * 2e-6
+    assert captured == [150, 150 + 149, 151]  # two plans by themselves, then all of it
+    assert bench.busy(3) == 3
+    assert len(captured) == 3
+
+
+def test_differences_and_quotients_know_their_first() -> None:
+    graph = af.Graph("elements")
+    x = graph.input((2, 24, 7, 7))
+    gate = graph.global_avg_pool(x)
+    graph.element([x, gate], "sub")
+    graph.element([gate, x], "sub")
+    graph.element([x, gate], "div")
+    graph.element([graph.element([x], "mish")], "pow")
+    *_, first, second, third, mish, power = steps_of(graph, HOPPER)
+    keys = [step.key.split()[0] for step in (first, second, third, mish, power)]
+    assert keys == ["subtract", "subtract_from", "divide", "activation", "activation"]
+    assert {"input": x, "second_input": gate} == first.inputs == second.inputs
+    assert first.plans[0].launches[0].symbol == second.plans[0].launches[0].symbol
+    assert first.plans[0].launches[0].parameters != second.plans[0].launches[0].parameters
+    graph.element([gate, x], "div", name="turned")
+    with pytest.raises(UnsupportedError, match="turned: no kernel of the cuda backend does 'div'"):
+        steps_of(graph, HOPPER)
+
+
+def test_a_function_that_no_sum_applies_is_a_launch_of_its_own() -> None:
+    for function, launches in (("leaky_relu", 1), ("clip", 1), ("elu", 2)):
+        graph = af.Graph(function)
+        x = graph.input((2, 24, 7, 7))
+        graph.element([graph.add(x, graph.input((2, 24, 7, 7)))], function)
+        assert len(steps_of(graph, HOPPER)) == launches
 
 
 def test_a_concatenation_is_one_launch() -> None:

@@ -15,6 +15,7 @@
 #endif
 #define AF_UNROLL
 #define AF_NO_UNROLL
+#define AF_CALLED static
 #else
 #if defined(__CUDA_ARCH__)
 #define AF_ARCH __CUDA_ARCH__
@@ -23,6 +24,7 @@
 #endif
 #define AF_UNROLL _Pragma("unroll")
 #define AF_NO_UNROLL _Pragma("unroll 1")
+#define AF_CALLED static __device__ __noinline__
 #endif
 
 #if !defined(AF_EMULATED)

@@ -1,4 +1,4 @@
-// Every activation: the codes of alphaflops::cuda::Function.
+// Activations: the first codes of alphaflops::cuda::Function.
 #pragma once
 
 #include "device.cuh"

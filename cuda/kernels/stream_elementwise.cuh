@@ -1,8 +1,8 @@
 // y = f(x), f(x + x2), x * x2, f(x * scale[c] + shift[c]). An x2 that is smaller, such as a gate,
-// repeats; then without f.
+// repeats; then without f. A sum may have signs, and a product be a quotient.
 #pragma once
 
-#include "stream_activation.cuh"
+#include "stream_functions.cuh"
 #include "stream_params.cuh"
 
 namespace alphaflops::cuda {
@@ -43,17 +43,31 @@ AF_DEVICE void stream_elementwise(const ElementwiseParams& p) {
     if constexpr (kind == Elementwise::scale_shift) {
       channel = static_cast<int>(split(block, within, p.by_channel_packs).remainder) * width;
     }
-    float value[width];
+    float value[width], second[width];
     AF_UNROLL
     for (int k = 0; k < width; ++k) {
       value[k] = to_float(x[i].element[k]);
-      if constexpr (kind == Elementwise::add) value[k] += to_float(x2[i].element[k]);
-      if constexpr (kind == Elementwise::multiply) value[k] *= to_float(x2[i].element[k]);
+      if constexpr (kind == Elementwise::add) {
+        value[k] = p.sign * value[k] + p.second_sign * to_float(x2[i].element[k]);
+      }
+      if constexpr (kind == Elementwise::multiply) second[k] = to_float(x2[i].element[k]);
       if constexpr (kind == Elementwise::scale_shift) {
         value[k] = value[k] * p.weights[channel + k] + p.bias[channel + k];
       }
     }
-    if constexpr (has_function) activate_all(value, p.activation);
+    if constexpr (kind == Elementwise::multiply) {
+      if (p.divides != 0) {
+        AF_UNROLL
+        for (int k = 0; k < width; ++k) second[k] = reciprocal(second[k]);
+      }
+      AF_UNROLL
+      for (int k = 0; k < width; ++k) value[k] *= second[k];
+    }
+    if constexpr (kind == Elementwise::activation) {
+      apply_all(value, p.activation);
+    } else if constexpr (has_function) {
+      activate_all(value, p.activation);
+    }
     Pack<T, width> y;
     AF_UNROLL
     for (int k = 0; k < width; ++k) y.element[k] = from_float<T>(value[k]);

@@ -22,6 +22,8 @@ struct ElementwiseParams {
   void* output;
   long long packs;
   int activation;
+  float sign, second_sign;       // add: of either operand
+  int divides;                   // multiply: by the second operand's reciprocal
   FastDivisor by_channel_packs;  // packs of a pixel; scale_shift
   // Where the second operand is smaller: [blocks][length] of it is read as
   // [blocks][repeats][length], again and again. `by_channel_packs` then divides by the packs of a

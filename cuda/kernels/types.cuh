@@ -33,6 +33,19 @@ enum ActivationCode : int {
   activation_tanh,
   activation_gelu_tanh,
   activation_leaky_relu,
+  // Those from here on are only in launches of their own.
+  activation_elu,
+  activation_selu,
+  activation_softplus,
+  activation_mish,
+  activation_exp,
+  activation_log,
+  activation_erf,
+  activation_sqrt,
+  activation_rsqrt,
+  activation_reciprocal,
+  activation_abs,
+  activation_neg,
 };
 
 // Division of 0 <= n < 2^31 by a divisor of 1 <= d < 2^31 known to the host: a multiplication and a

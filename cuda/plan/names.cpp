@@ -15,24 +15,15 @@ namespace {
 constexpr std::array<std::string_view, buffer_count - part_count> buffers{
     "input",           "weights",      "bias", "output",      "workspace",
     "output_gradient", "second_input", "flag", "third_input", "mask"};
-constexpr std::array<std::string_view, stream_count> streams{"activation",
-                                                             "add",
-                                                             "multiply",
-                                                             "scale_shift",
-                                                             "max_pool",
-                                                             "average_pool",
-                                                             "global_average_pool",
-                                                             "layer_norm",
-                                                             "rms_norm",
-                                                             "softmax",
-                                                             "concat",
-                                                             "to_nchw",
-                                                             "to_nhwc",
-                                                             "copy_axes",
-                                                             "lookup"};
+constexpr std::array<std::string_view, stream_count> streams{
+    "activation", "add",         "subtract", "subtract_from", "multiply",
+    "divide",     "scale_shift", "max_pool", "average_pool",  "global_average_pool",
+    "layer_norm", "rms_norm",    "softmax",  "concat",        "to_nchw",
+    "to_nhwc",    "copy_axes",   "lookup"};
 constexpr std::array<std::string_view, function_count> functions{
-    "none",      "relu", "relu6", "sigmoid",   "silu",      "hardsigmoid",
-    "hardswish", "gelu", "tanh",  "gelu_tanh", "leaky_relu"};
+    "none", "relu",      "relu6",      "sigmoid", "silu",       "hardsigmoid", "hardswish", "gelu",
+    "tanh", "gelu_tanh", "leaky_relu", "elu",     "selu",       "softplus",    "mish",      "exp",
+    "log",  "erf",       "sqrt",       "rsqrt",   "reciprocal", "abs",         "neg"};
 constexpr std::array<std::string_view, cell_count> cells{"rnn", "lstm", "gru"};
 constexpr std::array<std::string_view, probe_count> probes{"fma",   "copy",  "read",
                                                            "empty", "flush", "block"};

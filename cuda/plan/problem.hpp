@@ -39,7 +39,10 @@ struct Problem {
 enum class Stream : std::uint8_t {
   activation,           // y = f(x)
   add,                  // y = f(x + x2)
+  subtract,             // y = f(x - x2)
+  subtract_from,        // y = f(x2 - x)
   multiply,             // y = x * x2
+  divide,               // y = x / x2
   scale_shift,          // y = f(x * weights[c] + bias[c]): batch normalisation at inference
   max_pool,             // window of `shape`
   average_pool,         // the same
@@ -53,13 +56,13 @@ enum class Stream : std::uint8_t {
   copy_axes,            // of `axes`: transposed, cut, padded, rolled
   lookup,               // rows of a table, `weights`, at the indices in `input`
 };
-inline constexpr int stream_count = 15;
+inline constexpr int stream_count = 18;
 std::string_view to_string(Stream stream);
 /// Raises UnsupportedError listing the known names.
 Stream parse_stream(std::string_view name);
 
-/// What add, scale_shift and activation do at last: every Activation, and two element
-/// operators.
+/// What sums, scale_shift and activation do at last: every Activation, and element operators. Those
+/// behind leaky_relu are activation's alone.
 enum class Function : std::uint8_t {
   none,
   relu,
@@ -72,8 +75,20 @@ enum class Function : std::uint8_t {
   tanh,
   gelu_tanh,
   leaky_relu,  // of slope 0.01
+  elu,
+  selu,
+  softplus,
+  mish,
+  exp,
+  log,
+  erf,
+  sqrt,
+  rsqrt,
+  reciprocal,
+  abs,
+  neg,
 };
-inline constexpr int function_count = 11;
+inline constexpr int function_count = 23;
 /// Raises UnsupportedError listing the known names.
 Function parse_function(std::string_view name);
 
@@ -121,7 +136,7 @@ struct StreamProblem {
   std::vector<Part> parts;                         // concat: of batch h_in w_in rows
   std::int64_t out_channels = 0, out_channel = 0;  // concat
   float epsilon = 1e-5F;                           // layer_norm, rms_norm
-  Repetition second;                               // add, multiply
+  Repetition second;                               // sums, products
   Axes axes;                                       // copy_axes
   std::int64_t table_rows = 0;                     // lookup
   float scale = 1.0F;                              // softmax, of what it takes

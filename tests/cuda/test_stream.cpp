@@ -127,7 +127,22 @@ double applied(Function function, double x) {
     return 0.5 * x *
            (1.0 + std::tanh(std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
   }
-  return check::activated(static_cast<Activation>(function), x);
+  switch (function) {
+    case Function::elu: return x > 0.0 ? x : std::expm1(x);
+    case Function::selu:
+      return 1.0507009873554805 * (x > 0.0 ? x : 1.6732632423543772 * std::expm1(x));
+    case Function::softplus: return std::log1p(std::exp(x));
+    case Function::mish: return x * std::tanh(std::log1p(std::exp(x)));
+    case Function::exp: return std::exp(x);
+    case Function::log: return std::log(x);
+    case Function::erf: return std::erf(x);
+    case Function::sqrt: return std::sqrt(x);
+    case Function::rsqrt: return 1.0 / std::sqrt(x);
+    case Function::reciprocal: return 1.0 / x;
+    case Function::abs: return std::abs(x);
+    case Function::neg: return -x;
+    default: return check::activated(static_cast<Activation>(function), x);
+  }
 }
 
 /// The element of the second operand that meets element `i` of the first.
@@ -153,8 +168,14 @@ Values reference(const StreamProblem& problem, const Inputs& in) {
     case Stream::activation: return each([&](std::size_t i) { return in.x[i]; });
     case Stream::add:
       return each([&](std::size_t i) { return in.x[i] + in.second[meets(problem.second, i)]; });
+    case Stream::subtract:
+      return each([&](std::size_t i) { return in.x[i] - in.second[meets(problem.second, i)]; });
+    case Stream::subtract_from:
+      return each([&](std::size_t i) { return in.second[meets(problem.second, i)] - in.x[i]; });
     case Stream::multiply:
       return each([&](std::size_t i) { return in.x[i] * in.second[meets(problem.second, i)]; });
+    case Stream::divide:
+      return each([&](std::size_t i) { return in.x[i] / in.second[meets(problem.second, i)]; });
     case Stream::scale_shift:
       return each([&](std::size_t i) {
         return in.x[i] * in.weights[i % channels] + in.bias[i % channels];
@@ -242,6 +263,9 @@ void check_stream(const StreamProblem& problem, const std::vector<emulate::Entry
       } else if (std::isinf(expected[i])) {
         CHECK_MESSAGE(got[i] == expected[i], what + ": an empty window");
         got[i] = wanted[i] = 0.0;
+      } else if (problem.dtype == DType::fp16 && std::abs(expected[i]) > 65504.0) {
+        CHECK_MESSAGE(std::isinf(got[i]), what + ": more than there are");
+        got[i] = wanted[i] = 0.0;
       }
     }
     const double error = emulate::relative_error(got, wanted);
@@ -284,8 +308,13 @@ StreamProblem draw(emulate::Shapes& shapes, Stream stream, DType dtype) {
       mask.at.outer = s.h_in * s.w_in * s.channels;
     }
   }
-  if (stream == Stream::multiply) problem.function = Function::none;
-  if ((stream == Stream::add || stream == Stream::multiply) && shapes.draw(0, 1) == 1) {
+  const bool sums =
+      stream == Stream::add || stream == Stream::subtract || stream == Stream::subtract_from;
+  const bool multiplies = stream == Stream::multiply || stream == Stream::divide;
+  if (stream != Stream::activation && problem.function > Function::leaky_relu)
+    problem.function = Function::relu;
+  if (multiplies) problem.function = Function::none;
+  if ((sums || multiplies) && shapes.draw(0, 1) == 1) {
     problem.function = Function::none;
     if (shapes.draw(0, 1) == 0) {
       problem.second = {s.batch, s.h_in * s.w_in, s.channels};  // a gate

@@ -1,4 +1,4 @@
-"""Problems of attention, products, gates, concatenations and recurrences, beside the same in float64."""
+"""Attention, products, gates, concatenations and recurrences, beside the same in float64."""
 
 from __future__ import annotations
 

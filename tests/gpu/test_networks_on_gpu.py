@@ -82,14 +82,18 @@ def tokens_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
 
 
 def halves() -> af.Graph:
-    """Channels of an image taken apart and joined in another order, as ShuffleNet does."""
+    """Channels of an image taken apart and joined in another order; element by element."""
     graph = af.Graph("halves")
     x = graph.input((2, 16, 9, 7))
     a = graph.relu(graph.conv2d(x, 32, name="stem"))
     left, right = (graph.part(a, [2, 16, 9, 7]) for _ in range(2))
     side = graph.max_pool(graph.conv2d(x, 16, name="side"), 3, 1, 2, dilation=2)
-    joined = graph.concat([right, side, left])
-    graph.linear(graph.flatten(graph.global_avg_pool(joined)), 10, name="last")
+    joined = graph.element([graph.concat([right, side, left])], "softplus")
+    mean = graph.global_avg_pool(joined)
+    centred = graph.element([mean, joined], "sub")
+    scaled = graph.element([centred, graph.element([mean], "exp")], "div")
+    y = graph.global_avg_pool(graph.element([scaled], "abs"))
+    graph.linear(graph.flatten(y), 10, name="last")
     return graph
 
 
@@ -102,7 +106,10 @@ def halves_in_float64(x: torch.Tensor, take: Take) -> torch.Tensor:
     left, right = stem.relu().chunk(2, dim=1)
     around = functional.pad(side, (2, 2, 2, 2), value=-torch.inf)
     joined = torch.cat([right, functional.max_pool2d(around, 3, 1, 0, 2), left], 1)
-    return functional.linear(joined.mean((2, 3)), take("last", "weights", 10, 48))
+    joined = functional.softplus(joined)
+    mean = joined.mean((2, 3), keepdim=True)
+    scaled = (mean - joined) / mean.exp()
+    return functional.linear(scaled.abs().mean((2, 3)), take("last", "weights", 10, 48))
 
 
 def groups() -> af.Graph:

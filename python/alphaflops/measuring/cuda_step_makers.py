@@ -107,8 +107,11 @@ def _softmax(row: Row) -> list[Step]:
     return [stream(row, "softmax")]
 
 
-def _binary(kind: str) -> Maker:
-    """Return the maker of an operator of two tensors, or of one and a number."""
+def _binary(kind: str, swapped: str | None) -> Maker:
+    """Return the maker of an operator of two tensors, or of one and a number.
+
+    `swapped` is what it is with the second before the first, if there is such a kernel.
+    """
 
     def make(row: Row) -> list[Step]:
         if len(row.inputs) == 1:
@@ -117,19 +120,26 @@ def _binary(kind: str) -> Maker:
         out = layouts.memory_shape(row.node)
         # The larger one first.
         first, second = sorted(row.inputs, key=lambda x: -math.prod(graph.shape(x)))
-        if layouts.memory_shape(first) != out or math.prod(out) != math.prod(graph.shape(first)):
+        is_whole = math.prod(out) == math.prod(graph.shape(first))
+        of = kind if first == row.inputs[0] else swapped
+        if of is None or layouts.memory_shape(first) != out or not is_whole:
             return no_plan(row)
         inputs = {"input": first, "second_input": second}
         if graph.shape(first) == graph.shape(second):
-            return [stream(row, kind, inputs=inputs)]
+            return [stream(row, of, inputs=inputs)]
         shape = graph.shape(second)
         shape = (1,) * (len(out) - len(shape)) + tuple(shape)
         repetition = _repetition(out, layouts.memory_shape(row.node, shape))
         if repetition is None:
             return no_plan(row)
-        return [stream(row, kind, inputs=inputs, sizes=layouts.sizes(first) | repetition)]
+        return [stream(row, of, inputs=inputs, sizes=layouts.sizes(first) | repetition)]
 
     return make
+
+
+def _power(row: Row) -> list[Step]:
+    """Take a power by a number, which no graph has: as long as a copy."""
+    return [stream(row, "activation")] if len(row.inputs) == 1 else no_plan(row)
 
 
 def _repetition(shape: tuple[int, ...], second: tuple[int, ...]) -> dict[str, int] | None:
@@ -156,8 +166,11 @@ LAYER_MAKERS: dict[str, Maker] = {
     "conv2d": _conv,
     "conv_transpose2d": _conv_transpose,
     "linear": _linear,
-    "add": _binary("add"),
-    "mul": _binary("multiply"),
+    "add": _binary("add", "add"),
+    "sub": _binary("subtract", "subtract_from"),
+    "mul": _binary("multiply", "multiply"),
+    "div": _binary("divide", None),
+    "pow": _power,
     "batch_norm": lambda row: [stream(row, "scale_shift")],
     "layer_norm": _norm("layer_norm"),
     "rms_norm": _norm("rms_norm"),

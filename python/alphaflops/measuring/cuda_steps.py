@@ -17,10 +17,17 @@ from alphaflops.measuring.cuda_step_sequences import SEQUENCE_MAKERS
 
 __all__ = ["Step", "bytes_of", "steps_of", "views_of"]
 
-_FUNCTIONS = {
+#: That a sum or a norm may apply at last.
+_ACTIVATIONS = {
     *("relu", "relu6", "sigmoid", "silu", "hardsigmoid", "hardswish", "gelu", "tanh"),
     *("gelu_tanh", "leaky_relu"),
 }
+_FUNCTIONS = _ACTIVATIONS | {
+    *("elu", "selu", "softplus", "mish", "exp", "log", "erf", "sqrt", "rsqrt", "reciprocal"),
+    *("abs", "neg"),
+}
+#: Whose bounds no graph has.
+_STAND_INS = {"clip": "relu6"}
 _NORM = "batch_norm"
 _VIEWS = {"flatten", "view", "part", "dropout", "identity"}
 _MAKERS = LAYER_MAKERS | SEQUENCE_MAKERS | RECURRENT_MAKERS
@@ -84,17 +91,18 @@ def _row(
     spare: Iterator[int],
 ) -> list[Step]:
     """Return the steps of one row: its operator, and what its epilogue cannot take over."""
-    ops = [graph.node_op(each) for each in folded]
+    ops = [_STAND_INS.get(op, op) for op in map(graph.node_op, folded)]
     for each, op in zip(folded, ops, strict=True):
         if op not in _FUNCTIONS and op != _NORM:
             raise _unknown(graph, each)
     function = next((op for op in ops if op in _FUNCTIONS), "none")
-    op = graph.node_op(node)
+    op = _STAND_INS.get(graph.node_op(node), graph.node_op(node))
     if op in _FUNCTIONS:
         return [stream(Row(graph, layouts, node, target, op, False, node, spare), "activation")]
     if op not in _MAKERS:
         raise _unknown(graph, node)
-    in_launch = "none" if _repeats(graph, node) else function
+    stands_alone = function not in _ACTIVATIONS or _repeats(graph, node)
+    in_launch = "none" if stands_alone else function
     last = folded[-1] if folded else node
     row = Row(graph, layouts, node, target, in_launch, _NORM in ops, last, spare)
     steps = _MAKERS[op](row)
