@@ -56,8 +56,8 @@ def sample_shapes(
         launches of their own in eager mode, and drawn more often.
     sequences
         Also what transformers have, and gates, of which image classifiers have few: attention,
-        products of activations, norms and linear layers of tokens. In eager mode these are always
-        drawn.
+        products of activations, norms and linear layers of tokens; and recurrences. In eager mode
+        these are always drawn.
     training
         Rows of a step of training: each operator stands in the table in every pass that it has,
         batches are drawn too, and a tenth as many updates of a layer follow. Eager mode only.
