@@ -4,9 +4,9 @@
 
 A kernel that faults breaks its process's context, and one that hangs holds its process up: neither
 must spoil what comes after. Each algorithm of convolutions, attention, products of activations,
-gates and recurrences gets a few odd shapes in every dtype and pass, against float64 (tests/gpu). FILE gets the
-names of those that failed, with commas between, as ALPHAFLOPS_CUDA_WITHOUT takes them. Exit status
-1 where one failed.
+gates and recurrences gets a few odd shapes in every dtype and pass, against float64 (tests/gpu).
+FILE gets the names of those that failed, with commas between, as ALPHAFLOPS_CUDA_WITHOUT takes
+them. Exit status 1 where one failed.
 """
 
 from __future__ import annotations

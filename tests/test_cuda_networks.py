@@ -12,6 +12,7 @@ import alphaflops as af
 from alphaflops import zoo
 from alphaflops._cuda_plan import PARTS, Target, matmul_plans, stream_plans
 from alphaflops.errors import ShapeError, UnsupportedError
+from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_layouts import Layouts, Rows, Strides
 from alphaflops.measuring.cuda_network import CudaNetwork
@@ -199,6 +200,24 @@ def test_networks_are_priced_as_they_are_run() -> None:
     graphs = [zoo.build(name) for name in ("densenet121", "efficientnet_b0", "mobilenet_v3_small")]
     rows = validate(graphs, profile, backend=backend(), budget_s=0.5)
     assert np.all(np.abs(rows["error"]) < 0.1)
+
+
+def test_recurrences_are_priced_by_their_steps() -> None:
+    """Two layers of one image, from single layers of any length and batch."""
+
+    def backend() -> CudaBackend:
+        return CudaBackend("hot", driver=FakeDriver(memory_bytes=64 << 30), watch=FakeWatch())
+
+    drawn = in_batches(af.sample_shapes(450, sequences=True))
+    table = drawn[np.isin(drawn["op"], ["lstm", "gru", "linear", "concat"])]
+    assert 8 <= np.isin(table["op"], ["lstm", "gru"]).sum() <= 12
+    measured = af.measure(table, backend=backend(), budget_s=20)
+    profile = af.fit(measured, form="alpha-floor").profile
+    lstm = zoo.build("lstm")
+    assert {step.plans[0].algorithm for step in steps_of(lstm, HOPPER)} >= {"recurrent_steps"}
+    (row,) = validate([lstm], profile, backend=backend(), budget_s=0.1)
+    assert row["measured_s"] > 2 * 35 * 2e-6
+    assert abs(row["error"]) < 0.1
 
 
 @pytest.mark.parametrize(("op", "tensors"), [("attention", 3), ("add", 1)])

@@ -25,7 +25,7 @@ from alphaflops.profiles import Profile
 from alphaflops.table import work_table
 
 
-def profile_of(parameters, *, interval=None, out_of_scope=(), dtype="fp32"):
+def profile_of(parameters, *, interval=None, out_of_scope=(), dtype="fp32", **fields):
     models = []
     for kind, values in parameters.items():
         model = {
@@ -34,6 +34,7 @@ def profile_of(parameters, *, interval=None, out_of_scope=(), dtype="fp32"):
             "dtype": dtype,
             "form": "alpha" if "seconds_per_mac" in values else "traffic",
             "parameters": values,
+            **fields,
         }
         if interval:
             model["interval"] = dict(zip(("lower_factor", "upper_factor"), interval, strict=True))
@@ -213,3 +214,33 @@ def test_arrays_of_an_earlier_call_are_used_again():
     two_rows = _core.join([first, second])
     with pytest.raises(_core.ShapeError, match="2 rows"):
         _core.predict(two_rows, profile, out)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_recurrence_costs_as_many_steps_as_it_makes(mixed: bool) -> None:
+    graph = af.Graph("states")
+    x = graph.recurrent(graph.input((3, 7, 16)), "gru", 16, layers=2, bias=False)
+    if mixed:
+        graph.softmax(x)
+    work = _core.lower(graph)
+    macs, weights = 3 * 7 * 2 * 3 * 16 * 32, 2 * 3 * 16 * 32
+    assert (work.steps[0], work.spatial[0], work.width[0]) == (14, 14, 7)
+    rate = {"seconds_per_mac": 1e-9, "beta": 0.0, "gamma": 0.0, "floor_s": 1e-6}
+    for form, more, of_step in (
+        ("alpha", {}, 1e-6 + 1e-9 * macs / 14),
+        # A step reads the weights of its layer.
+        (
+            "roofline-alpha",
+            {"seconds_per_weight_byte": 1e-8},
+            1e-6 + 1e-9 * macs / 14 + 2e-8 * weights,
+        ),
+    ):
+        for per_step in (False, True):
+            profile = profile_of(
+                {"recurrent": rate | more}, out_of_scope=["softmax"], form=form, per_step=per_step
+            )
+            whole = 1e-6 + 1e-9 * macs + 4 * weights * more.get("seconds_per_weight_byte", 0.0)
+            time_s = _core.predict(work, profile).time_s[0]
+            assert time_s == pytest.approx(14 * of_step if per_step else whole)
+            # A step by itself is one.
+            assert _core.predict(work.one_step(), profile).time_s[0] == pytest.approx(of_step)

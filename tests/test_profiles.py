@@ -198,6 +198,8 @@ def test_malformed_json(text, message):
         (("models", 0, "parameters", "gamma"), "x", '"gamma" must be a number'),
         (("models", 0, "parameters", "sharpness"), 0.5, '"sharpness" is 0.5'),
         (("models", 0, "interval", "lower_factor"), 1.2, '"lower_factor" is 1.2'),
+        (("models", 0, "per_step"), True, '"per_step" is true or false, and true of recurrences'),
+        (("models", 0, "per_step"), 1, '"per_step" is true or false'),
         (("models", 1, "kind"), "conv_1x1", "stands twice"),
         (("out_of_scope",), ["pool"], "kind 'pool' has a model and stands in"),
         (("out_of_scope",), None, '"out_of_scope" must be an array'),

@@ -150,6 +150,20 @@ void bind_work(py::module_& m) {
         return w.take({rows.data(), static_cast<std::size_t>(rows.size())});
       },
       arg("rows"));
+  table.def_property_readonly("steps", [](const WorkTable& w) {
+    py::array_t<std::int64_t> steps(static_cast<py::ssize_t>(w.size()));
+    std::int64_t* to = steps.mutable_data();
+    for (std::size_t i = 0; i < w.size(); ++i) to[i] = steps_of(w.row(i));
+    return steps;
+  });
+  table.def("one_step", [](const WorkTable& w) {
+    WorkTable each;
+    each.reserve(w.size());
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      each.append(one_step(w.row(i)), w.node[i], w.folded[i]);
+    }
+    return each;
+  });
   bind_column<&WorkTable::batch>(table, "batch");
   bind_column<&WorkTable::groups>(table, "groups");
   bind_column<&WorkTable::c_in>(table, "c_in");

@@ -183,7 +183,8 @@ void count_recurrent(Work& w, const Node& node, const Shape& in, const Recurrent
   w.batch = in[0];
   w.c_in = in[2];
   w.c_out = node.shape.back();
-  w.spatial = w.width = in[1];
+  w.spatial = checked_mul(op.layers, in[1], what);
+  w.width = in[1];
   w.macs = checked_mul(steps, weights, what);
   w.params = w.weights_read = checked_add(weights, biases, what);
   w.biased = op.bias;

@@ -63,7 +63,7 @@ struct Slots {
   double *time_s, *alpha, *distance;
 };
 
-void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
+void evaluate_rows(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
   seconds(model.cost, x, n, to.time_s, to.alpha);
   const bool corrected = !model.residual.empty();
   const auto rows = static_cast<std::size_t>(n);
@@ -83,6 +83,29 @@ void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
     }
   }
   for (std::size_t i = 0; i < rows; ++i) to.distance[i] = std::sqrt(to.distance[i]);
+}
+
+/// Where a model is of a step, of one step of each recurrence, times as many as it makes.
+void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
+  if (!model.per_step) return evaluate_rows(model, x, n, to);
+  WorkTable steps;
+  std::array<std::int64_t, launch_block> count;
+  const bool all = reads_all_columns(model);
+  for (int i = 0; i < n; ++i) {
+    Work w;
+    w.kind = Kind::recurrent;
+    for (std::size_t k = 0; k < (all ? launch_columns.size() : alpha_columns); ++k) {
+      w.*launch_columns[k].member = (x.*launch_columns[k].column)[i];
+    }
+    w.biased = all && x.biased[i] != 0;
+    steps.append(one_step(w));
+    count[static_cast<std::size_t>(i)] = steps_of(w);
+  }
+  LaunchColumns each = columns_of(steps);
+  each.element_bytes = x.element_bytes;
+  evaluate_rows(model, each, n, to);
+  for (int i = 0; i < n; ++i)
+    to.time_s[i] *= static_cast<double>(count[static_cast<std::size_t>(i)]);
 }
 
 /// Rows of one model, side by side.

@@ -187,6 +187,13 @@ CostModel read_model(const json::Value& value, const std::string& place) {
     const json::Value* found = fields.find(key);
     return found != nullptr && !found->is_null() ? found : nullptr;
   };
+  if (const json::Value* per_step = given("per_step")) {
+    const bool* is_true = std::get_if<bool>(&per_step->data);
+    if (is_true == nullptr || (*is_true && model.kind != Kind::recurrent)) {
+      throw ProfileError(place + ": \"per_step\" is true or false, and true of recurrences only");
+    }
+    model.per_step = *is_true;
+  }
   if (const json::Value* domain = given("domain")) {
     model.domain = read_domain(Fields(*domain, place + ".domain"));
   }

@@ -52,6 +52,24 @@ Pass parse_pass(std::string_view name) {
                          "optimizer");
 }
 
+std::int64_t steps_of(const Work& w) { return w.kind == Kind::recurrent ? w.spatial : 1; }
+
+Work one_step(const Work& w) {
+  const std::int64_t steps = steps_of(w);
+  if (steps <= 1) return w;
+  const auto share = [](std::int64_t of, std::int64_t by) {
+    return std::max<std::int64_t>(1, of / by + (of % by * 2 >= by ? 1 : 0));
+  };
+  Work step = w;
+  step.spatial = step.width = 1;
+  step.weights_read = share(w.weights_read, w.spatial / w.width);
+  for (const auto member :
+       {&Work::macs, &Work::flops, &Work::activations_read, &Work::elements_written}) {
+    step.*member = share(w.*member, steps);
+  }
+  return step;
+}
+
 void WorkTable::reserve(std::size_t rows) {
   kind.reserve(rows);
   pass.reserve(rows);

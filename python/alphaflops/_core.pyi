@@ -279,6 +279,13 @@ class WorkTable:
         """Return the rows of those numbers, in that order."""
 
     @property
+    def steps(self) -> NDArray[np.int64]:
+        """What a row makes one after the other: a recurrence layers * tokens, else 1."""
+
+    def one_step(self) -> WorkTable:
+        """Return one of its steps in place of each row."""
+
+    @property
     def batch(self) -> NDArray[np.int64]: ...
     @property
     def groups(self) -> NDArray[np.int64]: ...
@@ -288,11 +295,11 @@ class WorkTable:
     def c_out(self) -> NDArray[np.int64]: ...
     @property
     def spatial(self) -> NDArray[np.int64]:
-        """h_out * w_out of one image."""
+        """h_out * w_out of one image; layers * tokens of a recurrence."""
 
     @property
     def width(self) -> NDArray[np.int64]:
-        """w_out."""
+        """w_out; tokens of a recurrence."""
 
     @property
     def kernel_volume(self) -> NDArray[np.int64]: ...

@@ -42,23 +42,24 @@ LaunchColumns columns_of(const WorkTable& work, std::size_t first = 0);
 struct NamedColumn {
   std::string_view name;
   const std::int64_t* LaunchColumns::* column;
+  std::int64_t Work::* member;
 };
 /// Columns of integers by name; alpha by itself reads the first `alpha_columns`.
 inline constexpr std::array<NamedColumn, 14> launch_columns{{
-    {"batch", &LaunchColumns::batch},
-    {"spatial", &LaunchColumns::spatial},
-    {"kernel_volume", &LaunchColumns::kernel_volume},
-    {"macs", &LaunchColumns::macs},
-    {"width", &LaunchColumns::width},
-    {"activations_read", &LaunchColumns::activations_read},
-    {"weights_read", &LaunchColumns::weights_read},
-    {"elements_written", &LaunchColumns::elements_written},
-    {"c_in", &LaunchColumns::c_in},
-    {"c_out", &LaunchColumns::c_out},
-    {"groups", &LaunchColumns::groups},
-    {"kernel_width", &LaunchColumns::kernel_width},
-    {"stride", &LaunchColumns::stride},
-    {"padded_elements", &LaunchColumns::padded_elements},
+    {"batch", &LaunchColumns::batch, &Work::batch},
+    {"spatial", &LaunchColumns::spatial, &Work::spatial},
+    {"kernel_volume", &LaunchColumns::kernel_volume, &Work::kernel_volume},
+    {"macs", &LaunchColumns::macs, &Work::macs},
+    {"width", &LaunchColumns::width, &Work::width},
+    {"activations_read", &LaunchColumns::activations_read, &Work::activations_read},
+    {"weights_read", &LaunchColumns::weights_read, &Work::weights_read},
+    {"elements_written", &LaunchColumns::elements_written, &Work::elements_written},
+    {"c_in", &LaunchColumns::c_in, &Work::c_in},
+    {"c_out", &LaunchColumns::c_out, &Work::c_out},
+    {"groups", &LaunchColumns::groups, &Work::groups},
+    {"kernel_width", &LaunchColumns::kernel_width, &Work::kernel_width},
+    {"stride", &LaunchColumns::stride, &Work::stride},
+    {"padded_elements", &LaunchColumns::padded_elements, &Work::padded_elements},
 }};
 inline constexpr std::size_t alpha_columns = 4;
 

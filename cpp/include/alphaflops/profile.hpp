@@ -22,8 +22,9 @@ struct CostModel {
   Pass pass = Pass::forward;
   DType dtype = DType::fp32;
   Cost cost;
-  Domain domain;    // what was measured, where known
-  Forest residual;  // a correction inside the domain; may be empty
+  Domain domain;          // what was measured, where known
+  Forest residual;        // a correction inside the domain; may be empty
+  bool per_step = false;  // of one step of a recurrence, which costs as many as it makes
   // conformal interval as factors of the prediction
   double lower_factor = 1.0;
   double upper_factor = 1.0;

@@ -64,8 +64,8 @@ struct Work {
   std::int64_t groups = 1;
   std::int64_t c_in = 1;
   std::int64_t c_out = 1;
-  std::int64_t spatial = 1;           // h_out * w_out of one image
-  std::int64_t width = 1;             // w_out
+  std::int64_t spatial = 1;           // h_out * w_out of one image; layers * tokens of a recurrence
+  std::int64_t width = 1;             // w_out; tokens of a recurrence
   std::int64_t kernel_volume = 1;     // k_h * k_w
   std::int64_t kernel_width = 1;      // k_w
   std::int64_t stride = 1;            // stride_h * stride_w
@@ -78,6 +78,11 @@ struct Work {
   std::int64_t flops = 0;
   std::int64_t params = 0;  // trainable parameters of every node in the row
 };
+
+/// What a row makes one after the other: a recurrence its tokens in each layer, else one.
+std::int64_t steps_of(const Work& work);
+/// One of these by itself, of a mean layer; sizes are rounded, and 1 at least. A step is its own.
+Work one_step(const Work& work);
 
 /// Struct of arrays: column i of every vector is one launch.
 class WorkTable {

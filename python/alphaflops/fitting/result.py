@@ -46,7 +46,7 @@ class HeldOut:
     Attributes
     ----------
     rows : Rows
-        What the equations read of the table, one element a row.
+        What the equations read of the table, one element a row; of a recurrence, of one step.
     time_s : array [n]
         Seconds measured; where a drift was taken out, without it.
     predicted_s : dict of array [n]

@@ -78,8 +78,9 @@ def next_shapes(
 def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     """Return the numbers of the rows of `pool` to measure next."""
     table = check_table(table)
-    known, candidates = rows_of(work_table(table)), rows_of(work_table(pool))
-    fits = fit_forms(known, table["time_s"], facts=known_facts(table))[0]["tiled"]
+    work, candidates = work_table(table), rows_of(work_table(pool))
+    known, of_steps = rows_of(work), rows_of(work.one_step())
+    fits = fit_forms(of_steps, table["time_s"] / work.steps, facts=known_facts(table))[0]["tiled"]
     known_s, candidate_s = predict_rows(known, fits), predict_rows(candidates, fits)
     candidate_s = np.where(np.isnan(candidate_s), np.median(table["time_s"]), candidate_s)
     spread = _spread(known, np.log(table["time_s"] / known_s), candidates)
