@@ -1,4 +1,4 @@
-"""Recurrences on the cuda backend: the steps of a layer, how they are timed, what they are priced."""
+"""Recurrences on the cuda backend: steps of a layer, how they are timed, what they are priced."""
 
 from __future__ import annotations
 
