@@ -25,6 +25,11 @@ inline std::string stream_dtype(DType dtype) {
   return std::string(to_string(dtype == DType::tf32 ? DType::fp32 : dtype));
 }
 
+/// The name that kernels which only move bytes have for an access of that many.
+inline std::string stream_bytes(std::int64_t bytes) {
+  return std::string("b").append(std::to_string(bytes));
+}
+
 /// Elements of an access: 16 bytes of them where `size` is a multiple, else one.
 inline std::int64_t pack_width(DType dtype, std::int64_t size) {
   const std::int64_t width = 16 / size_of(dtype);

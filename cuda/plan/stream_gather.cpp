@@ -53,7 +53,7 @@ std::vector<Plan> copy_axes_plan(const StreamProblem& problem) {
   }
   const std::int64_t blocks = blocks_for(params.units, stream_threads * stream_unroll);
   if (rows > most_index || blocks > most_blocks) return {};
-  const std::string name = "b" + std::to_string(unit);
+  const std::string name = stream_bytes(unit);
   Launch launch = stream_launch("stream_copy_axes_" + name, "stream_gather.cuh", blocks, params);
   launch.pointers[0].byte_offset = axes.offset * size_of(problem.dtype);
   return {stream_plan(problem, launch, name)};
@@ -78,7 +78,7 @@ std::vector<Plan> lookup_plan(const StreamProblem& problem) {
   params.row_packs = static_cast<int>(row_packs);
   params.by_row_packs = divisor(row_packs);
   params.by_rows = divisor(problem.table_rows);
-  const std::string name = "b" + std::to_string(unit);
+  const std::string name = stream_bytes(unit);
   Launch launch = stream_launch("stream_lookup_" + name, "stream_gather.cuh", blocks, params);
   launch.pointers.push_back({offsetof(LookupParams, weights), Buffer::weights});
   return {stream_plan(problem, launch, name)};

@@ -77,7 +77,7 @@ std::vector<Plan> concat(const StreamProblem& problem) {
                                     offsetof(ConcatPart, input)),
          part_buffer(static_cast<int>(i)), from.offset * element});
   }
-  const std::string name = "b" + std::to_string(unit);
+  const std::string name = stream_bytes(unit);
   Launch launch = stream_launch("stream_concat_" + name, "stream_layout.cuh", blocks, params);
   launch.pointers.insert(launch.pointers.end(), pointers.begin(), pointers.end());
   return {stream_plan(problem, launch, name)};
@@ -103,8 +103,8 @@ std::vector<Plan> plan_stream_layout(const StreamProblem& problem, const Target&
   TransposeParams params{};
   params.rows = static_cast<int>(rows), params.columns = static_cast<int>(columns);
   params.by_across = divisor(across), params.by_image = divisor(across * down);
-  const std::string name =
-      "b" + std::to_string(element) + (pack > 1 ? "x" + std::to_string(pack) : "");
+  std::string name = stream_bytes(element);
+  if (pack > 1) name.append("x").append(std::to_string(pack));
   Launch launch = stream_launch("stream_transpose_" + name, "stream_layout.cuh",
                                 across * down * s.batch, params);
   launch.shared_bytes = static_cast<unsigned>(side * (side + 1) * element);

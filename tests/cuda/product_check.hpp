@@ -94,7 +94,7 @@ inline std::string describe(const Problem& problem) {
   for (const int64_t size :
        {s.batch, s.c_in, s.h_in, s.w_in, s.c_out, s.k_h, s.k_w, s.stride_h, s.stride_w, s.pad_top,
         s.pad_bottom, s.pad_left, s.pad_right, s.dilation_h, s.dilation_w, s.groups}) {
-    text += " " + std::to_string(size);
+    text.append(" ").append(std::to_string(size));
   }
   return text;
 }

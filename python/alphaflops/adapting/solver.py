@@ -63,33 +63,38 @@ class Pricing:
 
     def __init__(self, networks: Networks, prior: Prior) -> None:
         self._parts = []
+        where, shapes = [], []
         for number, kind in enumerate(KINDS):
             rows = np.flatnonzero(networks.kinds == kind)
             if len(rows):
                 launches = _core.Launches(networks.work.take(rows))
-                shape = prior.shapes.get(kind, (0.0, 0.0))
-                self._parts.append((number, shape, launches, networks.counts[:, rows]))
+                self._parts.append((launches, networks.counts[:, rows]))
+                where.append(_indices(number))
+                shapes.append(prior.shapes.get(kind, (0.0, 0.0)))
+        self._where = np.array(where)
+        self._shapes = np.array(shapes)
         self._n = len(networks)
 
     def seconds(self, phi: Floats) -> Floats:
         """Return seconds [n]."""
         total = np.full(self._n, np.exp(phi[OVERHEAD]))
-        for number, shape, launches, counts in self._parts:
-            own = phi[_indices(number)][np.newaxis]
-            total += counts @ launches.roofline_s(_roofline(own, shape))[0]
+        parameters = _roofline(phi[self._where][:, np.newaxis], self._shapes)
+        for (launches, counts), own in zip(self._parts, parameters, strict=True):
+            total += counts @ launches.roofline_s(own)[0]
         return total
 
     def derivatives(self, phi: Floats) -> Floats:
         """Return seconds per unit of phi [n, SIZE], by central differences."""
         slopes = np.zeros((self._n, SIZE))
         slopes[:, OVERHEAD] = np.exp(phi[OVERHEAD])
-        for number, shape, launches, counts in self._parts:
-            where = _indices(number)
-            steps = _STEP * np.eye(len(where))
-            sets = phi[where] + np.concatenate([steps, -steps])
-            times = launches.roofline_s(_roofline(sets, shape))
-            ahead, behind = np.split(times, 2)
-            slopes[:, where] += counts @ ((ahead - behind) / (2 * _STEP)).T
+        width = self._where.shape[1]
+        steps = _STEP * np.concatenate([np.eye(width), -np.eye(width)])
+        parameters = _roofline(phi[self._where][:, np.newaxis] + steps, self._shapes)
+        for (launches, counts), where, own in zip(
+            self._parts, self._where, parameters, strict=True
+        ):
+            times = launches.roofline_s(own)
+            slopes[:, where] += counts @ ((times[:width] - times[width:]) / (2 * _STEP)).T
         return slopes
 
 
@@ -178,13 +183,16 @@ def _indices(kind: int) -> list[int]:
     return [*range(at(kind, 0), at(kind, len(PARAMETERS))), SHARPNESS]
 
 
-def _roofline(sets: Floats, shape: tuple[float, float]) -> Floats:
-    """Return parameters [sets, 12] as the core takes them from phi [sets, 9] of one kind.
+def _roofline(sets: Floats, shapes: Floats) -> Floats:
+    """Return parameters [kinds, sets, 12] as the core takes them from phi [kinds, sets, 9].
 
-    Copies for uneven padding, the last, are not told apart by networks and cost nothing here.
+    `shapes` [kinds, 2] are beta and gamma. Copies for uneven padding, the last, are not told apart
+    by networks and cost nothing here.
     """
     values = np.exp(np.clip(sets, -80.0, LARGEST))
-    mac, *middle = values[:, :-1].T
-    beta, gamma = (np.full(len(sets), value) for value in shape)
-    padded = np.zeros(len(sets))
-    return np.stack([mac, beta, gamma, *middle, sharpness_of(sets[:, -1]), padded], axis=1)
+    parameters = np.zeros((*sets.shape[:2], 12))
+    parameters[..., 0] = values[..., 0]
+    parameters[..., 1:3] = shapes[:, np.newaxis]
+    parameters[..., 3:10] = values[..., 1:-1]
+    parameters[..., 10] = sharpness_of(sets[..., -1])
+    return parameters

@@ -35,6 +35,7 @@ def fit_residual(traits: NDArray[np.float32], residual: Floats, seed: int) -> di
     dict
         ``trait``, ``right``, ``value`` of every node, and ``roots``, as a profile has them.
     """
+    from sklearn import config_context  # noqa: PLC0415
     from sklearn.ensemble import GradientBoostingRegressor  # noqa: PLC0415
 
     n = len(residual)
@@ -52,7 +53,8 @@ def fit_residual(traits: NDArray[np.float32], residual: Floats, seed: int) -> di
         max_features=0.5,
         random_state=seed,
     )
-    model.fit(traits, np.clip(residual, middle - reach, middle + reach))
+    with config_context(skip_parameter_validation=True):  # which each tree would repeat
+        model.fit(traits, np.clip(residual, middle - reach, middle + reach))
     trait: list[int] = []
     right: list[int] = []
     value: list[float] = []
