@@ -37,15 +37,13 @@ class KindFit:
 
     def model(self, kind: str, dtype: str, pass_: str = "forward") -> dict[str, Any]:
         """Return the entry of a profile's ``models``."""
-        entry: dict[str, Any] = {
+        entry = {
             "kind": kind,
             "pass": pass_,
             "dtype": dtype,
             "form": self.form,
             "parameters": self.parameters,
         }
-        if kind == "recurrent":
-            entry["per_step"] = True  # as its rows were (one_pass.py)
         if self.domain is not None:
             entry["domain"] = self.domain
         if self.residual is not None:

@@ -22,7 +22,8 @@ from alphaflops.fitting.profile import head_of, profile_of
 from alphaflops.fitting.result import Fit, FormFit, HeldOut
 from alphaflops.fitting.rich import CORES, Facts, RichFit, known_facts
 from alphaflops.fitting.solve import FORMS, best_constant, fit_forms, with_trees
-from alphaflops.table import Table, check_table, work_table
+from alphaflops.fitting.steps import launches_steps, step_work
+from alphaflops.table import Table, check_table
 
 
 def fit_pass(
@@ -41,11 +42,10 @@ def fit_pass(
 ) -> Fit:
     """Return the fit of a table of one pass; `said` goes into its profile's assumptions.
 
-    In place of a recurrence one of its steps is fitted, which takes as much less time.
+    Where steps are launches, one of them is fitted in place of a recurrence, and its share of time.
     """
-    work = work_table(table)
-    rows, steps = rows_of(work.one_step()), work.steps
-    time_s = table["time_s"] / steps
+    work, steps = step_work(table, per_step=launches_steps(table))
+    rows, time_s = rows_of(work), table["time_s"] / steps
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
     facts = known_facts(table, device_facts)

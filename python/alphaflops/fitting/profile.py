@@ -13,6 +13,7 @@ from alphaflops.fitting.conformal import Interval
 from alphaflops.fitting.forms import MOVING, STAND_INS
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
+from alphaflops.fitting.steps import launches_steps
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table
 
@@ -35,6 +36,7 @@ def head_of(
         "name": name,
         "dtype": str(table["dtype"][0]),
         "pass": str(table["pass"][0]),
+        "per_step": launches_steps(table),
         "device": described if described.get("name") != "" else {},
         "provenance": {
             "backend": str(table["backend"][0]) or "unknown",
@@ -96,6 +98,8 @@ def profile_of(
     models = []
     for kind, found in fits.items():
         model = found.model(kind, head["dtype"], head["pass"])
+        if kind == "recurrent" and head["per_step"]:
+            model["per_step"] = True
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
         models.append(model)
@@ -107,7 +111,7 @@ def profile_of(
     data = {
         "format": "alphaflops-profile",
         "version": _core.PROFILE_VERSION,
-        **{k: v for k, v in head.items() if k not in ("pass", "dtype", "form", "said")},
+        **{k: v for k, v in head.items() if k not in ("pass", "per_step", "dtype", "form", "said")},
         "provenance": {**head["provenance"], "form": head["form"]},
         "models": models,
         "out_of_scope": [k for k in MOVING if k not in fits and STAND_INS.get(k) not in fits],

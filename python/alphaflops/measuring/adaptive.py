@@ -21,9 +21,10 @@ from alphaflops.fitting.forms import Rows, rows_of
 from alphaflops.fitting.kinds import predict_rows
 from alphaflops.fitting.rich import known_facts
 from alphaflops.fitting.solve import fit_forms
+from alphaflops.fitting.steps import launches_steps, step_work
 from alphaflops.measuring.measured import shapes_of
 from alphaflops.measuring.sampling import sample_shapes
-from alphaflops.table import Table, check_table, work_table
+from alphaflops.table import Table, check_table
 
 if TYPE_CHECKING:
     from alphaflops._core import Graph
@@ -78,10 +79,14 @@ def next_shapes(
 def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     """Return the numbers of the rows of `pool` to measure next."""
     table = check_table(table)
-    work, candidates = work_table(table), rows_of(work_table(pool))
-    known, of_steps = rows_of(work), rows_of(work.one_step())
-    fits = fit_forms(of_steps, table["time_s"] / work.steps, facts=known_facts(table))[0]["tiled"]
-    known_s, candidate_s = predict_rows(known, fits), predict_rows(candidates, fits)
+    per_step = launches_steps(table)
+    (work, steps), (new, new_steps) = (step_work(t, per_step=per_step) for t in (table, pool))
+    known, candidates = rows_of(work), rows_of(new)
+    fits = fit_forms(known, table["time_s"] / steps, facts=known_facts(table))[0]["tiled"]
+    known_s, candidate_s = (
+        steps * predict_rows(known, fits),
+        new_steps * predict_rows(candidates, fits),
+    )
     candidate_s = np.where(np.isnan(candidate_s), np.median(table["time_s"]), candidate_s)
     spread = _spread(known, np.log(table["time_s"] / known_s), candidates)
     per_cost = spread / np.sqrt(seconds_to_measure(candidate_s))
