@@ -105,10 +105,12 @@ class FakeDriver:
 
     def _time_s(self, plan: Plan) -> float:
         blocks = sum(int(np.prod(each.grid)) for each in plan.launches)
-        # Larger tiles take longer a block: what the name of the tile says of rows and columns.
+        # Larger tiles take longer a block: what the name of the tile says of rows and columns, and
+        # no less than a result a thread.
         area = float(np.prod([int(n) for n in re.findall(r"\d+", plan.tile)[:2]] or [1]))
+        threads = max(float(np.prod(each.block)) for each in plan.launches)
         waves = -(-blocks // self._info.sm_count)
-        return len(plan.launches) * 2e-6 + waves * _BLOCK_S * max(area, 64.0) / 4096
+        return len(plan.launches) * 2e-6 + waves * _BLOCK_S * max(area, threads) / 4096
 
     def captured(self, programs: Sequence[FakeProgram], turns: int = 1) -> FakeProgram:
         steps = [step for program in programs for step in program.steps] * turns
