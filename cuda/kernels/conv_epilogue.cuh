@@ -15,8 +15,7 @@ struct Epilogue {
   Sum bias[width];
   int column, columns_left, group, split, phase;
 
-  AF_DEVICE void start(const ConvIgemmParams& p, int column_, int group_, int split_,
-                       int phase_) {
+  AF_DEVICE void start(const ConvIgemmParams& p, int column_, int group_, int split_, int phase_) {
     column = column_;
     group = group_;
     split = split_;

@@ -20,8 +20,7 @@ namespace alphaflops::cuda {
 
 inline constexpr int most_phases = 16;  // of one launch
 
-// What a block reads here is the same for all of its threads, so that it costs none of their
-// registers.
+// A kernel of one phase finds all this at a fixed place of its parameter, which takes no registers.
 struct ConvPhase {
   int depth;  // taps * channels
   FastDivisor by_taps_w;

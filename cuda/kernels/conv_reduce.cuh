@@ -24,8 +24,7 @@ AF_DEVICE void conv_reduce(const ConvReduceParams& p) {
   Sum sum = 0;
   for (int i = 0; i < p.splits; ++i) sum += from[static_cast<long long>(i) * total];
   if (p.bias != nullptr) sum += static_cast<const Sum*>(p.bias)[channel];
-  static_cast<Output*>(p.output)[at + channel] =
-      A::narrow(activate(sum, p.activation));
+  static_cast<Output*>(p.output)[at + channel] = A::narrow(activate(sum, p.activation));
 }
 
 }  // namespace alphaflops::cuda

@@ -60,8 +60,9 @@ AF_DEVICE void store_fragments(const ConvIgemmParams& p, const BlockTile& block,
   static_assert(warps_m * warps_n * 16 * slab_pitch<n> * 4 <= shared_bytes);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   __syncthreads();
-  store_warp<Stored>(p, block.phase, block.row + warp / warps_n * m * 16, block.column + warp % warps_n * n * 8,
-                     sums, reinterpret_cast<Sum*>(shared) + warp * 16 * slab_pitch<n>);
+  store_warp<Stored>(p, block.phase, block.row + warp / warps_n * m * 16,
+                     block.column + warp % warps_n * n * 8, sums,
+                     reinterpret_cast<Sum*>(shared) + warp * 16 * slab_pitch<n>);
 }
 
 }  // namespace alphaflops::cuda

@@ -13,8 +13,8 @@ struct BlockTile {
 };
 
 template <int tile_depth>
-AF_DEVICE BlockTile tile_of(const ConvIgemmParams& p, int row, int column, int split,
-                            int phase = 0, int first_weight = 0) {
+AF_DEVICE BlockTile tile_of(const ConvIgemmParams& p, int row, int column, int split, int phase = 0,
+                            int first_weight = 0) {
   const int first = split * p.depth_tiles_a_split;
   const unsigned depth = static_cast<unsigned>(p.map.phases[phase].depth) + (tile_depth - 1);
   const int left = static_cast<int>(depth / tile_depth) - first;
