@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from alphaflops._cuda_plan import Plan
+from alphaflops._cuda_plan import Launch, Plan
 from alphaflops.cuda.driver import DeviceInfo, needs_memory
 from alphaflops.cuda.nvml import State
 
@@ -30,6 +30,15 @@ def info(**changes: object) -> DeviceInfo:
         "runtime_version": 13000,
     }
     return DeviceInfo(**{**usual, **changes})
+
+
+def _blocks(launch: Launch, sides: Sequence[int]) -> int:
+    """Count blocks, or tiles where blocks stay and walk over those of what they store."""
+    for tensor in launch.tensor_maps:
+        if tensor.rank == 4:
+            columns, groups, rows, splits = tensor.sizes[:4]
+            return -(-rows // sides[0]) * -(-columns // sides[1]) * groups * splits
+    return int(np.prod(launch.grid))
 
 
 class FakeMemory:
@@ -104,11 +113,14 @@ class FakeDriver:
         return made
 
     def _time_s(self, plan: Plan) -> float:
-        blocks = sum(int(np.prod(each.grid)) for each in plan.launches)
-        # Larger tiles take longer a block: what the name of the tile says of rows and columns.
-        area = float(np.prod([int(n) for n in re.findall(r"\d+", plan.tile)[:2]] or [1]))
+        # Larger tiles take longer a block: what the name of the tile says of rows and columns, and
+        # no less than a result a thread.
+        sides = [int(n) for n in re.findall(r"\d+", plan.tile)[:2]]
+        blocks = sum(_blocks(each, sides) for each in plan.launches)
+        area = float(np.prod(sides or [1]))
+        threads = max(float(np.prod(each.block)) for each in plan.launches)
         waves = -(-blocks // self._info.sm_count)
-        return len(plan.launches) * 2e-6 + waves * _BLOCK_S * max(area, 64.0) / 4096
+        return len(plan.launches) * 2e-6 + waves * _BLOCK_S * max(area, threads) / 4096
 
     def captured(self, programs: Sequence[FakeProgram], turns: int = 1) -> FakeProgram:
         steps = [step for program in programs for step in program.steps] * turns

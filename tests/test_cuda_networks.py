@@ -126,6 +126,18 @@ def test_a_concatenation_is_one_launch() -> None:
     assert sum(step.key.startswith("concat") for step in steps_of(densenet, HOPPER)) == concats
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
+def test_all_phases_of_a_stride_are_one_launch(dtype: str) -> None:
+    graph = af.Graph("up", dtype=dtype)
+    x = graph.input((1, 64, 9, 9))
+    for kernel in (2, 3):  # taps of the phases: 1 each, or 4, 2, 2 and 1
+        graph.conv(x, 32, kernel, 2, transposed=True)
+    for step in steps_of(graph, AMPERE):
+        for plan in step.plans:
+            products = [each for each in plan.launches if "reduce" not in each.symbol]
+            assert len(products) == (4 if plan.tile.startswith("128x128x8_") else 1)
+
+
 def test_parts_are_read_where_they_lie() -> None:
     graph = af.Graph("halves")
     x = graph.input((2, 48, 6, 6))
@@ -156,7 +168,8 @@ def test_networks_are_priced_as_they_are_run() -> None:
     table = af.measure(af.sample_shapes(200), backend=backend(), budget_s=20)
     profile = af.fit(table).profile
     assert profile.mode == "fused_relu"
-    graphs = [zoo.build(name) for name in ("densenet121", "efficientnet_b0", "mobilenet_v3_small")]
+    names = ("densenet121", "efficientnet_b0", "mobilenet_v3_small", "unet")
+    graphs = [zoo.build(name) for name in names]
     rows = validate(graphs, profile, backend=backend(), budget_s=0.5)
     assert np.all(np.abs(rows["error"]) < 0.1)
 

@@ -13,12 +13,13 @@ struct Epilogue {
   using Sum = typename A::Sum;
   using Output = typename A::Output;
   Sum bias[width];
-  int column, columns_left, group, split;
+  int column, columns_left, group, split, phase;
 
-  AF_DEVICE void start(const ConvIgemmParams& p, int column_, int group_, int split_) {
+  AF_DEVICE void start(const ConvIgemmParams& p, int column_, int group_, int split_, int phase_) {
     column = column_;
     group = group_;
     split = split_;
+    phase = phase_;
     columns_left = p.map.columns - column;
     AF_UNROLL
     for (int i = 0; i < width; ++i) bias[i] = 0;
@@ -36,7 +37,7 @@ struct Epilogue {
     const int channel = group * p.map.result_group + column;
     if (p.is_partial != 0) {
       auto* to = static_cast<Sum*>(p.output) + split * p.partial_stride +
-                 static_cast<long long>(row) * p.map.result_pitch + channel;
+                 (static_cast<long long>(phase) * p.map.rows + row) * p.map.result_pitch + channel;
       AF_UNROLL
       for (int i = 0; i < width; i += 4) {
         if (p.stores_vectors != 0) {
@@ -50,12 +51,14 @@ struct Epilogue {
       }
       return;
     }
+    const long long at = result_offset(p.map, p.map.phases[phase], row);
+    if (at < 0) return;
     Pack<Output, width> pack;
     AF_UNROLL
     for (int i = 0; i < width; ++i) {
       pack.element[i] = A::narrow(activate(sums[i] + bias[i], p.activation));
     }
-    Output* to = static_cast<Output*>(p.output) + result_offset(p.map, row) + channel;
+    Output* to = static_cast<Output*>(p.output) + at + channel;
     if (p.stores_vectors != 0) {
       store<Output, width>(to, pack);
     } else {

@@ -24,6 +24,7 @@ struct ConvLoader {
   static constexpr bool forgets_row = a_count == 1 && access == Access::vector;
 
   const ConvMap& map;
+  const ConvPhase& phase;
   const Stored* source[a_count];
   int y[a_count], x[a_count];
   const Stored* input;  // where the group begins, and the thread's first row
@@ -36,7 +37,8 @@ struct ConvLoader {
   AF_DEVICE ConvLoader(const ConvIgemmParams& p, const BlockTile& block)
       : ConvLoader(p, block, static_cast<int>(blockIdx.y)) {}
 
-  AF_DEVICE ConvLoader(const ConvIgemmParams& p, const BlockTile& block, int group) : map(p.map) {
+  AF_DEVICE ConvLoader(const ConvIgemmParams& p, const BlockTile& block, int group)
+      : map(p.map), phase(p.map.phases[block.phase]) {
     const int thread = static_cast<int>(threadIdx.x) % threads;
     piece = thread % pieces;
     first = thread / pieces;
@@ -45,14 +47,14 @@ struct ConvLoader {
     for (int i = 0; i < a_count; ++i) {
       const int row = block.row + first + i * rows_a_pass;
       const bool exists = row < map.rows;
-      const SourceRow at = source_row(map, exists ? row : 0);
+      const SourceRow at = source_row(map, phase, exists ? row : 0);
       source[i] = input + at.offset;
       y[i] = exists ? at.y : -(1 << 30);  // such a row is all padding
       x[i] = at.x;
     }
     first_row = block.row + first;
     columns_left = map.columns - block.column - first;
-    weights = static_cast<const Stored*>(p.weights) +
+    weights = static_cast<const Stored*>(p.weights) + block.first_weight +
               static_cast<long long>(group * map.columns + block.column + first) * map.weight_pitch;
   }
 
@@ -60,13 +62,13 @@ struct ConvLoader {
   template <class Put>
   AF_DEVICE void pieces_at(int depth, const Put& put) const {
     const int own = depth + piece * piece_elements;
-    const bool in_depth = own < map.depth;
+    const bool in_depth = own < phase.depth;
     const DepthStep step =
-        access == Access::pointwise ? DepthStep{0, 0, own, own} : depth_step(map, own);
+        access == Access::pointwise ? DepthStep{0, 0, own, own} : depth_step(map, phase, own);
     AF_UNROLL
     for (int i = 0; i < a_count; ++i) {
       if constexpr (forgets_row) {
-        const SourceRow at = source_row(map, first_row);
+        const SourceRow at = source_row(map, phase, first_row);
         put(false, i, input + (at.offset + step.source),
             in_depth && first_row < map.rows && inside(map, at.y + step.y, at.x + step.x));
         continue;
@@ -116,8 +118,8 @@ struct ConvLoader {
       AF_UNROLL
       for (int e = 0; e < piece_elements; ++e) {
         const int own = depth + piece * piece_elements + e;
-        if (own < map.depth) {
-          const DepthStep step = depth_step(map, own);
+        if (own < phase.depth) {
+          const DepthStep step = depth_step(map, phase, own);
           AF_UNROLL
           for (int i = 0; i < a_count; ++i) {
             if (inside(map, y[i] + step.y, x[i] + step.x)) {

@@ -15,7 +15,8 @@ AF_DEVICE void conv_igemm(const ConvIgemmParams& p) {
   using Loader =
       ConvLoader<Stored, tile_rows, tile_columns, tile_depth, warps_m * warps_n * 32, access>;
   constexpr int m = tile_rows / warps_m / 16, n = tile_columns / warps_n / 8;
-  const BlockTile block = block_tile<tile_rows, tile_columns>(p);
+  constexpr int phases = sizeof(Stored) == 1 ? 1 : most_phases;  // int8 has forward passes only
+  const BlockTile block = block_tile<tile_rows, tile_columns, tile_depth, phases>(p);
   const int warp_index = static_cast<int>(threadIdx.x) / 32;
   auto* shared = static_cast<unsigned char*>(af_dynamic_shared());
   Loader loader(p, block);

@@ -6,18 +6,19 @@
 
 namespace alphaflops::cuda {
 
-// Blocks: x = row tile * column tiles + column tile, y = group, z = split of the depth.
+// Blocks: x = (phase * row tiles + row tile) * column tiles + column tile, y = group, z = split of
+// the depth.
 struct ConvIgemmParams {
   const void* input;
   const void* weights;
   const void* bias;  // of the type of the sums, fp32 or int32; or null
-  void* output;      // or, of a split depth, sums [split][row][channel of all groups]
+  void* output;      // or, of a split depth, sums [split][phase][row][channel of all groups]
   ConvMap map;
-  FastDivisor by_column_tiles;
-  int depth_tiles, depth_tiles_a_split;
+  FastDivisor by_column_tiles, by_row_tiles;
+  int depth_tiles_a_split;
   int activation;
   int is_partial;            // sums are stored, without an epilogue
-  long long partial_stride;  // elements of the result
+  long long partial_stride;  // elements of a split
   int stores_vectors;        // 16 bytes of the output never straddle a row or a group
 };
 
@@ -46,7 +47,7 @@ struct ConvReduceParams {
   const void* bias;
   void* output;
   ConvMap map;
-  FastDivisor by_channels_out;
+  FastDivisor by_channels_out, by_rows;
   int splits, activation;
 };
 
@@ -100,7 +101,11 @@ enum class Access : int { vector, pointwise, scalar };
   X(int8, 64, 64, 64, 2, 2, 2, vector)   \
   X(int8, 64, 64, 64, 2, 2, 2, scalar)
 
-// X(rows, columns, depth, access) of the fp32 kernels without tensor cores.
+// X(rows, columns, depth, access) of the fp32 kernels without tensor cores. The largest have no
+// registers left for what differs from phase to phase.
+AF_HOST_DEVICE constexpr int simt_phases(int rows, int columns) {
+  return rows * columns < 128 * 128 ? most_phases : 1;
+}
 #define AF_CONV_SIMT(X)     \
   X(128, 128, 8, vector)    \
   X(128, 128, 8, pointwise) \

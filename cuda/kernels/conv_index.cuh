@@ -10,23 +10,36 @@
 // and counts as zero outside of the source. A forward convolution is this with step = stride,
 // origin = -padding and reach = dilation; the gradient of the input is one such product for each
 // phase of the stride, with step = 1 and a reach that may be negative (cuda/plan/conv_map.cpp).
-// Offsets count elements.
+// Phases differ in their origins and taps. They have the same rows: where one has fewer pixels, the
+// last of an image lie outside of the result. Offsets count elements.
 #pragma once
 
 #include "types.cuh"
 
 namespace alphaflops::cuda {
 
+inline constexpr int most_phases = 16;  // of one launch
+
+// A kernel of one phase finds all this at a fixed place of its parameter, which takes no registers.
+struct ConvPhase {
+  int depth;  // taps * channels
+  FastDivisor by_taps_w;
+  int origin_h, origin_w, result_origin_h, result_origin_w;
+  int weight;  // where the first tap begins
+};
+
 struct ConvMap {
-  int rows, columns, depth;  // of one group; depth = taps * channels
-  int channels;              // of a group in the source
-  FastDivisor by_channels, by_taps_w, by_width, by_image;
+  int rows, columns;  // of one group and phase
+  int channels;       // of a group in the source
+  FastDivisor by_channels, by_width, by_image;
   int source_h, source_w, source_pitch;  // pitch: channels of all groups
-  int step_h, step_w, origin_h, origin_w, reach_h, reach_w;
+  int step_h, step_w, reach_h, reach_w;
   int weight_pitch, weight_tap_h, weight_tap_w;  // from column to column, and from tap to tap
   int result_h, result_w, result_pitch;
   int result_group;  // from group to group
-  int result_step_h, result_step_w, result_origin_h, result_origin_w;
+  int result_step_h, result_step_w;
+  int phase_count;
+  ConvPhase phases[most_phases];  // the deepest first
 };
 
 // A row's pixel in the source for the first tap, and where its channels begin.
@@ -35,12 +48,12 @@ struct SourceRow {
   int y, x;
 };
 
-AF_HOST_DEVICE SourceRow source_row(const ConvMap& map, int row) {
+AF_HOST_DEVICE SourceRow source_row(const ConvMap& map, const ConvPhase& phase, int row) {
   unsigned rest = static_cast<unsigned>(row);
   const int image = static_cast<int>(divide_keep(rest, map.by_image));
   const int i = static_cast<int>(divide_keep(rest, map.by_width));
-  const int y = i * map.step_h + map.origin_h;
-  const int x = static_cast<int>(rest) * map.step_w + map.origin_w;
+  const int y = i * map.step_h + phase.origin_h;
+  const int x = static_cast<int>(rest) * map.step_w + phase.origin_w;
   const long long pixel = (static_cast<long long>(image) * map.source_h + y) * map.source_w + x;
   return {pixel * map.source_pitch, y, x};
 }
@@ -51,10 +64,10 @@ struct DepthStep {
   int source, weight;
 };
 
-AF_HOST_DEVICE DepthStep depth_step(const ConvMap& map, int depth) {
+AF_HOST_DEVICE DepthStep depth_step(const ConvMap& map, const ConvPhase& phase, int depth) {
   unsigned channel = static_cast<unsigned>(depth);
   unsigned tap_w = divide_keep(channel, map.by_channels);
-  const int tap_h = static_cast<int>(divide_keep(tap_w, map.by_taps_w));
+  const int tap_h = static_cast<int>(divide_keep(tap_w, phase.by_taps_w));
   const int y = tap_h * map.reach_h, x = static_cast<int>(tap_w) * map.reach_w;
   return {y, x, (y * map.source_w + x) * map.source_pitch + static_cast<int>(channel),
           tap_h * map.weight_tap_h + static_cast<int>(tap_w) * map.weight_tap_w +
@@ -66,12 +79,14 @@ AF_HOST_DEVICE bool inside(const ConvMap& map, int y, int x) {
          static_cast<unsigned>(x) < static_cast<unsigned>(map.source_w);
 }
 
-AF_HOST_DEVICE long long result_offset(const ConvMap& map, int row) {
+// Negative outside of the result.
+AF_HOST_DEVICE long long result_offset(const ConvMap& map, const ConvPhase& phase, int row) {
   unsigned rest = static_cast<unsigned>(row);
   const int image = static_cast<int>(divide_keep(rest, map.by_image));
   const int i = static_cast<int>(divide_keep(rest, map.by_width));
-  const int y = i * map.result_step_h + map.result_origin_h;
-  const int x = static_cast<int>(rest) * map.result_step_w + map.result_origin_w;
+  const int y = i * map.result_step_h + phase.result_origin_h;
+  const int x = static_cast<int>(rest) * map.result_step_w + phase.result_origin_w;
+  if (y >= map.result_h || x >= map.result_w) return -1;
   return ((static_cast<long long>(image) * map.result_h + y) * map.result_w + x) * map.result_pitch;
 }
 

@@ -13,15 +13,18 @@ AF_DEVICE void conv_reduce(const ConvReduceParams& p) {
   using Sum = typename A::Sum;
   using Output = typename A::Output;
   unsigned channel = blockIdx.x * blockDim.x + threadIdx.x;
-  const unsigned total = static_cast<unsigned>(p.map.rows) * p.by_channels_out.divisor;
+  const unsigned total =
+      static_cast<unsigned>(p.map.phase_count * p.map.rows) * p.by_channels_out.divisor;
   if (channel >= total) return;
   const auto* from = static_cast<const Sum*>(p.partials) + channel;
-  const int row = static_cast<int>(divide_keep(channel, p.by_channels_out));
+  unsigned row = divide_keep(channel, p.by_channels_out);
+  const unsigned phase = divide_keep(row, p.by_rows);
+  const long long at = result_offset(p.map, p.map.phases[phase], static_cast<int>(row));
+  if (at < 0) return;
   Sum sum = 0;
   for (int i = 0; i < p.splits; ++i) sum += from[static_cast<long long>(i) * total];
   if (p.bias != nullptr) sum += static_cast<const Sum*>(p.bias)[channel];
-  static_cast<Output*>(p.output)[result_offset(p.map, row) + channel] =
-      A::narrow(activate(sum, p.activation));
+  static_cast<Output*>(p.output)[at + channel] = A::narrow(activate(sum, p.activation));
 }
 
 }  // namespace alphaflops::cuda

@@ -9,7 +9,8 @@ namespace alphaflops::cuda {
 template <int tile_rows, int tile_columns, int tile_depth, Access access>
 AF_DEVICE void conv_simt(const ConvIgemmParams& p) {
   using Loader = TurningLoader<tile_rows, tile_columns, tile_depth, access>;
-  const BlockTile block = block_tile<tile_rows, tile_columns>(p);
+  const BlockTile block =
+      block_tile<tile_rows, tile_columns, tile_depth, simt_phases(tile_rows, tile_columns)>(p);
   ThreadTile<tile_rows, tile_columns> tile;
   tile.start();
   Loader loader(p, block);

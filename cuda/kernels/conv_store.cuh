@@ -15,7 +15,7 @@ inline constexpr int slab_pitch = n * 8 + 8;
 // From `row0` and `column0` of the group on, by one warp with a `slab` of its own: 16 `m` rows, 8
 // `n` columns, 16 rows at a time.
 template <class Stored, class Sum, int m, int n>
-AF_DEVICE void store_warp(const ConvIgemmParams& p, int row0, int column0,
+AF_DEVICE void store_warp(const ConvIgemmParams& p, int phase, int row0, int column0,
                           const Sum (&sums)[m][n][4], Sum* slab) {
   constexpr int width = 16 / static_cast<int>(sizeof(typename Arithmetic<Stored>::Output));
   constexpr int columns = n * 8, pitch = slab_pitch<n>;
@@ -24,7 +24,8 @@ AF_DEVICE void store_warp(const ConvIgemmParams& p, int row0, int column0,
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int column = lane % lanes_a_row * width;
   Epilogue<Stored, width> epilogue;
-  epilogue.start(p, column0 + column, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z));
+  epilogue.start(p, column0 + column, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z),
+                 phase);
   AF_UNROLL
   for (int i = 0; i < m; ++i) {
     AF_UNROLL
@@ -59,8 +60,9 @@ AF_DEVICE void store_fragments(const ConvIgemmParams& p, const BlockTile& block,
   static_assert(warps_m * warps_n * 16 * slab_pitch<n> * 4 <= shared_bytes);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   __syncthreads();
-  store_warp<Stored>(p, block.row + warp / warps_n * m * 16, block.column + warp % warps_n * n * 8,
-                     sums, reinterpret_cast<Sum*>(shared) + warp * 16 * slab_pitch<n>);
+  store_warp<Stored>(p, block.phase, block.row + warp / warps_n * m * 16,
+                     block.column + warp % warps_n * n * 8, sums,
+                     reinterpret_cast<Sum*>(shared) + warp * 16 * slab_pitch<n>);
 }
 
 }  // namespace alphaflops::cuda

@@ -6,19 +6,32 @@
 
 namespace alphaflops::cuda {
 
-// Its first row and column, and which part of the depth.
+// Its first row and column, which part of the depth, and which phase of the stride. There may be
+// nothing left of the depth: a phase has fewer parts than the deepest.
 struct BlockTile {
-  int row, column, first_depth_tile, depth_tiles;
+  int row, column, first_depth_tile, depth_tiles, phase, first_weight;
 };
 
-template <int tile_rows, int tile_columns>
+template <int tile_depth>
+AF_DEVICE BlockTile tile_of(const ConvIgemmParams& p, int row, int column, int split, int phase = 0,
+                            int first_weight = 0) {
+  const int first = split * p.depth_tiles_a_split;
+  const unsigned depth = static_cast<unsigned>(p.map.phases[phase].depth) + (tile_depth - 1);
+  const int left = static_cast<int>(depth / tile_depth) - first;
+  return {row,   column,      first, left < p.depth_tiles_a_split ? left : p.depth_tiles_a_split,
+          phase, first_weight};
+}
+
+// The kernel does launches of so many phases at most.
+template <int tile_rows, int tile_columns, int tile_depth, int phases = 1>
 AF_DEVICE BlockTile block_tile(const ConvIgemmParams& p) {
   unsigned column_tile = blockIdx.x;
-  const int row_tile = static_cast<int>(divide_keep(column_tile, p.by_column_tiles));
-  const int first = static_cast<int>(blockIdx.z) * p.depth_tiles_a_split;
-  const int left = p.depth_tiles - first;
-  return {row_tile * tile_rows, static_cast<int>(column_tile) * tile_columns, first,
-          left < p.depth_tiles_a_split ? left : p.depth_tiles_a_split};
+  unsigned row_tile = divide_keep(column_tile, p.by_column_tiles);
+  const int split = static_cast<int>(blockIdx.z);
+  const unsigned phase = phases > 1 ? divide_keep(row_tile, p.by_row_tiles) : 0;
+  return tile_of<tile_depth>(p, static_cast<int>(row_tile) * tile_rows,
+                             static_cast<int>(column_tile) * tile_columns, split,
+                             static_cast<int>(phase), phases > 1 ? p.map.phases[phase].weight : 0);
 }
 
 // The first `left` elements of 16 bytes, zeros for the rest; all or none unless access is scalar.

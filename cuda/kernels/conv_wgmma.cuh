@@ -82,10 +82,8 @@ struct ConvWgmma {
     for (int i = static_cast<int>(blockIdx.x) / cluster; i < p.walk.units;
          i += static_cast<int>(gridDim.x) / cluster) {
       const WalkedUnit unit = unit_at(p.walk, i);
-      const int first = unit.split * product.depth_tiles_a_split;
-      const int left = product.depth_tiles - first;
-      f(unit, BlockTile{(unit.row * cluster + rank) * wgmma_rows, unit.column * tile_columns, first,
-                        left < product.depth_tiles_a_split ? left : product.depth_tiles_a_split});
+      f(unit, tile_of<tile_depth>(product, (unit.row * cluster + rank) * wgmma_rows,
+                                  unit.column * tile_columns, unit.split));
     }
   }
 

@@ -99,7 +99,7 @@ AF_DEVICE void conv_wgrad(const ConvWgradParams& p) {
   using Loader = ConvWgradLoader<Stored, tile_rows, tile_columns, tile_depth,
                                  warps_m * warps_n * 32, pad, access>;
   constexpr int m = tile_rows / warps_m / 16, n = tile_columns / warps_n / 8;
-  const BlockTile block = block_tile<tile_rows, tile_columns>(p.product);
+  const BlockTile block = block_tile<tile_rows, tile_columns, tile_depth>(p.product);
   const int warp_index = static_cast<int>(threadIdx.x) / 32;
   auto* shared = static_cast<unsigned char*>(af_dynamic_shared());
   Loader loader(p, block);

@@ -10,7 +10,7 @@ template <int tile_rows, int tile_columns, int tile_depth, Access access>
 AF_DEVICE void conv_wgrad_simt(const ConvWgradParams& p) {
   using Loader = ConvWgradLoader<float, tile_rows, tile_columns, tile_depth,
                                  tile_rows * tile_columns / 64, 0, access>;
-  const BlockTile block = block_tile<tile_rows, tile_columns>(p.product);
+  const BlockTile block = block_tile<tile_rows, tile_columns, tile_depth>(p.product);
   ThreadTile<tile_rows, tile_columns> tile;
   tile.start();
   Loader loader(p, block);

@@ -45,7 +45,7 @@ struct ConvWgradLoader {
     gradient = static_cast<const Stored*>(p.product.weights) + group * source.columns + row;
     input = static_cast<const Stored*>(p.product.input) + group * source.channels;
     AF_UNROLL
-    for (int i = 0; i < taps; ++i) step[i] = depth_step(source, column + i);
+    for (int i = 0; i < taps; ++i) step[i] = depth_step(source, source.phases[0], column + i);
   }
 
   AF_DEVICE const Stored* gradient_at(int pixel) const {
@@ -65,7 +65,7 @@ struct ConvWgradLoader {
     AF_UNROLL
     for (int i = 0; i < b_count; ++i) {
       const int depth = b_first + i * b_step, pixel = tile * tile_depth + depth;
-      const SourceRow at = source_row(source, pixel);
+      const SourceRow at = source_row(source, source.phases[0], pixel);
       copy_async_16(stage + static_cast<unsigned>(a_bytes + depth * b_pitch + b_piece * 16),
                     input + (at.offset + step[0].source),
                     columns_left > 0 && pixel < pixels && meets(at, 0));
@@ -81,7 +81,7 @@ struct ConvWgradLoader {
     AF_UNROLL
     for (int i = 0; i < b_count; ++i) {
       const int pixel = tile * tile_depth + b_first + i * b_step;
-      const SourceRow at = source_row(source, pixel);
+      const SourceRow at = source_row(source, source.phases[0], pixel);
       const int left = pixel < pixels ? columns_left : 0;
       if constexpr (access == Access::scalar) {
         Pack<Stored, piece_elements> pack = {};

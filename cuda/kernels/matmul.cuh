@@ -12,7 +12,7 @@ enum class Form : int { straight, turned };
 
 // The pair of a block and its tile. `product` has the addresses of the first pair, and gets those
 // of the block's own.
-template <class Stored, int tile_rows, int tile_columns>
+template <class Stored, int tile_rows, int tile_columns, int tile_depth>
 AF_DEVICE BlockTile matmul_tile(const MatmulParams& p, ConvIgemmParams& product) {
   unsigned tile = blockIdx.x;
   unsigned inner = divide_keep(tile, p.by_tiles);
@@ -24,7 +24,8 @@ AF_DEVICE BlockTile matmul_tile(const MatmulParams& p, ConvIgemmParams& product)
   product.weights = static_cast<const Stored*>(product.weights) + first(p.b);
   product.output = static_cast<Stored*>(product.output) + first(p.c);
   const int row_tile = static_cast<int>(divide_keep(tile, product.by_column_tiles));
-  return {row_tile * tile_rows, static_cast<int>(tile) * tile_columns, 0, product.depth_tiles};
+  return tile_of<tile_depth>(product, row_tile * tile_rows, static_cast<int>(tile) * tile_columns,
+                             0);
 }
 
 // The fragments and sums of one warp from rows of A and turned rows of B.
@@ -62,7 +63,7 @@ AF_DEVICE void matmul(const MatmulParams& p) {
   constexpr int threads = warps_m * warps_n * 32;
   constexpr int m = tile_rows / warps_m / 16, n = tile_columns / warps_n / 8;
   ConvIgemmParams product = p.product;
-  const BlockTile block = matmul_tile<Stored, tile_rows, tile_columns>(p, product);
+  const BlockTile block = matmul_tile<Stored, tile_rows, tile_columns, tile_depth>(p, product);
   const int warp_index = static_cast<int>(threadIdx.x) / 32;
   const int first_row = warp_index / warps_n * m * 16, first_column = warp_index % warps_n * n * 8;
   auto* shared = static_cast<unsigned char*>(af_dynamic_shared());

@@ -36,7 +36,7 @@ struct HalfTurningLoader : MatmulLoader<float, tile_rows, tile_columns, tile_dep
 template <class Loader, int tile_rows, int tile_columns, int tile_depth>
 AF_DEVICE void matmul_simt(const MatmulParams& p) {
   ConvIgemmParams product = p.product;
-  const BlockTile block = matmul_tile<float, tile_rows, tile_columns>(p, product);
+  const BlockTile block = matmul_tile<float, tile_rows, tile_columns, tile_depth>(p, product);
   ThreadTile<tile_rows, tile_columns> tile;
   tile.start();
   Loader loader(product, block);

@@ -32,7 +32,7 @@ struct MatmulLoader {
     a_piece = thread % a_pieces, a_first = thread / a_pieces;
     b_piece = thread % b_pieces, b_first = thread / b_pieces;
     a_row_pitch = p.map.source_pitch, b_row_pitch = p.map.weight_pitch;
-    depth = p.map.depth;
+    depth = p.map.phases[0].depth;
     const int row = block.row + a_first, column = block.column + b_piece * piece_elements;
     rows_left = p.map.rows - row;
     columns_left = p.map.columns - column;

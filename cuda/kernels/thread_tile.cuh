@@ -55,7 +55,7 @@ struct ThreadTile {
     AF_UNROLL
     for (int x = 0; x < 2; ++x) {
       epilogue[x].start(p, block.column + column + x * (tile_columns / 2),
-                        static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z));
+                        static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z), block.phase);
     }
     AF_UNROLL
     for (int y = 0; y < 2; ++y) {

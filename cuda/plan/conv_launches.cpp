@@ -29,7 +29,18 @@ int activation_code(Activation activation) {
 int64_t aligned(int64_t bytes) { return divide_up<int64_t>(bytes, 256) * 256; }
 
 int64_t tiles_of(const ConvMap& map, const ProductTile& tile) {
-  return divide_up<int64_t>(map.rows, tile.rows) * divide_up<int64_t>(map.columns, tile.columns);
+  return map.phase_count * divide_up<int64_t>(map.rows, tile.rows) *
+         divide_up<int64_t>(map.columns, tile.columns);
+}
+
+int64_t sums_of(const ConvMap& map) {
+  return int64_t{map.phase_count} * map.rows * map.result_pitch;
+}
+
+int64_t mean_depth(const ConvMap& map) {
+  int64_t sum = 0;
+  for (int i = 0; i < map.phase_count; ++i) sum += map.phases[i].depth;
+  return divide_up<int64_t>(sum, map.phase_count);
 }
 
 /// The weights with the channels of the result before the taps, at the start of the workspace.
@@ -53,28 +64,35 @@ Launch turn_weights(const Problem& problem) {
   return launch;
 }
 
+/// Tiles of the depth, of the phase that has most.
+int64_t depth_tiles_of(const ConvMap& map, const ProductTile& tile) {
+  return divide_up<int64_t>(map.phases[0].depth, tile.depth);
+}
+
 /// One product; the parts of its split depth go to `partials` in the workspace.
 Launch product_launch(const Problem& problem, const ConvProduct& product, const ProductTile& tile,
                       Launch launch, int64_t splits, int64_t partials) {
   const ConvMap& map = product.map;
   const bool partial = splits > 1;
-  const int64_t depth_tiles = divide_up<int64_t>(map.depth, tile.depth);
   const int64_t column_tiles = divide_up<int64_t>(map.columns, tile.columns);
   ConvIgemmParams params{};
   params.map = map;
+  // A kernel of one phase does not look where its weights begin.
+  const int64_t first_weight =
+      map.phase_count > 1 ? 0 : std::exchange(params.map.phases[0].weight, 0);
   params.by_column_tiles = make_divisor(narrow(column_tiles));
-  params.depth_tiles = static_cast<int>(depth_tiles);
-  params.depth_tiles_a_split = static_cast<int>(divide_up(depth_tiles, splits));
+  params.by_row_tiles = make_divisor(narrow(divide_up<int64_t>(map.rows, tile.rows)));
+  params.depth_tiles_a_split = static_cast<int>(divide_up(depth_tiles_of(map, tile), splits));
   params.activation = activation_code(problem.activation);
   params.is_partial = partial ? 1 : 0;
-  params.partial_stride = int64_t{map.rows} * map.result_pitch;
+  params.partial_stride = sums_of(map);
   params.stores_vectors = map.columns % (16 / output_bytes(problem.dtype)) == 0 ? 1 : 0;
   launch.grid = {narrow(tiles_of(map, tile)), narrow(problem.shape.groups), narrow(splits)};
   launch.parameters = bytes_of(params);
   launch.pointers = {
       {offsetof(ConvIgemmParams, input), source_of(problem), 0},
       {offsetof(ConvIgemmParams, weights), weights_of(problem),
-       product.weight_offset * size_of(problem.dtype)},
+       first_weight * size_of(problem.dtype)},
       {offsetof(ConvIgemmParams, output), partial ? Buffer::workspace : Buffer::output, partials}};
   if (problem.bias && !partial) {
     launch.pointers.push_back({offsetof(ConvIgemmParams, bias), Buffer::bias, 0});
@@ -95,7 +113,7 @@ Plan plan_of(const Problem& problem, const std::vector<ConvProduct>& products,
   for (const ConvProduct& product : products) {
     const ConvMap& map = product.map;
     if (map.rows == 0) continue;
-    const int64_t depth_tiles = divide_up<int64_t>(map.depth, tile.depth);
+    const int64_t depth_tiles = depth_tiles_of(map, tile);
     // As many parts as have something to add, all but the last of one size.
     const int64_t a_split = divide_up(std::max<int64_t>(depth_tiles, 1), splits);
     const int64_t parts = std::max<int64_t>(divide_up(depth_tiles, a_split), 1);
@@ -103,7 +121,7 @@ Plan plan_of(const Problem& problem, const std::vector<ConvProduct>& products,
         product_launch(problem, product, tile, kernel, parts, parts > 1 ? start : 0));
     if (parts > 1) {
       plan.launches.push_back(reduce_launch(problem, map, start, parts));
-      end = std::max(end, start + aligned(parts * map.rows * map.result_pitch * 4));
+      end = std::max(end, start + aligned(parts * sums_of(map) * 4));
     }
   }
   plan.workspace_bytes = end;
@@ -115,8 +133,7 @@ double cost_of(const Problem& problem, const Target& target,
   double cost = 0.0;
   for (const ConvProduct& product : products) {
     cost += product_cost(target, tile, tiles_of(product.map, tile) * problem.shape.groups,
-                         product.map.depth, splits,
-                         int64_t{product.map.rows} * product.map.result_pitch);
+                         mean_depth(product.map), splits, sums_of(product.map));
   }
   return cost;
 }
@@ -127,13 +144,14 @@ Launch reduce_launch(const Problem& problem, const ConvMap& map, int64_t partial
   ConvReduceParams params{};
   params.map = map;
   params.by_channels_out = make_divisor(static_cast<unsigned>(map.result_pitch));
+  params.by_rows = make_divisor(static_cast<unsigned>(map.rows));
   params.splits = static_cast<int>(splits);
   params.activation = activation_code(problem.activation);
   Launch launch;
   const DType dtype = problem.dtype == DType::tf32 ? DType::fp32 : problem.dtype;
   launch.symbol = "conv_reduce_" + std::string(to_string(dtype));
   launch.header = "conv_reduce.cuh";
-  launch.grid = {narrow(divide_up<int64_t>(int64_t{map.rows} * map.result_pitch, 256)), 1, 1};
+  launch.grid = {narrow(divide_up<int64_t>(sums_of(map), 256)), 1, 1};
   launch.block = {256, 1, 1};
   launch.parameters = bytes_of(params);
   launch.pointers = {{offsetof(ConvReduceParams, partials), Buffer::workspace, partials},
@@ -169,7 +187,7 @@ void append_guesses(std::vector<Guess>& guesses, const Problem& asked, const Tar
   int64_t tiles = 0, depth_tiles = 0;
   for (const ConvProduct& product : products) {
     tiles = std::max(tiles, tiles_of(product.map, tile) * problem.shape.groups);
-    depth_tiles = std::max(depth_tiles, divide_up<int64_t>(product.map.depth, tile.depth));
+    depth_tiles = std::max(depth_tiles, depth_tiles_of(product.map, tile));
   }
   const Conv2dShape& s = problem.shape;
   if (tiles > (int64_t{1} << 30) || s.groups > most_blocks_y ||

@@ -32,11 +32,16 @@ void set_rows(ConvMap& map, int64_t images, int64_t h, int64_t w) {
   map.by_width = make_divisor(static_cast<unsigned>(std::max<int64_t>(w, 1)));
 }
 
-void set_depth(ConvMap& map, int64_t taps_h, int64_t taps_w, int64_t channels) {
+void set_channels(ConvMap& map, int64_t channels) {
   map.channels = narrow(channels);
-  map.depth = narrow(taps_h * taps_w * channels);
   map.by_channels = make_divisor(static_cast<unsigned>(channels));
-  map.by_taps_w = make_divisor(static_cast<unsigned>(std::max<int64_t>(taps_w, 1)));
+}
+
+ConvPhase& add_phase(ConvMap& map, int64_t taps_h, int64_t taps_w) {
+  ConvPhase& phase = map.phases[map.phase_count++];
+  phase.depth = narrow(taps_h * taps_w * map.channels);
+  phase.by_taps_w = make_divisor(static_cast<unsigned>(std::max<int64_t>(taps_w, 1)));
+  return phase;
 }
 
 ConvProduct forward(const Conv2dShape& s) {
@@ -44,13 +49,14 @@ ConvProduct forward(const Conv2dShape& s) {
   ConvProduct product;
   ConvMap& map = product.map;
   set_rows(map, s.batch, s.h_out(), s.w_out());
-  set_depth(map, s.k_h, s.k_w, channels);
+  set_channels(map, channels);
+  ConvPhase& phase = add_phase(map, s.k_h, s.k_w);
+  phase.origin_h = narrow(-s.pad_top), phase.origin_w = narrow(-s.pad_left);
   map.columns = narrow(s.c_out / s.groups);
   map.source_h = narrow(s.h_in), map.source_w = narrow(s.w_in), map.source_pitch = narrow(s.c_in);
   map.step_h = narrow(s.stride_h), map.step_w = narrow(s.stride_w);
-  map.origin_h = narrow(-s.pad_top), map.origin_w = narrow(-s.pad_left);
   map.reach_h = narrow(s.dilation_h), map.reach_w = narrow(s.dilation_w);
-  map.weight_pitch = map.depth;
+  map.weight_pitch = phase.depth;
   map.weight_tap_h = narrow(s.k_w * channels), map.weight_tap_w = narrow(channels);
   map.result_h = narrow(s.h_out()), map.result_w = narrow(s.w_out());
   map.result_pitch = narrow(s.c_out), map.result_group = map.columns;
@@ -63,53 +69,65 @@ ConvProduct forward(const Conv2dShape& s) {
 // Along one axis, input pixel h = phase + stride i takes from output pixel p by tap r where
 // p stride = h + pad - r dilation. Such taps are r0, r0 + period, ...; each next one moves p by
 // -period dilation / stride.
-struct Phase {
-  int64_t origin = 0, rows = 0, first_tap = 0, taps = 0, period = 1, source_origin = 0, reach = 0;
+struct Axis {
+  int64_t size, stride, pad, dilation, taps;
+
+  int64_t phases() const { return std::min(stride, size); }
+  int64_t rows() const { return (size + stride - 1) / stride; }  // of the phase that has most
+  int64_t period() const { return stride / std::gcd(stride, dilation); }
+  int64_t reach() const { return -period() * dilation / stride; }
+};
+struct AxisPhase {
+  int64_t origin = 0, first_tap = 0, taps = 0, source_origin = 0;
 };
 
-Phase phase_of(int64_t origin, int64_t size, int64_t stride, int64_t pad, int64_t dilation,
-               int64_t taps) {
-  Phase phase;
-  phase.origin = origin;
-  phase.rows = (size - origin + stride - 1) / stride;
-  phase.period = stride / std::gcd(stride, dilation);
-  phase.reach = -phase.period * dilation / stride;
-  for (int64_t r = 0; r < std::min(taps, phase.period); ++r) {
-    if ((origin + pad - r * dilation) % stride == 0) {
-      phase.first_tap = r;
-      phase.taps = (taps - r + phase.period - 1) / phase.period;
-      phase.source_origin = (origin + pad - r * dilation) / stride;
-      break;
-    }
+AxisPhase phase_of(const Axis& axis, int64_t origin) {
+  for (int64_t r = 0; r < std::min(axis.taps, axis.period()); ++r) {
+    const int64_t met = origin + axis.pad - r * axis.dilation;
+    if (met % axis.stride != 0) continue;
+    return {origin, r, (axis.taps - r + axis.period() - 1) / axis.period(), met / axis.stride};
   }
-  return phase;
+  return {origin};
 }
 
-ConvProduct input_gradient(const Conv2dShape& s, const Phase& h, const Phase& w) {
+std::vector<ConvProduct> input_gradient(const Conv2dShape& s, int phases_a_product) {
   const int64_t channels = s.c_out / s.groups;
-  ConvProduct product;
-  ConvMap& map = product.map;
-  const bool any = h.taps > 0 && w.taps > 0;  // else nothing was read from these pixels: zeros
-  set_rows(map, s.batch, h.rows, w.rows);
-  set_depth(map, any ? h.taps : 0, any ? w.taps : 0, channels);
-  map.columns = narrow(s.c_in / s.groups);
-  map.source_h = narrow(s.h_out()), map.source_w = narrow(s.w_out());
-  map.source_pitch = narrow(s.c_out);
-  map.step_h = map.step_w = 1;
-  map.origin_h = narrow(h.source_origin), map.origin_w = narrow(w.source_origin);
-  map.reach_h = narrow(h.reach), map.reach_w = narrow(w.reach);
-  map.weight_pitch = narrow(s.k_h * s.k_w * channels);
-  map.weight_tap_h = narrow(h.period * s.k_w * channels);
-  map.weight_tap_w = narrow(w.period * channels);
-  map.result_h = narrow(s.h_in), map.result_w = narrow(s.w_in), map.result_pitch = narrow(s.c_in);
-  map.result_group = map.columns;
-  map.result_step_h = narrow(s.stride_h), map.result_step_w = narrow(s.stride_w);
-  map.result_origin_h = narrow(h.origin), map.result_origin_w = narrow(w.origin);
-  product.weight_offset = (h.first_tap * s.k_w + w.first_tap) * channels;
-  product.is_pointwise =
-      !any || (h.taps == 1 && w.taps == 1 && map.origin_h >= 0 && map.origin_w >= 0 &&
-               map.origin_h + h.rows <= map.source_h && map.origin_w + w.rows <= map.source_w);
-  return product;
+  const Axis h{s.h_in, s.stride_h, s.pad_top, s.dilation_h, s.k_h};
+  const Axis w{s.w_in, s.stride_w, s.pad_left, s.dilation_w, s.k_w};
+  ConvMap common{};
+  set_rows(common, s.batch, h.rows(), w.rows());
+  set_channels(common, channels);
+  common.columns = narrow(s.c_in / s.groups);
+  common.source_h = narrow(s.h_out()), common.source_w = narrow(s.w_out());
+  common.source_pitch = narrow(s.c_out);
+  common.step_h = common.step_w = 1;
+  common.reach_h = narrow(h.reach()), common.reach_w = narrow(w.reach());
+  common.weight_pitch = narrow(s.k_h * s.k_w * channels);
+  common.weight_tap_h = narrow(h.period() * s.k_w * channels);
+  common.weight_tap_w = narrow(w.period() * channels);
+  common.result_h = narrow(s.h_in), common.result_w = narrow(s.w_in);
+  common.result_pitch = narrow(s.c_in), common.result_group = common.columns;
+  common.result_step_h = narrow(s.stride_h), common.result_step_w = narrow(s.stride_w);
+  std::vector<ConvProduct> products;
+  for (int64_t i = 0; i < h.phases() * w.phases(); ++i) {
+    const AxisPhase y = phase_of(h, i / w.phases()), x = phase_of(w, i % w.phases());
+    if (i % phases_a_product == 0) products.push_back({common, true});
+    const bool any = y.taps > 0 && x.taps > 0;  // else nothing was read from these pixels: zeros
+    ConvPhase& phase = add_phase(products.back().map, any ? y.taps : 0, any ? x.taps : 0);
+    phase.origin_h = narrow(y.source_origin), phase.origin_w = narrow(x.source_origin);
+    phase.result_origin_h = narrow(y.origin), phase.result_origin_w = narrow(x.origin);
+    phase.weight = narrow((y.first_tap * s.k_w + x.first_tap) * channels);
+    products.back().is_pointwise &=
+        !any ||
+        (y.taps == 1 && x.taps == 1 && y.source_origin >= 0 && x.source_origin >= 0 &&
+         y.source_origin + h.rows() <= s.h_out() && x.source_origin + w.rows() <= s.w_out());
+  }
+  for (ConvProduct& product : products) {
+    ConvPhase* const first = product.map.phases;
+    std::stable_sort(first, first + product.map.phase_count,
+                     [](const ConvPhase& a, const ConvPhase& b) { return a.depth > b.depth; });
+  }
+  return products;
 }
 
 }  // namespace
@@ -119,20 +137,12 @@ std::optional<ConvProduct> forward_product(const Conv2dShape& shape) {
   return forward(shape);
 }
 
-std::vector<ConvProduct> conv_products(const Problem& problem) {
+std::vector<ConvProduct> conv_products(const Problem& problem, int phases) {
   const Conv2dShape& s = problem.shape;
   if (!fits(s)) return {};
   if (problem.pass == Pass::forward) return {forward(s)};
   if (problem.pass != Pass::input_gradient || problem.dtype == DType::int8) return {};
-  std::vector<ConvProduct> products;
-  for (int64_t y = 0; y < std::min(s.stride_h, s.h_in); ++y) {
-    for (int64_t x = 0; x < std::min(s.stride_w, s.w_in); ++x) {
-      products.push_back(
-          input_gradient(s, phase_of(y, s.h_in, s.stride_h, s.pad_top, s.dilation_h, s.k_h),
-                         phase_of(x, s.w_in, s.stride_w, s.pad_left, s.dilation_w, s.k_w)));
-    }
-  }
-  return products;
+  return input_gradient(s, phases);
 }
 
 bool suits(Access access, const Problem& problem, const std::vector<ConvProduct>& products) {

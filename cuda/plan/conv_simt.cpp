@@ -25,10 +25,11 @@ const std::vector<Tile> tiles{AF_CONV_SIMT(X)};
 
 std::vector<Plan> plan_conv_simt(const Problem& problem, const Target& target) {
   if (problem.dtype != DType::fp32) return {};
-  const std::vector<ConvProduct> products = conv_products(problem);
-  if (products.empty()) return {};
   std::vector<Guess> guesses;
   for (const Tile& tile : tiles) {
+    const std::vector<ConvProduct> products =
+        conv_products(problem, simt_phases(tile.size.rows, tile.size.columns));
+    if (products.empty()) return {};
     if (!suits(tile.access, problem, products)) continue;
     const std::string name = std::to_string(tile.size.rows) + "x" +
                              std::to_string(tile.size.columns) + "x" +

@@ -42,16 +42,19 @@ const std::vector<Tile> tiles{AF_CONV_WGMMA(X, any)};
 /// Whether the taps follow each other in memory, as a box of the copy engine has them.
 bool has_plain_weights(const ConvProduct& product) {
   const ConvMap& map = product.map;
-  const int taps_w = static_cast<int>(map.by_taps_w.divisor);
-  return product.weight_offset == 0 && map.depth > 0 && map.weight_pitch == map.depth &&
-         map.weight_tap_w == map.channels && map.weight_tap_h == taps_w * map.channels;
+  const ConvPhase& phase = map.phases[0];
+  const int taps_w = static_cast<int>(phase.by_taps_w.divisor);
+  return map.phase_count == 1 && phase.weight == 0 && phase.depth > 0 &&
+         map.weight_pitch == phase.depth && map.weight_tap_w == map.channels &&
+         map.weight_tap_h == taps_w * map.channels;
 }
 
 /// Whether row after row of the product is pixel after pixel of the source.
 bool has_plain_source(const ConvProduct& product, const Conv2dShape& shape) {
   const ConvMap& map = product.map;
-  return product.is_pointwise && map.step_h == 1 && map.step_w == 1 && map.origin_h == 0 &&
-         map.origin_w == 0 && map.rows == shape.batch * map.source_h * map.source_w;
+  return product.is_pointwise && map.step_h == 1 && map.step_w == 1 &&
+         map.phases[0].origin_h == 0 && map.phases[0].origin_w == 0 &&
+         map.rows == shape.batch * map.source_h * map.source_w;
 }
 
 TensorMap map_of(std::size_t offset, Buffer buffer, DType dtype, std::uint32_t rank) {
@@ -73,8 +76,8 @@ TensorMap weights_map(const Problem& problem, const ConvMap& map, int columns) {
   const int64_t size = size_of(problem.dtype);
   TensorMap tensor =
       map_of(offsetof(ConvWgmmaParams, weights_map), weights_of(problem), problem.dtype, 2);
-  tensor.sizes = {wide(map.depth), wide(map.columns * problem.shape.groups)};
-  tensor.strides_bytes = {wide(map.depth * size)};
+  tensor.sizes = {wide(map.phases[0].depth), wide(map.columns * problem.shape.groups)};
+  tensor.strides_bytes = {wide(map.phases[0].depth * size)};
   tensor.box = {narrow(wgmma_row_bytes / size), narrow(columns)};
   return tensor;
 }
@@ -154,8 +157,8 @@ double cycles_of(const Problem& problem, const Target& target, const ConvMap& ma
   const double products = 4.0 * tile.columns;
   const double loads = (a + b / tile.cluster) / l2_bytes;
   const double shared = (a + 2 * b + a + b) / shared_bytes;  // both warpgroups read all of B
-  const auto depth_tiles = static_cast<double>(
-      divide_up(divide_up<int64_t>(map.depth * size_of(problem.dtype), wgmma_row_bytes), splits));
+  const auto depth_tiles = static_cast<double>(divide_up(
+      divide_up<int64_t>(map.phases[0].depth * size_of(problem.dtype), wgmma_row_bytes), splits));
   const int64_t element = splits > 1 || size_of(problem.dtype) != 2 ? 4 : 2;
   const double storing = static_cast<double>(wgmma_rows * tile.columns * element) / 64 + 200;
   const double unit = depth_tiles * std::max({products, loads, shared}) * tile.blocks + storing;

@@ -48,8 +48,9 @@ std::vector<Tile> tiles_of(DType dtype) {
 ConvMap gradient_map(const ConvMap& forward) {
   ConvMap map{};
   map.rows = forward.columns;
-  map.columns = forward.depth;
-  map.depth = forward.rows;
+  map.columns = forward.phases[0].depth;
+  map.phase_count = 1;
+  map.phases[0].depth = forward.rows;
   map.by_image = map.by_width = make_divisor(1);  // a row of the result is one of these
   map.result_h = map.result_w = 1;
   map.result_pitch = map.columns;
@@ -73,13 +74,12 @@ Guess guess_of(const Problem& problem, const Target& target, const ConvMap& forw
   const ConvMap& map = product.map;
   const int64_t column_tiles = divide_up<int64_t>(map.columns, tile.size.columns);
   const int64_t tiles = divide_up<int64_t>(map.rows, tile.size.rows) * column_tiles;
-  const int64_t depth_tiles = divide_up<int64_t>(map.depth, tile.size.depth);
+  const int64_t depth_tiles = divide_up<int64_t>(map.phases[0].depth, tile.size.depth);
   const int64_t a_split = divide_up(depth_tiles, splits);
   const int64_t parts = divide_up(depth_tiles, a_split);
   const int64_t outputs = groups * map.result_group;
   const int output_width = static_cast<int>(16 / size_of(problem.dtype));
   product.by_column_tiles = make_divisor(static_cast<unsigned>(column_tiles));
-  product.depth_tiles = static_cast<int>(depth_tiles);
   product.depth_tiles_a_split = static_cast<int>(a_split);
   product.is_partial = parts > 1 ? 1 : 0;
   product.partial_stride = outputs;
@@ -105,8 +105,9 @@ Guess guess_of(const Problem& problem, const Target& target, const ConvMap& forw
       {static_cast<std::uint32_t>(at + offsetof(ConvIgemmParams, output)),
        parts > 1 ? Buffer::workspace : Buffer::output, 0}};
   Guess guess;
-  guess.cost = product_cost(target, tile.size, tiles * groups, map.depth, parts, outputs) *
-               (tile.stages == 2 && problem.dtype != DType::fp32 ? 1.6 : 1.0);
+  guess.cost =
+      product_cost(target, tile.size, tiles * groups, map.phases[0].depth, parts, outputs) *
+      (tile.stages == 2 && problem.dtype != DType::fp32 ? 1.6 : 1.0);
   guess.plan.launches = {launch};
   guess.plan.tile = name + (parts > 1 ? "_split" + std::to_string(parts) : "");
   if (parts > 1) {
@@ -139,9 +140,9 @@ std::vector<Plan> plan_conv_wgrad(const Problem& problem, const Target& target) 
     const ConvMap map = gradient_map(forward->map);
     const int64_t tiles = s.groups * divide_up<int64_t>(map.rows, tile.size.rows) *
                           divide_up<int64_t>(map.columns, tile.size.columns);
-    const int64_t most =
-        std::min({divide_up<int64_t>(map.depth, tile.size.depth) / least_depth_tiles_a_split,
-                  most_splits, most_partial_bytes / (4 * s.groups * map.result_group)});
+    const int64_t most = std::min(
+        {divide_up<int64_t>(map.phases[0].depth, tile.size.depth) / least_depth_tiles_a_split,
+         most_splits, most_partial_bytes / (4 * s.groups * map.result_group)});
     // As many blocks as one round takes, and as two do.
     int64_t last = 0;
     for (const int64_t blocks :

@@ -129,7 +129,7 @@ std::vector<Launch> matmul_launches(const MatmulProblem& problem, const Target& 
     if (launch.min_arch > target.arch || blocks > 0x7fffffff) continue;
     params->by_tiles = make_divisor(static_cast<unsigned>(down * across));
     params->product.by_column_tiles = make_divisor(static_cast<unsigned>(across));
-    params->product.depth_tiles =
+    params->product.depth_tiles_a_split =
         static_cast<int>(divide_up<int64_t>(problem.depth, tile.size.depth));
     launch.grid = {static_cast<unsigned>(blocks), 1, 1};
     launch.block = {static_cast<unsigned>(tile.size.threads), 1, 1};

@@ -254,6 +254,7 @@ inline Conv2dShape random_conv(std::mt19937& random, int64_t most_channels = 40)
     if (draw(0, 3) == 0) s.h_in = s.w_in = 1, s.batch = draw(1, 90);
     s.stride_h = draw(1, 3), s.stride_w = draw(1, 3);
     if (draw(0, 1) == 0) s.stride_h = s.stride_w = 1;
+    if (draw(0, 19) == 0) s.stride_h = s.stride_w = 5;  // more phases than a launch has
     s.dilation_h = draw(0, 3) == 0 ? draw(2, 3) : 1;
     s.dilation_w = draw(0, 3) == 0 ? draw(2, 3) : 1;
     if (draw(0, 1) == 0) {

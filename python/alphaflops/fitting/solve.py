@@ -238,14 +238,17 @@ def _solve(
         return np.concatenate([evaluate(theta)[1], pull])
 
     options = {"loss": "soft_l1", "f_scale": LOSS_SCALE, "x_scale": "jac", "bounds": bounds}
-    # In a valley that the rows leave flat, steps are many and gain nothing.
-    found = [
-        least_squares(residuals, start, jacobian, max_nfev=_FIRST_STEPS, **options)
-        for start in starts
-    ]
-    best = min(found, key=lambda result: result.cost)
-    if best.status == 0:
-        best = least_squares(residuals, best.x, jacobian, max_nfev=_LAST_STEPS, **options)
+    # A parameter that no longer matters has derivatives whose squares are zero, and scipy divides
+    # by them.
+    with np.errstate(divide="ignore", over="ignore"):
+        # In a valley that the rows leave flat, steps are many and gain nothing.
+        found = [
+            least_squares(residuals, start, jacobian, max_nfev=_FIRST_STEPS, **options)
+            for start in starts
+        ]
+        best = min(found, key=lambda result: result.cost)
+        if best.status == 0:
+            best = least_squares(residuals, best.x, jacobian, max_nfev=_LAST_STEPS, **options)
     theta: Floats = best.x
     return theta, covariance(residuals(theta), jacobian(theta), len(log_time))
 
