@@ -101,7 +101,7 @@ def test_too_few_samples_are_unclear() -> None:
     assert compare_benches(few, few)["counts"]["UNCLEAR"] == 6
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_an_injected_slowdown_of_real_calls_shows() -> None:
     # 15 %, as this must hold beside other programs; benchmarks/repeat.py says what 5 % does.
     cases = cases_of_graph(zoo.build("mobilenet_v2"))[8:14]

@@ -13,7 +13,6 @@
 namespace alphaflops::cuda {
 
 inline constexpr std::int64_t least_depth_tiles_a_split = 4;
-inline constexpr std::int64_t most_blocks_y = 65535;  // and z
 
 struct ProductTile {
   int rows, columns, depth, threads;

@@ -154,6 +154,7 @@ std::vector<Plan> plan_recurrent_steps(const RecurrentProblem& problem, const Ta
   const std::string tile = has_pieces ? "x16_r" + std::to_string(recurrent_rows) : "x1_r1";
   const std::string symbol = "recurrent_step_" + stream_dtype(problem.dtype) + "_" + tile;
   const int64_t rows = has_pieces ? recurrent_rows : 1;
+  if (divide_up(problem.batch, rows) > most_blocks_y) return {};
   std::vector<Plan> plans = plan_of(layer, target, "recurrent_steps", [&](int64_t step) {
     Launch launch = cell_launch(layer, step, symbol);
     launch.grid = {static_cast<unsigned>(divide_up<int64_t>(problem.hidden, recurrent_units)),

@@ -121,6 +121,13 @@ int main() {
     check_plans(problem, std::string(to_string(problem.stream)));
     CHECK(parse_stream(to_string(problem.stream)) == problem.stream);
   }
+  for (int cell = 0; cell < cell_count; ++cell) {
+    // Images that are more than a grid has blocks down.
+    for (const std::int64_t batch : {std::int64_t{3}, std::int64_t{1} << 17}) {
+      const RecurrentProblem problem{static_cast<Cell>(cell), batch, 5, 2, 7};
+      CHECK(check_plans(problem, "recurrence of " + std::to_string(batch)) > 0);
+    }
+  }
   for (int probe = 0; probe < probe_count; ++probe) {
     const ProbeProblem problem{static_cast<Probe>(probe), DType::fp32, 1 << 20};
     check_plans(problem, std::string(to_string(problem.probe)));
