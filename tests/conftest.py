@@ -15,10 +15,8 @@ import pytest
 
 ALONE = {
     "test_bench",
-    "test_bench_resume",
     "test_campaign",
     "test_probe",
-    "test_scenarios",
     "test_torch_backend",
 }
 
