@@ -58,8 +58,9 @@ test-tsan:
 	cmake --build --preset tsan
 	ALPHAFLOPS_TEST_SHAPES=40 ctest --preset tsan
 
+# Beside each other, one thread for each process: more would wait for each other.
 test-python: $(VENV)/.test-tools $(VENV)/.test-installed
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 clean:
