@@ -93,4 +93,9 @@ Int divide_up(Int n, Int by) {
   return (n + by - 1) / by;
 }
 
+/// What so many bytes take of a workspace, whose parts begin at lines of 256 bytes.
+inline std::int64_t aligned(std::int64_t bytes) {
+  return divide_up<std::int64_t>(bytes, 256) * 256;
+}
+
 }  // namespace alphaflops::cuda

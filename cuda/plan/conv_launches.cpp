@@ -26,8 +26,6 @@ int activation_code(Activation activation) {
                                            : activation_none;
 }
 
-int64_t aligned(int64_t bytes) { return divide_up<int64_t>(bytes, 256) * 256; }
-
 int64_t tiles_of(const ConvMap& map, const ProductTile& tile) {
   return map.phase_count * divide_up<int64_t>(map.rows, tile.rows) *
          divide_up<int64_t>(map.columns, tile.columns);

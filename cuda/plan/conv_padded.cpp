@@ -52,9 +52,8 @@ std::vector<Plan> plan_conv_padded(const Problem& problem, const Target& target)
   wide.shape.c_in = divide_up(s.c_in, piece) * piece;
   const int64_t pixels = s.batch * s.h_in * s.w_in, taps = s.c_out * s.k_h * s.k_w;
   // The workspace: the input, the weights, then what the product wants.
-  constexpr int64_t line = 256;
   const auto end_of = [&](int64_t begin, int64_t rows) {
-    return begin + divide_up(rows * wide.shape.c_in * element, line) * line;
+    return begin + aligned(rows * wide.shape.c_in * element);
   };
   const int64_t weights = end_of(0, pixels), rest = end_of(weights, taps);
   const auto move = [&](auto& at) {  // a pointer or a tensor map

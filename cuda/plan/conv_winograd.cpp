@@ -57,8 +57,7 @@ std::vector<Plan> plan_conv_winograd(const Problem& problem, const Target& targe
   std::array<std::int64_t, 4> begin{};
   const std::array<std::int64_t, 3> elements{c_out * c_in, tiles * c_in, tiles * c_out};
   for (std::size_t i = 0; i < elements.size(); ++i) {
-    constexpr std::int64_t line = 256;
-    begin[i + 1] = begin[i] + divide_up(elements[i] * winograd_points * 4, line) * line;
+    begin[i + 1] = begin[i] + aligned(elements[i] * winograd_points * 4);
   }
 
   WinogradWeightsParams weights{};

@@ -36,10 +36,7 @@ struct Layer {
         gates(gates_of(problem.cell) * problem.hidden),
         width(problem.projection > 0 ? problem.projection : problem.hidden),
         states(problem.directions * problem.batch) {
-    const auto take = [this](int64_t bytes) {
-      constexpr int64_t alignment = 256;
-      return std::exchange(end, end + divide_up(bytes, alignment) * alignment);
-    };
+    const auto take = [this](int64_t bytes) { return std::exchange(end, end + aligned(bytes)); };
     const int64_t element = size_of(of.dtype);
     if (of.cell == Cell::lstm) {
       memory = take(states * of.hidden * static_cast<int64_t>(sizeof(float)));

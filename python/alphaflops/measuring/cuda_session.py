@@ -27,7 +27,8 @@ __all__ = ["CACHES", "CudaSession"]
 CACHES = ("context", "cold", "hot")
 
 _LEAST_SAMPLE_S = 1e-3
-_MOST_CAPTURED = 200  # launches of a graph that keeps the device busy
+_MOST_ENQUEUED = 100  # launches of a call that is no graph
+_MOST_CAPTURED = 2 * _MOST_ENQUEUED  # of a graph of many calls, of which none is a graph by itself
 _SHORTEST_S = 1e-7  # call that there can be
 _MOST_CALLS = 50  # of a sample that flushes between them
 _TRIAL_S = 2e-3  # of a plan, when the fastest is looked for
@@ -36,7 +37,6 @@ _AWAKE_S = 0.2  # of work, upon which the clock is up
 _MOST_AWAKE = 5000  # flushes
 _ROUNDS = 5  # of what two events cost
 _IN_A_ROW = 200  # empty calls
-_MOST_ENQUEUED = 100  # launches of a call that is no graph
 _HOPELESS = 4.0  # times the fastest: what takes so long once is not asked again
 #: Whose inputs were all written just before, not the first of them alone.
 _READS_FRESH = {"attention", "matmul"}
@@ -278,7 +278,6 @@ class _CudaBench:
         driver = self._session.driver
         if self._busy is None:
             turns = max(1, min(calls, _MOST_CAPTURED // len(self._program)))
-            # One that is a graph already has no turns.
             graph = driver.captured([self._program], turns) if turns > 1 else self._program
             self._busy = graph, turns
         graph, turns = self._busy
