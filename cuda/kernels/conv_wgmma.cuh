@@ -200,7 +200,8 @@ struct ConvWgmma {
       if constexpr (blocks == 1) take_registers<208>();
       consume();
     }
-    if constexpr (cluster > 1) sync();
+    // Nor does a thread leave its copies behind.
+    if constexpr (cluster > 1 || gathers) sync();
   }
 };
 

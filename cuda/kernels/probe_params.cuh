@@ -10,7 +10,7 @@ inline constexpr int fma_chains = 16;  // independent sums of a thread
 inline constexpr int fma_steps = 8;    // of each chain an iteration
 inline constexpr int mma_tiles = 8;    // independent results of a warp, 16 x 8
 inline constexpr int wgmma_threads = 128;
-inline constexpr int wgmma_rows = 64, wgmma_columns = 128;
+inline constexpr int probe_rows = 64, probe_columns = 128;
 inline constexpr int wgmma_steps = 16;  // an iteration
 inline constexpr int wgmma_slices = 4;  // of 32 bytes of depth, in turn
 

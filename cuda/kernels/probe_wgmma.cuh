@@ -44,7 +44,7 @@ AF_DEVICE unsigned long long probe_descriptor(SharedAddress at) {
 #define AF_PROBE_WGMMA(dtype, Element, Sum, instruction, c, scales)                             \
   AF_KERNEL void __launch_bounds__(wgmma_threads) probe_wgmma_##dtype(AF_PARAM FmaParams p) {   \
     unsigned* words = static_cast<unsigned*>(af_dynamic_shared());                              \
-    constexpr int slice = (wgmma_rows + wgmma_columns) * 8;                                     \
+    constexpr int slice = (probe_rows + probe_columns) * 8;                                     \
     for (int i = static_cast<int>(threadIdx.x); i < slice * wgmma_slices; i += wgmma_threads) { \
       words[i] = probe_operand<Element>(static_cast<unsigned>(i));                              \
     }                                                                                           \
@@ -58,7 +58,7 @@ AF_DEVICE unsigned long long probe_descriptor(SharedAddress at) {
       for (int step = 0; step < wgmma_steps; ++step) {                                          \
         const unsigned* at = words + step % wgmma_slices * slice;                               \
         const unsigned long long a = probe_descriptor(shared_address(at));                      \
-        const unsigned long long b = probe_descriptor(shared_address(at + wgmma_rows * 8));     \
+        const unsigned long long b = probe_descriptor(shared_address(at + probe_rows * 8));     \
         AF_WGMMA(instruction, c, scales);                                                       \
       }                                                                                         \
       AF_WGMMA_ORDER("wgmma.commit_group");                                                     \

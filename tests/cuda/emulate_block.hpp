@@ -42,6 +42,7 @@ struct Thread {
   const void* ready_argument = nullptr;
   std::vector<Copy> copies;                   // of the group that is open
   std::deque<std::vector<Copy>> copy_groups;  // committed, not waited for
+  int arrivals_to_come = 0;                   // at barriers, when its copies are there
   Groups stores;                              // of the copy engine, from shared memory
   long long published = 0;                    // when it last had a fence between proxies
   std::exception_ptr error;
@@ -241,6 +242,7 @@ class Block {
       t.ready = nullptr;
       t.copies.clear();
       t.copy_groups.clear();
+      t.arrivals_to_come = 0;
       t.error = nullptr;
       order_[i] = i;
     }
@@ -299,6 +301,7 @@ class Block {
       Thread& t = self.current();
       try {
         self.body_(self.body_argument_);
+        if (t.arrivals_to_come > 0) fail("a thread ends before its copies are there");
       } catch (...) {
         t.error = std::current_exception();
       }

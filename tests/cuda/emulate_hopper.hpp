@@ -68,9 +68,11 @@ inline void barrier_arrive(std::uint64_t address, int bytes) {
 inline void barrier_arrive_after_copies(std::uint64_t address) {
   Thread& self = block().current();
   if (!self.copy_groups.empty()) fail("cp.async is waited for in two ways");
-  block().do_some_time([address, copies = std::move(self.copies)] {
+  ++self.arrivals_to_come;
+  block().do_some_time([address, &self, copies = std::move(self.copies)] {
     for (const Copy& copy : copies) copy.perform();
     barrier_arrive(address, 0);
+    --self.arrivals_to_come;
   });
   self.copies.clear();
 }
@@ -113,6 +115,12 @@ void each_of_box(const HostTensorMap& map, std::uint64_t shared, const std::arra
   }
 }
 
+/// As the copy engine does: half to even, and not what is no number.
+inline std::uint32_t rounded_to_tf32(std::uint32_t word) {
+  if ((word & 0x7f800000u) == 0x7f800000u) return word;
+  return (word + 0xfffu + (word >> 13 & 1u)) & 0xffffe000u;
+}
+
 inline void copy_box(std::uint64_t to, const void* map_bytes, const std::array<int, 4>& at,
                      std::uint64_t barrier) {
   HostTensorMap map;
@@ -126,10 +134,10 @@ inline void copy_box(std::uint64_t to, const void* map_bytes, const std::array<i
         return;
       }
       std::memcpy(place, from, size);
-      if (map.rounds) {  // half away from zero
+      if (map.rounds) {
         std::uint32_t word;
         std::memcpy(&word, place, 4);
-        word = (word + 0x1000u) & 0xffffe000u;
+        word = rounded_to_tf32(word);
         std::memcpy(place, &word, 4);
       }
     });

@@ -64,7 +64,12 @@ class Fiber {
   }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
-  ~Fiber() { munmap(stack_, stack_bytes); }
+  ~Fiber() {
+#if defined(AF_ASAN)
+    __asan_unpoison_memory_region(stack_, stack_bytes);  // of frames that were never left
+#endif
+    munmap(stack_, stack_bytes);
+  }
 
   /// Runs the fiber until it suspends. Called outside of fibers.
   void resume() {

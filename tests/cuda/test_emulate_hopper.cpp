@@ -71,6 +71,21 @@ void arrive_elsewhere(Copies p) {
   if (p.stays) cluster_sync();
 }
 
+// A warp gathers for another, and may leave before what it asked for has come.
+void gather(Copies p) {
+  const SharedAddress tile = shared_address(af_dynamic_shared()), barrier = tile + 512;
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) barrier_start(barrier, 32);
+  __syncthreads();
+  if (thread < 32) {
+    copy_async_16(tile + static_cast<unsigned>(thread * 16), p.output + thread * 4, true);
+    barrier_arrive_after_copies(barrier);
+  } else {
+    barrier_wait(barrier, 0);
+  }
+  if (p.stays) __syncthreads();
+}
+
 Copies copies_of(unsigned* memory, unsigned* output) {
   TensorMap map;
   map.dtype = alphaflops::DType::fp32;
@@ -99,7 +114,9 @@ int main() {
   const Copies right = copies_of(memory.word, sums.data());
   Copies no_fence = right, no_wait = right, leaves = right;
   no_fence.fences = no_wait.waits = leaves.stays = false;
-  int unseen = 0, gone = 0, ended = 0;
+  Copies gathers = right, gathers_and_leaves = leaves;
+  gathers.output = gathers_and_leaves.output = memory.word;
+  int unseen = 0, gone = 0, ended = 0, left = 0;
   for (unsigned seed = 0; seed < 30; ++seed) {
     emulate::block().seed(seed);
     memory = {};
@@ -125,9 +142,16 @@ int main() {
     } catch (const std::runtime_error&) {
       ++gone;
     }
+    emulate::launch(gather, {1}, {threads}, 520, gathers);
+    try {
+      emulate::launch(gather, {1}, {threads}, 520, gathers_and_leaves);
+    } catch (const std::runtime_error&) {
+      ++left;
+    }
   }
   CHECK(unseen + ended > 5);
   CHECK(gone > 5);
+  CHECK(left > 5);
   CHECK_RAISES(emulate::launch(copy_to_both, {3}, {threads}, 1032, right, 2), std::runtime_error,
                "whole clusters");
   return check::finish();
