@@ -1,7 +1,11 @@
 #include "program.hpp"
 
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "check.hpp"
 #include "library.hpp"
@@ -33,6 +37,22 @@ void fill_in(Launch& launch, const Addresses& addresses) {
   }
 }
 
+/// Lets a kernel have so much shared memory, and never less than before: other programs launch the
+/// same kernel. What it has is kept here, as the manual does not say that attributes of a function
+/// tell what was set for its kernel.
+void allow_shared(cudaKernel_t kernel, int shared_bytes, int device, const std::string& symbol) {
+  constexpr int without_asking = 48 << 10;
+  static std::mutex mutex;
+  static std::map<std::pair<cudaKernel_t, int>, int> allowed;  // by device
+  const std::scoped_lock lock(mutex);
+  int& most = allowed.try_emplace({kernel, device}, without_asking).first->second;
+  if (shared_bytes <= most) return;
+  check(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        shared_bytes, device),
+        symbol + ": asking for " + std::to_string(shared_bytes) + " bytes of shared memory");
+  most = shared_bytes;
+}
+
 /// Loads a kernel's code now, and lets it have the shared memory that it needs. The driver would
 /// load it at the first launch, which may wait for the device, and behind a blocking kernel for the
 /// host itself.
@@ -40,12 +60,7 @@ void make_ready(cudaKernel_t kernel, const Launch& launch, int device) {
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)),
         "loading " + launch.symbol);
-  const int shared_bytes = static_cast<int>(launch.shared_bytes);
-  // Never less than before: other programs launch the same kernel.
-  if (shared_bytes <= attributes.maxDynamicSharedSizeBytes) return;
-  check(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                        shared_bytes, device),
-        launch.symbol + ": asking for " + std::to_string(shared_bytes) + " bytes of shared memory");
+  allow_shared(kernel, static_cast<int>(launch.shared_bytes), device, launch.symbol);
 }
 
 dim3 extents(const std::array<unsigned, 3>& sizes) { return {sizes[0], sizes[1], sizes[2]}; }
@@ -72,6 +87,7 @@ Program Program::captured(const std::vector<const Program*>& programs, int turns
     if (graph != nullptr) cudaGraphDestroy(graph);
     cudaStreamDestroy(stream);
   });
+  for (const Program* each : programs) each->launch_if_new(stream);
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
   for (int turn = 0; turn < turns; ++turn) {
     for (const Program* each : programs) each->launch(stream);
@@ -120,6 +136,17 @@ void Program::launch(cudaStream_t stream) const {
     check(cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(each.kernel), arguments),
           "launching " + launch.symbol);
   }
+}
+
+void Program::launch_if_new(cudaStream_t stream) const {
+  static std::mutex mutex;
+  static std::set<std::pair<cudaKernel_t, int>> launched;  // by device
+  const std::scoped_lock lock(mutex);
+  bool is_new = false;
+  for (const Kernel& each : kernels_) is_new |= launched.emplace(each.kernel, device_).second;
+  if (!is_new) return;
+  launch(stream);
+  check(cudaStreamSynchronize(stream), "running kernels for the first time");
 }
 
 int Program::launches() const {

@@ -28,6 +28,9 @@ class Program {
 
   /// Raises DeviceError where a launch is refused.
   void launch(cudaStream_t stream) const;
+  /// Launches and waits where one of its kernels has not come through here yet. The driver may wait
+  /// for the device at a first launch, even where the code is loaded: nothing may be held back.
+  void launch_if_new(cudaStream_t stream) const;
   /// Kernels that run, those of a graph as well.
   int launches() const;
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <set>
 
 #include "../kernels.hpp"
 #include "kernels/probe_params.cuh"
@@ -20,6 +21,7 @@ struct CUlib_st {
 struct CUkern_st {
   const emulate::Entry* entry;
   std::map<int, int> asked_bytes;  // of shared memory, by device
+  mutable std::set<int> launched;  // devices
 
   int most_shared_bytes() const {
     const auto asked = asked_bytes.find(emulate::runtime::current_device());
@@ -170,7 +172,7 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, co
     for (const emulate::Entry& each : library->header->kernels) {
       if (each.symbol != name) continue;
       auto& made = library->kernels[name];
-      if (!made) made = std::make_unique<CUkern_st>(CUkern_st{&each, {}});
+      if (!made) made = std::make_unique<CUkern_st>(CUkern_st{&each, {}, {}});
       state().kernels.insert(made.get());
       *kernel = made.get();
       return cudaSuccess;
@@ -185,7 +187,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     if (found == nullptr) return cudaErrorInvalidDeviceFunction;
     *attributes = {};
     attributes->maxThreadsPerBlock = 1024;
-    attributes->maxDynamicSharedSizeBytes = found->most_shared_bytes();
+    attributes->maxDynamicSharedSizeBytes = 48 << 10;  // and not what was set for the kernel
     attributes->binaryVersion = arch();
     return cudaSuccess;
   });
@@ -225,6 +227,8 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
     if (const cudaError_t code = check(*config, *kernel, cluster); code != cudaSuccess) {
       return code;
     }
+    // Memory that a kernel needs is mapped at its first launch, which may wait for all streams.
+    if (captures() == 0 && kernel->launched.insert(current_device()).second) run_all();
     const auto* first = static_cast<const std::byte*>(arguments[0]);
     const dim3 grid = config->gridDim, block = config->blockDim;
     const Call call{kernel->entry,

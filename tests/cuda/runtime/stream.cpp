@@ -168,6 +168,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   return call("cudaEventCreate", Asks::context, [&] {
+    run_all();  // as what takes memory of the host may
     *event = new CUevent_st{};
     (*event)->device = current_device();
     state().events.insert(*event);
