@@ -140,6 +140,20 @@ def test_every_header_compiles_at_run_time() -> None:
 
 
 @pytest.mark.usefixtures("compiler")
+def test_the_compiler_finds_its_parts_by_itself() -> None:
+    program = "from alphaflops.cuda import nvrtc; nvrtc.compile_source('', 'empty.cu', [])"
+    environment = {name: it for name, it in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("compiler")
 def test_small_headers_compile_at_run_time() -> None:
     names = [name for name in headers.entry_headers() if name in QUICK]
     assert names

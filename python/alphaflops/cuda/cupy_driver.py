@@ -141,6 +141,7 @@ class CupyDriver:
         self._word.value = 1
         self._functions: dict[str, Any] = {}
         self._shared: dict[str, int] = {}  # bytes that each may have
+        self._launched: set[int] = set()  # functions
         self._blocker: _CupyProgram | None = None
         blockers = probe_plans("block", self._info.target, _MOST_HELD_NS)
         if blockers:
@@ -206,6 +207,7 @@ class CupyDriver:
         """Put programs into one CUDA graph."""
         stream = self._cupy.cuda.Stream(non_blocking=True)
         with translated(self._cupy, "capturing a graph"), self._device, stream:
+            self._launch_new(programs)
             stream.begin_capture()
             try:
                 for program in list(programs) * turns:
@@ -232,10 +234,17 @@ class CupyDriver:
         finally:
             release()
 
-    def _event(self) -> Any:
-        event = self._cupy.cuda.Event()
-        event.record(self._stream)
-        return event
+    def _launch_new(self, programs: Sequence[Program]) -> None:
+        """Run those never launched before anything is held: the driver may wait for the device."""
+        for program in programs:
+            if isinstance(program, _CupyProgram) and not program.functions <= self._launched:
+                self._launched |= program.functions
+                program.launch(self._stream.ptr)
+                self._stream.synchronize()
+
+    def _events(self) -> tuple[Any, Any]:
+        """Make two, before anything is held: the driver may wait where it makes them."""
+        return self._cupy.cuda.Event(), self._cupy.cuda.Event()
 
     def _batches(self, calls: int, launches: int) -> Iterator[range]:
         most = max(1, _MOST_HELD // max(launches, 1))
@@ -246,12 +255,14 @@ class CupyDriver:
         """Seconds a call of so many in a row."""
         total_ms = 0.0
         with translated(self._cupy, "running what is timed"), self._device:
+            self._launch_new(programs)
             for batch in self._batches(calls, max(map(len, programs))):
+                begin, end = self._events()
                 with self._held() as release:
-                    begin = self._event()
+                    begin.record(self._stream)
                     for i in batch:
                         programs[i % len(programs)].launch(self._stream.ptr)
-                    end = self._event()
+                    end.record(self._stream)
                     release()
                     end.synchronize()
                 total_ms += self._cupy.cuda.get_elapsed_time(begin, end)
@@ -264,15 +275,16 @@ class CupyDriver:
         times_s: list[float] = []
         each = max(map(len, programs)) + sum(map(len, before)) + 2
         with translated(self._cupy, "running what is timed"), self._device:
+            self._launch_new([*before, *programs])
             for batch in self._batches(calls, each):
-                events = []
+                events = [self._events() for _ in batch]
                 with self._held() as release:
-                    for i in batch:
+                    for i, (begin, end) in zip(batch, events, strict=True):
                         for program in before:
                             program.launch(self._stream.ptr)
-                        begin = self._event()
+                        begin.record(self._stream)
                         programs[i % len(programs)].launch(self._stream.ptr)
-                        events.append((begin, self._event()))
+                        end.record(self._stream)
                     release()
                     self._stream.synchronize()
                 times_s += [self._cupy.cuda.get_elapsed_time(*pair) * 1e-3 for pair in events]
@@ -355,6 +367,7 @@ class _CupyMemory:
 class _CupyProgram:
     def __init__(self, cupy: Any, kernels: Sequence[tuple[int, Launch, Any]]) -> None:
         self._cupy, self._kernels = cupy, kernels
+        self.functions = {function for function, _, _ in kernels}
 
     def launch(self, stream: int = 0) -> None:
         for function, launch, parameters in self._kernels:

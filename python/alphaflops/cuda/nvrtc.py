@@ -13,6 +13,7 @@ from alphaflops.errors import DeviceError, MissingExtraError
 
 __all__ = ["compile_source", "options_for", "version"]
 
+_OLDEST = (12, 4)  # 12.0 lacks built-in functions that the headers use; between was not tried
 _NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
 
 
@@ -27,18 +28,33 @@ def _candidates() -> Iterator[str]:
             yield from (str(Path(toolkit, "lib64", name)) for name in _NAMES)
 
 
+def _load(path: Path) -> ctypes.CDLL:
+    if path.is_absolute():  # not all versions look for these in their own folder
+        for builtins in path.parent.glob("libnvrtc-builtins.so.*"):
+            ctypes.CDLL(str(builtins))
+    return ctypes.CDLL(str(path))
+
+
+def _version_of(library: ctypes.CDLL) -> tuple[int, int]:
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return major.value, minor.value
+
+
 @cache
 def _library() -> ctypes.CDLL:
     for candidate in _candidates():
         try:
-            library = ctypes.CDLL(candidate)
+            library = _load(Path(candidate))
         except OSError:
+            continue
+        if _version_of(library) < _OLDEST:
             continue
         library.nvrtcGetErrorString.restype = ctypes.c_char_p
         return library
     raise MissingExtraError(
-        "NVIDIA's run-time compiler is not installed (libnvrtc.so): "
-        'pip install "alphaflops[cuda13]", or cuda12 for a driver of CUDA 12'
+        f"NVIDIA's run-time compiler is not installed (libnvrtc.so {_OLDEST[0]}.{_OLDEST[1]} or "
+        'newer): pip install "alphaflops[cuda13]", or cuda12 for a driver of CUDA 12'
     )
 
 
@@ -50,9 +66,7 @@ def version() -> tuple[int, int]:
     MissingExtraError
         It is not installed.
     """
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    _library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-    return major.value, minor.value
+    return _version_of(_library())
 
 
 def options_for(arch: int, include: Path, *, kind: str = "sm") -> list[str]:
@@ -62,7 +76,12 @@ def options_for(arch: int, include: Path, *, kind: str = "sm") -> list[str]:
     result is PTX, which the driver would compile further.
     """
     name = "90a" if arch == 90 else str(arch)  # noqa: PLR2004
-    return [f"--gpu-architecture={kind}_{name}", "--std=c++20", f"--include-path={include}"]
+    return [
+        f"--gpu-architecture={kind}_{name}",
+        "--std=c++20",
+        "--device-as-default-execution-space",  # or versions before 13.5 refuse some lambdas
+        f"--include-path={include}",
+    ]
 
 
 def _error(code: int, doing: str) -> DeviceError:
