@@ -34,9 +34,9 @@ constexpr std::array<Field, 16> fields{{{"batch", &Conv2dShape::batch},
                                         {"dilation_w", &Conv2dShape::dilation_w},
                                         {"groups", &Conv2dShape::groups}}};
 
-using Sizes = std::map<std::string, std::int64_t>;
+using NamedSizes = std::map<std::string, std::int64_t>;
 
-Conv2dShape shape_of(const Sizes& sizes) {
+Conv2dShape shape_of(const NamedSizes& sizes) {
   Conv2dShape shape;
   for (const auto& [name, value] : sizes) {
     const auto field = std::find_if(fields.begin(), fields.end(),
@@ -101,7 +101,7 @@ void bind_bench(py::module_& m) {
       arg("graph"));
   m.def(
       "conv_macs",
-      [](const Sizes& sizes) {
+      [](const NamedSizes& sizes) {
         const Conv2dShape shape = shape_of(sizes);
         return std::pair(shape.macs(), macs_without_padding(shape));
       },
@@ -139,7 +139,7 @@ void bind_bench(py::module_& m) {
       .def_property_readonly("limit_bytes", &ConvWorkbench::limit_bytes);
 
   py::class_<ConvBench>(m, "ConvBench")
-      .def(py::init([](const Sizes& sizes, std::shared_ptr<ConvWorkbench> workbench,
+      .def(py::init([](const NamedSizes& sizes, std::shared_ptr<ConvWorkbench> workbench,
                        const std::string& dtype, const std::string& isa,
                        const std::string& algorithm, bool winograd, int threads,
                        const std::string& layout) {

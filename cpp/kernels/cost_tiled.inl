@@ -115,7 +115,7 @@ void tiled(const TiledTerms* cost, const TileCandidate* candidates, int count,
     shape.c_out[i] = real(x.c_out[i]) / shape.groups[i];
     shape.volume[i] = real(x.kernel_volume[i]);
     shape.kernel_width[i] = real(x.kernel_width[i]);
-    shape.dense[i] = (real(x.stride[i]) == 1.0) & (shape.groups[i] == 1.0) ? 1.0 : 0.0;
+    shape.dense[i] = ((real(x.stride[i]) == 1.0) & (shape.groups[i] == 1.0)) ? 1.0 : 0.0;
     shape.read[i] = x.element_bytes * real(x.activations_read[i]);
     shape.weights[i] = x.element_bytes * real(x.weights_read[i]);
     shape.written[i] = x.element_bytes * real(x.elements_written[i]);

@@ -23,7 +23,11 @@ AF_INLINE Operand broadcast(const Word* p) {
 }
 AF_INLINE void hide_operand(Operand& x) { asm volatile("" : "+v"(x.v)); }
 AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) {
+#ifdef __clang__  // version 16 crashes on the intrinsic
+  asm("vdpbf16ps %2, %1, %0" : "+v"(acc.v) : "v"(w.v), "v"(x.v));
+#else
   acc.v = _mm512_dpbf16_ps(acc.v, (__m512bh)w.v, (__m512bh)x.v);
+#endif
 }
 AF_INLINE void fma_memory(Vec& acc, Operand w, const Word* x) {
   asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*x));

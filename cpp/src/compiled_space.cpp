@@ -11,19 +11,19 @@
 namespace alphaflops {
 namespace {
 
-constexpr std::array<std::string_view, metric_count> names{
+constexpr std::array<std::string_view, metric_count> metric_names{
     "time_s", "time_lo_s", "time_hi_s",  "energy_j",      "alpha_flops", "macs",
     "flops",  "params",    "bytes_read", "bytes_written", "launches",    "peak_memory_bytes"};
 
 }  // namespace
 
-std::string_view to_string(Metric metric) { return names[static_cast<std::size_t>(metric)]; }
+std::string_view to_string(Metric metric) { return metric_names[static_cast<std::size_t>(metric)]; }
 
 Metric parse_metric(std::string_view name) {
   std::string known;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (names[i] == name) return static_cast<Metric>(i);
-    known += (i == 0 ? "" : ", ") + std::string(names[i]);
+  for (std::size_t i = 0; i < metric_names.size(); ++i) {
+    if (metric_names[i] == name) return static_cast<Metric>(i);
+    known += (i == 0 ? "" : ", ") + std::string(metric_names[i]);
   }
   throw UnsupportedError("metric '" + std::string(name) + "' is not known; use one of " + known);
 }

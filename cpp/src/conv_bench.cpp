@@ -1,7 +1,6 @@
 #include "alphaflops/conv_bench.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <initializer_list>
 #include <string>
@@ -9,15 +8,12 @@
 
 #include "alphaflops/conv_narrow.hpp"
 #include "alphaflops/error.hpp"
+#include "clock.hpp"
 #include "conv_workbench.hpp"
 #include "watch.hpp"
 
 namespace alphaflops {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 std::int64_t floats_of(std::int64_t elements, std::int64_t size) {
   const std::int64_t bytes = checked_mul(elements, size, "conv2d bytes");

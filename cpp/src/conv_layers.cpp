@@ -8,7 +8,7 @@
 #include "alphaflops/conv_bench.hpp"
 #include "alphaflops/error.hpp"
 #include "alphaflops/system.hpp"
-#include "step.hpp"
+#include "executor_step.hpp"
 
 namespace alphaflops {
 namespace {

@@ -13,7 +13,6 @@
 
 namespace alphaflops {
 
-inline constexpr std::int64_t float_bytes = sizeof(float);
 inline constexpr std::int64_t line_bytes = line_floats * float_bytes;
 
 // Inputs and weights of all benches are the same random numbers: packed weights are numbers in some

@@ -4,13 +4,15 @@
 #include <array>
 #include <utility>
 
+#include "tensor_bytes.hpp"
+
 namespace alphaflops {
 namespace {
 
-using Named = std::pair<std::string_view, ElementBackward>;
+using NamedBackward = std::pair<std::string_view, ElementBackward>;
 
-constexpr ElementBackward none{ElementBackward::Pass::none};
-constexpr ElementBackward view{ElementBackward::Pass::view};
+constexpr ElementBackward no_gradient{ElementBackward::Pass::none};
+constexpr ElementBackward passed_on{ElementBackward::Pass::view};
 
 constexpr ElementBackward copied(std::int64_t flops = 0) { return {.flops = flops}; }
 constexpr ElementBackward of_self(std::int64_t flops) { return {.flops = flops, .self = true}; }
@@ -29,77 +31,76 @@ constexpr ElementBackward transcendental(ElementBackward of) {
   of.transcendental = true;
   return of;
 }
-constexpr std::int64_t index_bytes = 8;
 
 /// Sorted by name; names that are not here only copy. Operations count as in `element_costs`, the
 /// multiplication by the output's gradient among them.
 constexpr std::array element_gradients{
-    Named{"abs", of_self(2)},  // sign, multiply
-    Named{"add", view},
-    Named{"argmax", none},
-    Named{"ceil", none},
-    Named{"clip", of_self(3)},  // two comparisons, select
-    Named{"compare", none},
-    Named{"contiguous", view},
-    Named{"copy", view},
-    Named{"cos", transcendental(of_self(3))},
-    Named{"cumsum", copied(1)},
-    Named{"dequantize", none},
-    Named{"div", of_others(1)},
-    Named{"dropout", of_kept(2, 1)},
-    Named{"elu", transcendental(of_self(3))},
-    Named{"erf", transcendental(of_self(5))},  // square, negate, exp, scale, multiply
-    Named{"exp", of_output(1)},
-    Named{"fill", none},
-    Named{"floor", none},
-    Named{"gather", of_others(1)},
-    Named{"gelu_tanh",
-          transcendental(of_self(18))},  // u 5, tanh, half of 1 + t 2, u' 3, 1 - t^2 2, rest 5
-    Named{"interpolate_bicubic", copied(35)},
-    Named{"interpolate_bilinear", copied(9)},
-    Named{"interpolate_linear", copied(3)},
-    Named{"interpolate_nearest", copied(1)},
-    Named{"interpolate_trilinear", copied(21)},
-    Named{"leaky_relu", of_self(2)},
-    Named{"log", of_self(1)},
-    Named{"log_softmax", transcendental(of_output(4))},  // exp, sum, multiply, subtract
-    Named{"logical", none},
-    Named{"logsumexp", transcendental(of_ends(3))},
-    Named{"masked_fill", of_others(1)},
-    Named{"max", of_kept(1, index_bytes)},
-    Named{"maximum", of_both(2)},  // compare, select
-    Named{"mean", copied(1)},
-    Named{"min", of_kept(1, index_bytes)},
-    Named{"minimum", of_both(2)},
-    Named{"mish", transcendental(of_self(14))},
-    Named{"mul", of_others(1)},
-    Named{"neg", copied(1)},
-    Named{"norm", of_ends(2)},
-    Named{"pow", of_both(3)},
-    Named{"prelu", of_both(2)},
-    Named{"prod", of_ends(2)},
-    Named{"quantize", none},
-    Named{"reciprocal", of_output(3)},
-    Named{"repeat", copied(1)},
-    Named{"round", none},
-    Named{"rsqrt", of_output(4)},
-    Named{"scatter", of_others(0)},
-    Named{"selu", transcendental(of_self(4))},
-    Named{"sign", none},
-    Named{"sin", transcendental(of_self(2))},
-    Named{"softplus", transcendental(of_self(5))},  // a sigmoid, multiply
-    Named{"sort", of_kept(1, index_bytes)},
-    Named{"sqrt", of_output(2)},
-    Named{"stack", view},
-    Named{"sub", view},
-    Named{"sum", view},
-    Named{"topk", of_kept(1, index_bytes)},
-    Named{"transpose", view},
-    Named{"unfold", copied(1)},
-    Named{"var", of_self(3)},
-    Named{"where", of_others(1)},
+    NamedBackward{"abs", of_self(2)},  // sign, multiply
+    NamedBackward{"add", passed_on},
+    NamedBackward{"argmax", no_gradient},
+    NamedBackward{"ceil", no_gradient},
+    NamedBackward{"clip", of_self(3)},  // two comparisons, select
+    NamedBackward{"compare", no_gradient},
+    NamedBackward{"contiguous", passed_on},
+    NamedBackward{"copy", passed_on},
+    NamedBackward{"cos", transcendental(of_self(3))},
+    NamedBackward{"cumsum", copied(1)},
+    NamedBackward{"dequantize", no_gradient},
+    NamedBackward{"div", of_others(1)},
+    NamedBackward{"dropout", of_kept(2, 1)},
+    NamedBackward{"elu", transcendental(of_self(3))},
+    NamedBackward{"erf", transcendental(of_self(5))},  // square, negate, exp, scale, multiply
+    NamedBackward{"exp", of_output(1)},
+    NamedBackward{"fill", no_gradient},
+    NamedBackward{"floor", no_gradient},
+    NamedBackward{"gather", of_others(1)},
+    NamedBackward{"gelu_tanh", transcendental(of_self(
+                                   18))},  // u 5, tanh, half of 1 + t 2, u' 3, 1 - t^2 2, rest 5
+    NamedBackward{"interpolate_bicubic", copied(35)},
+    NamedBackward{"interpolate_bilinear", copied(9)},
+    NamedBackward{"interpolate_linear", copied(3)},
+    NamedBackward{"interpolate_nearest", copied(1)},
+    NamedBackward{"interpolate_trilinear", copied(21)},
+    NamedBackward{"leaky_relu", of_self(2)},
+    NamedBackward{"log", of_self(1)},
+    NamedBackward{"log_softmax", transcendental(of_output(4))},  // exp, sum, multiply, subtract
+    NamedBackward{"logical", no_gradient},
+    NamedBackward{"logsumexp", transcendental(of_ends(3))},
+    NamedBackward{"masked_fill", of_others(1)},
+    NamedBackward{"max", of_kept(1, index_bytes)},
+    NamedBackward{"maximum", of_both(2)},  // compare, select
+    NamedBackward{"mean", copied(1)},
+    NamedBackward{"min", of_kept(1, index_bytes)},
+    NamedBackward{"minimum", of_both(2)},
+    NamedBackward{"mish", transcendental(of_self(14))},
+    NamedBackward{"mul", of_others(1)},
+    NamedBackward{"neg", copied(1)},
+    NamedBackward{"norm", of_ends(2)},
+    NamedBackward{"pow", of_both(3)},
+    NamedBackward{"prelu", of_both(2)},
+    NamedBackward{"prod", of_ends(2)},
+    NamedBackward{"quantize", no_gradient},
+    NamedBackward{"reciprocal", of_output(3)},
+    NamedBackward{"repeat", copied(1)},
+    NamedBackward{"round", no_gradient},
+    NamedBackward{"rsqrt", of_output(4)},
+    NamedBackward{"scatter", of_others(0)},
+    NamedBackward{"selu", transcendental(of_self(4))},
+    NamedBackward{"sign", no_gradient},
+    NamedBackward{"sin", transcendental(of_self(2))},
+    NamedBackward{"softplus", transcendental(of_self(5))},  // a sigmoid, multiply
+    NamedBackward{"sort", of_kept(1, index_bytes)},
+    NamedBackward{"sqrt", of_output(2)},
+    NamedBackward{"stack", passed_on},
+    NamedBackward{"sub", passed_on},
+    NamedBackward{"sum", passed_on},
+    NamedBackward{"topk", of_kept(1, index_bytes)},
+    NamedBackward{"transpose", passed_on},
+    NamedBackward{"unfold", copied(1)},
+    NamedBackward{"var", of_self(3)},
+    NamedBackward{"where", of_others(1)},
 };
-static_assert(std::ranges::is_sorted(element_gradients, {}, &Named::first));
+static_assert(std::ranges::is_sorted(element_gradients, {}, &NamedBackward::first));
 
 }  // namespace
 
@@ -109,7 +110,7 @@ ElementBackward element_backward(std::string_view type, std::size_t operand) {
   if (operand == 1 && type == "pow") {  // logarithm, two products
     return {.flops = 3, .self = true, .others = true, .output = true};
   }
-  const auto found = std::ranges::lower_bound(element_gradients, type, {}, &Named::first);
+  const auto found = std::ranges::lower_bound(element_gradients, type, {}, &NamedBackward::first);
   return found != element_gradients.end() && found->first == type ? found->second : copied();
 }
 

@@ -1,14 +1,14 @@
 #include "alphaflops/executor.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 
 #include "alphaflops/error.hpp"
 #include "arena.hpp"
+#include "clock.hpp"
+#include "executor_step.hpp"
 #include "memory.hpp"
 #include "parameters.hpp"
-#include "step.hpp"
 
 namespace alphaflops {
 namespace {
@@ -44,7 +44,7 @@ void require_supported(const Graph& graph) {
 struct Executor::Plan {
   // A step and where its data is.
   struct Bound {
-    Step step;
+    ExecutorStep step;
     std::vector<const float*> inputs;
     const float* weights = nullptr;
     const float* shift = nullptr;
@@ -57,7 +57,7 @@ struct Executor::Plan {
     const std::vector<std::int64_t> pixels = flattened_pixels(graph);
     steps.reserve(work.size());
     for (std::size_t row = 0; row < work.size(); ++row) {
-      steps.push_back({.step = Step(graph, work, row, isa), .inputs = {}});
+      steps.push_back({.step = ExecutorStep(graph, work, row, isa), .inputs = {}});
     }
     place_activations();
     place_parameters(pixels);
@@ -94,7 +94,7 @@ void Executor::Plan::place_activations() {
     lifetimes[i] = {.floats = element_count(graph.nodes()[i].shape), .first = -1, .last = end};
   }
   for (int s = 0; s < end; ++s) {
-    const Step& step = steps[static_cast<std::size_t>(s)].step;
+    const ExecutorStep& step = steps[static_cast<std::size_t>(s)].step;
     const auto out = static_cast<std::size_t>(step.output());
     lifetimes[out] = {.floats = element_count(graph.nodes()[out].shape), .first = s, .last = s};
     for (const int x : step.inputs()) {
@@ -175,7 +175,6 @@ void Executor::run() {
 }
 
 void Executor::run_timed(std::span<double> row_times_s) {
-  using Clock = std::chrono::steady_clock;
   if (row_times_s.size() != plan_->steps.size()) {
     throw ShapeError("row_times_s has " + std::to_string(row_times_s.size()) +
                      " elements; the network has " + std::to_string(plan_->steps.size()) + " rows");
@@ -184,7 +183,7 @@ void Executor::run_timed(std::span<double> row_times_s) {
   for (std::size_t row = 0; row < row_times_s.size(); ++row) {
     plan_->run(plan_->steps[row]);
     const Clock::time_point after = Clock::now();
-    row_times_s[row] = std::chrono::duration<double>(after - before).count();
+    row_times_s[row] = seconds(after - before);
     before = after;
   }
 }

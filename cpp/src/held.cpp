@@ -9,36 +9,36 @@
 namespace alphaflops {
 namespace {
 
-using Named = std::pair<std::string_view, Held>;
+using NamedHeld = std::pair<std::string_view, Held>;
 
 /// Of operators with one operand, sorted by name.
 constexpr std::array unary{
-    Named{"abs", {2}},         // sign
-    Named{"clip", {1, 2}},     // not below, not above
-    Named{"cos", {3}},         // sin, its negative
-    Named{"cumsum", {3}},      // flip, sum, flip
-    Named{"erf", {5}},         // square, negative, exp, scaled
-    Named{"logsumexp", {3}},   // difference, exp
-    Named{"max", {2}},         // zeros to scatter into
-    Named{"min", {2}},         // the same
-    Named{"norm", {2}},        // a quotient
-    Named{"pow", {3}},         // power, scaled
-    Named{"prod", {6}},        // products of all others, from either side
-    Named{"reciprocal", {3}},  // negative, square
-    Named{"rsqrt", {3}},       // third power, scaled
-    Named{"sin", {2}},         // cos
-    Named{"sort", {2}},        // zeros to scatter into
-    Named{"sqrt", {2}},        // twice the root
-    Named{"topk", {2}},        // zeros to scatter into
-    Named{"var", {2}},         // difference
+    NamedHeld{"abs", {2}},         // sign
+    NamedHeld{"clip", {1, 2}},     // not below, not above
+    NamedHeld{"cos", {3}},         // sin, its negative
+    NamedHeld{"cumsum", {3}},      // flip, sum, flip
+    NamedHeld{"erf", {5}},         // square, negative, exp, scaled
+    NamedHeld{"logsumexp", {3}},   // difference, exp
+    NamedHeld{"max", {2}},         // zeros to scatter into
+    NamedHeld{"min", {2}},         // the same
+    NamedHeld{"norm", {2}},        // a quotient
+    NamedHeld{"pow", {3}},         // power, scaled
+    NamedHeld{"prod", {6}},        // products of all others, from either side
+    NamedHeld{"reciprocal", {3}},  // negative, square
+    NamedHeld{"rsqrt", {3}},       // third power, scaled
+    NamedHeld{"sin", {2}},         // cos
+    NamedHeld{"sort", {2}},        // zeros to scatter into
+    NamedHeld{"sqrt", {2}},        // twice the root
+    NamedHeld{"topk", {2}},        // zeros to scatter into
+    NamedHeld{"var", {2}},         // difference
 };
-static_assert(std::ranges::is_sorted(unary, {}, &Named::first));
+static_assert(std::ranges::is_sorted(unary, {}, &NamedHeld::first));
 
 }  // namespace
 
 Held held_for_gradients(std::string_view type, bool is_binary, bool first, bool second) {
   if (!is_binary) {
-    const auto found = std::ranges::lower_bound(unary, type, {}, &Named::first);
+    const auto found = std::ranges::lower_bound(unary, type, {}, &NamedHeld::first);
     return found != unary.end() && found->first == type ? found->second : Held{};
   }
   if (type == "div") return {.tensors = second ? 4 : 1};  // two quotients, a negative

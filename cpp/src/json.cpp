@@ -94,7 +94,7 @@ class Reader {
       for (const auto& [other, _] : object) {
         if (other == key) fail("member \"" + key + "\" stands twice");
       }
-      object.emplace_back(std::move(key), read_value(depth + 1));
+      object.push_back({std::move(key), read_value(depth + 1)});
     } while (take(','));
     expect('}');
     return object;

@@ -2,16 +2,17 @@
 // no package that ships a C++ JSON library's headers, and a profile needs only reading.
 #pragma once
 
+#include <cstddef>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 
 namespace alphaflops::json {
 
 struct Value;
+struct Member;
 using Array = std::vector<Value>;
-using Object = std::vector<std::pair<std::string, Value>>;
+using Object = std::vector<Member>;
 
 struct Value {
   std::variant<std::nullptr_t, bool, double, std::string, Array, Object> data;
@@ -23,6 +24,11 @@ struct Value {
   const Object* object() const { return std::get_if<Object>(&data); }
   /// Member of an object; nullptr where it is absent or this is no object.
   const Value* find(const std::string& key) const;
+};
+
+struct Member {
+  std::string key;
+  Value value;
 };
 
 /// Raises ProfileError with line and column. Nesting beyond 64 levels is refused.

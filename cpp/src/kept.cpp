@@ -8,12 +8,10 @@
 #include "count.hpp"
 #include "element_backward.hpp"
 #include "product.hpp"
+#include "tensor_bytes.hpp"
 
 namespace alphaflops {
 namespace {
-
-constexpr std::int64_t index_bytes = 8;
-constexpr std::int64_t statistic_bytes = 4;  // of means, deviations and sums of exponentials
 
 bool keeps_output(Activation activation) {
   return activation == Activation::relu || activation == Activation::sigmoid ||

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -10,16 +9,14 @@
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/system.hpp"
+#include "clock.hpp"
+#include "executor_step.hpp"
 #include "memory.hpp"
-#include "step.hpp"
 #include "watch.hpp"
 
 namespace alphaflops {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr std::int64_t float_bytes = sizeof(float);
 constexpr double least_sample_s = 200e-6;
 constexpr double resolutions_a_sample = 1000.0;
 
@@ -33,8 +30,6 @@ std::int64_t rotation_floats() {
 // Pairs of input and output buffers a bench rotates through: about what is alive at once in an
 // arena.
 constexpr std::int64_t activation_slots = 2;
-
-double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 /// Leaves a buffer as a layer that has just written it does: every line changed, the last in cache.
 void touch(float* buffer, std::int64_t floats) {
@@ -53,33 +48,29 @@ CacheState parse_cache_state(std::string_view name) {
   throw UnsupportedError("cache '" + std::string(name) + "' is not known; use context or hot");
 }
 
-namespace {
-
-/// Memory that is filled with random numbers up to where somebody has needed it.
-struct Pool {
-  Pool(std::int64_t bytes, const char* what) : memory(bytes / float_bytes, what) {}
-
-  void fill(std::int64_t end) {
-    if (end <= filled) return;
-    fill_uniform({memory.data() + filled, static_cast<std::size_t>(end - filled)}, 1.0F,
-                 static_cast<std::uint64_t>(filled) + 1);
-    filled = end;
-  }
-  void trim(std::int64_t end) {
-    if (end >= filled) return;
-    memory.discard(end);
-    filled = end;
-  }
-
-  Memory memory;
-  std::int64_t filled = 0;  // floats
-};
-
-}  // namespace
-
 // Address space for the limit is reserved for each, so that nothing moves. Nothing but `touch`
 // writes to the inputs: what a softmax writes would be another's denormal numbers.
 struct Workbench::Blocks {
+  /// Memory that is filled with random numbers up to where somebody has needed it.
+  struct Pool {
+    Pool(std::int64_t bytes, const char* what) : memory(bytes / float_bytes, what) {}
+
+    void fill(std::int64_t end) {
+      if (end <= filled) return;
+      fill_uniform({memory.data() + filled, static_cast<std::size_t>(end - filled)}, 1.0F,
+                   static_cast<std::uint64_t>(filled) + 1);
+      filled = end;
+    }
+    void trim(std::int64_t end) {
+      if (end >= filled) return;
+      memory.discard(end);
+      filled = end;
+    }
+
+    Memory memory;
+    std::int64_t filled = 0;  // floats
+  };
+
   static constexpr std::size_t pools = 4;
   using Sizes = std::array<std::int64_t, pools>;  // floats of weights, inputs, outputs, workspace
 
@@ -139,7 +130,7 @@ struct Bench::Plan {
     fit(graph.node(step.output()).name);
   }
 
-  static Step step_of(const Graph& graph, std::size_t row, Isa isa);
+  static ExecutorStep step_of(const Graph& graph, std::size_t row, Isa isa);
   void fit(const std::string& name);
   Workbench::Blocks::Sizes sizes() const {
     return {copies * copy_floats, slots * inputs_floats, slots * output_floats,
@@ -148,7 +139,7 @@ struct Bench::Plan {
   double call();  // seconds
 
   std::shared_ptr<Workbench> workbench;
-  Step step;
+  ExecutorStep step;
   Isa isa;
   std::vector<std::int64_t> input_floats;
   std::vector<const float*> inputs;  // of the call under way
@@ -158,7 +149,7 @@ struct Bench::Plan {
   bool rotates = false;
 };
 
-Step Bench::Plan::step_of(const Graph& graph, std::size_t row, Isa isa) {
+ExecutorStep Bench::Plan::step_of(const Graph& graph, std::size_t row, Isa isa) {
   const WorkTable work = lower(graph, Mode::fused);
   if (row >= work.size()) {
     throw ShapeError("row " + std::to_string(row) + " is not in graph '" + graph.name() +
@@ -169,7 +160,7 @@ Step Bench::Plan::step_of(const Graph& graph, std::size_t row, Isa isa) {
                            std::string(to_string(work.dtype[row])) +
                            " has no native kernel; use fp32");
   }
-  return Step(graph, work, row, isa);
+  return ExecutorStep(graph, work, row, isa);
 }
 
 void Bench::Plan::fit(const std::string& name) {

@@ -12,8 +12,6 @@
 namespace alphaflops {
 namespace {
 
-constexpr std::int64_t float_bytes = sizeof(float);
-
 // splitmix64: turns neighbouring seeds into unrelated states.
 std::uint64_t mix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15ULL;

@@ -7,6 +7,7 @@
 
 namespace alphaflops {
 
+inline constexpr std::int64_t float_bytes = sizeof(float);
 /// Floats in a cache line: what buffers are aligned to.
 inline constexpr std::int64_t line_floats = 16;
 

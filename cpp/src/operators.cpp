@@ -9,88 +9,88 @@
 namespace alphaflops {
 namespace {
 
-using Kind = ElementCost::Kind;
-using Named = std::pair<std::string_view, ElementCost>;
+using ElementKind = ElementCost::Kind;
+using NamedCost = std::pair<std::string_view, ElementCost>;
 
 constexpr ElementCost transcendental(std::int64_t per_output) {
-  return {Kind::elementwise, per_output, 0, true};
+  return {ElementKind::elementwise, per_output, 0, true};
 }
 
 /// Sorted by name. `pow` is not among the transcendental ones: most exponents are small whole
 /// numbers, and then it is products. Divisions, roots and transcendental functions count as one
 /// operation each.
 constexpr std::array element_costs{
-    Named{"abs", {Kind::elementwise, 1}},
-    Named{"add", {Kind::elementwise, 1}},
-    Named{"argmax", {Kind::reduce, 0, 1}},
-    Named{"cast", {Kind::copy}},
-    Named{"ceil", {Kind::elementwise, 1}},
-    Named{"clip", {Kind::elementwise, 2}},
-    Named{"compare", {Kind::elementwise, 1}},
-    Named{"contiguous", {Kind::copy}},
-    Named{"copy", {Kind::copy}},
-    Named{"cos", transcendental(1)},
-    Named{"cumsum", {Kind::reduce, 0, 1}},
-    Named{"dequantize", {Kind::elementwise, 2}},  // subtract, multiply
-    Named{"div", {Kind::elementwise, 1}},
-    Named{"dropout", {Kind::elementwise, 2}},
-    Named{"elu", transcendental(3)},
-    Named{"erf", transcendental(1)},
-    Named{"exp", transcendental(1)},
-    Named{"fill", {Kind::copy}},
-    Named{"flip", {Kind::copy}},
-    Named{"floor", {Kind::elementwise, 1}},
-    Named{"gather", {Kind::copy}},
-    Named{"gelu_tanh", transcendental(9)},
-    Named{"interpolate_bicubic", {Kind::elementwise, 35}},  // 5 sums of 4 products
-    Named{"interpolate_bilinear", {Kind::elementwise, 9}},  // 3 interpolations of 3
-    Named{"interpolate_linear", {Kind::elementwise, 3}},
-    Named{"interpolate_nearest", {Kind::copy}},
-    Named{"interpolate_trilinear", {Kind::elementwise, 21}},
-    Named{"leaky_relu", {Kind::elementwise, 2}},
-    Named{"log", transcendental(1)},
-    Named{"log_softmax", transcendental(5)},
-    Named{"logical", {Kind::elementwise, 1}},
-    Named{"logsumexp", {Kind::reduce, 2, 4}},  // max, subtract, exp, sum; log, add
-    Named{"masked_fill", {Kind::elementwise, 1}},
-    Named{"max", {Kind::reduce, 0, 1}},
-    Named{"maximum", {Kind::elementwise, 1}},
-    Named{"mean", {Kind::reduce, 1, 1}},
-    Named{"min", {Kind::reduce, 0, 1}},
-    Named{"minimum", {Kind::elementwise, 1}},
-    Named{"mish", transcendental(5)},
-    Named{"mul", {Kind::elementwise, 1}},
-    Named{"neg", {Kind::elementwise, 1}},
-    Named{"norm", {Kind::reduce, 1, 2}},
-    Named{"pad", {Kind::copy}},
-    Named{"pixel_shuffle", {Kind::copy}},
-    Named{"pow", {Kind::elementwise, 1}},
-    Named{"prelu", {Kind::elementwise, 2}},
-    Named{"prod", {Kind::reduce, 0, 1}},
-    Named{"quantize", {Kind::elementwise, 5}},  // divide, round, add, two clamps
-    Named{"reciprocal", {Kind::elementwise, 1}},
-    Named{"repeat", {Kind::copy}},
-    Named{"roll", {Kind::copy}},
-    Named{"round", {Kind::elementwise, 1}},
-    Named{"rsqrt", {Kind::elementwise, 2}},
-    Named{"scatter", {Kind::copy}},
-    Named{"selu", transcendental(4)},
-    Named{"sign", {Kind::elementwise, 1}},
-    Named{"sin", transcendental(1)},
-    Named{"slice", {Kind::copy}},
-    Named{"softplus", transcendental(3)},
-    Named{"sort", {Kind::reduce, 0, 1}},
-    Named{"sqrt", {Kind::elementwise, 1}},
-    Named{"stack", {Kind::copy}},
-    Named{"sub", {Kind::elementwise, 1}},
-    Named{"sum", {Kind::reduce, 0, 1}},
-    Named{"topk", {Kind::reduce, 0, 1}},
-    Named{"transpose", {Kind::copy}},
-    Named{"unfold", {Kind::copy}},
-    Named{"var", {Kind::reduce, 2, 4}},  // sum, subtract, square, sum; two divisions
-    Named{"where", {Kind::elementwise, 1}},
+    NamedCost{"abs", {ElementKind::elementwise, 1}},
+    NamedCost{"add", {ElementKind::elementwise, 1}},
+    NamedCost{"argmax", {ElementKind::reduce, 0, 1}},
+    NamedCost{"cast", {ElementKind::copy}},
+    NamedCost{"ceil", {ElementKind::elementwise, 1}},
+    NamedCost{"clip", {ElementKind::elementwise, 2}},
+    NamedCost{"compare", {ElementKind::elementwise, 1}},
+    NamedCost{"contiguous", {ElementKind::copy}},
+    NamedCost{"copy", {ElementKind::copy}},
+    NamedCost{"cos", transcendental(1)},
+    NamedCost{"cumsum", {ElementKind::reduce, 0, 1}},
+    NamedCost{"dequantize", {ElementKind::elementwise, 2}},  // subtract, multiply
+    NamedCost{"div", {ElementKind::elementwise, 1}},
+    NamedCost{"dropout", {ElementKind::elementwise, 2}},
+    NamedCost{"elu", transcendental(3)},
+    NamedCost{"erf", transcendental(1)},
+    NamedCost{"exp", transcendental(1)},
+    NamedCost{"fill", {ElementKind::copy}},
+    NamedCost{"flip", {ElementKind::copy}},
+    NamedCost{"floor", {ElementKind::elementwise, 1}},
+    NamedCost{"gather", {ElementKind::copy}},
+    NamedCost{"gelu_tanh", transcendental(9)},
+    NamedCost{"interpolate_bicubic", {ElementKind::elementwise, 35}},  // 5 sums of 4 products
+    NamedCost{"interpolate_bilinear", {ElementKind::elementwise, 9}},  // 3 interpolations of 3
+    NamedCost{"interpolate_linear", {ElementKind::elementwise, 3}},
+    NamedCost{"interpolate_nearest", {ElementKind::copy}},
+    NamedCost{"interpolate_trilinear", {ElementKind::elementwise, 21}},
+    NamedCost{"leaky_relu", {ElementKind::elementwise, 2}},
+    NamedCost{"log", transcendental(1)},
+    NamedCost{"log_softmax", transcendental(5)},
+    NamedCost{"logical", {ElementKind::elementwise, 1}},
+    NamedCost{"logsumexp", {ElementKind::reduce, 2, 4}},  // max, subtract, exp, sum; log, add
+    NamedCost{"masked_fill", {ElementKind::elementwise, 1}},
+    NamedCost{"max", {ElementKind::reduce, 0, 1}},
+    NamedCost{"maximum", {ElementKind::elementwise, 1}},
+    NamedCost{"mean", {ElementKind::reduce, 1, 1}},
+    NamedCost{"min", {ElementKind::reduce, 0, 1}},
+    NamedCost{"minimum", {ElementKind::elementwise, 1}},
+    NamedCost{"mish", transcendental(5)},
+    NamedCost{"mul", {ElementKind::elementwise, 1}},
+    NamedCost{"neg", {ElementKind::elementwise, 1}},
+    NamedCost{"norm", {ElementKind::reduce, 1, 2}},
+    NamedCost{"pad", {ElementKind::copy}},
+    NamedCost{"pixel_shuffle", {ElementKind::copy}},
+    NamedCost{"pow", {ElementKind::elementwise, 1}},
+    NamedCost{"prelu", {ElementKind::elementwise, 2}},
+    NamedCost{"prod", {ElementKind::reduce, 0, 1}},
+    NamedCost{"quantize", {ElementKind::elementwise, 5}},  // divide, round, add, two clamps
+    NamedCost{"reciprocal", {ElementKind::elementwise, 1}},
+    NamedCost{"repeat", {ElementKind::copy}},
+    NamedCost{"roll", {ElementKind::copy}},
+    NamedCost{"round", {ElementKind::elementwise, 1}},
+    NamedCost{"rsqrt", {ElementKind::elementwise, 2}},
+    NamedCost{"scatter", {ElementKind::copy}},
+    NamedCost{"selu", transcendental(4)},
+    NamedCost{"sign", {ElementKind::elementwise, 1}},
+    NamedCost{"sin", transcendental(1)},
+    NamedCost{"slice", {ElementKind::copy}},
+    NamedCost{"softplus", transcendental(3)},
+    NamedCost{"sort", {ElementKind::reduce, 0, 1}},
+    NamedCost{"sqrt", {ElementKind::elementwise, 1}},
+    NamedCost{"stack", {ElementKind::copy}},
+    NamedCost{"sub", {ElementKind::elementwise, 1}},
+    NamedCost{"sum", {ElementKind::reduce, 0, 1}},
+    NamedCost{"topk", {ElementKind::reduce, 0, 1}},
+    NamedCost{"transpose", {ElementKind::copy}},
+    NamedCost{"unfold", {ElementKind::copy}},
+    NamedCost{"var", {ElementKind::reduce, 2, 4}},  // sum, subtract, square, sum; two divisions
+    NamedCost{"where", {ElementKind::elementwise, 1}},
 };
-static_assert(std::ranges::is_sorted(element_costs, {}, &Named::first));
+static_assert(std::ranges::is_sorted(element_costs, {}, &NamedCost::first));
 
 std::string_view conv_name(const ConvNdOp& op) {
   constexpr std::array names{"conv", "conv1d", "conv2d", "conv3d"};
@@ -157,10 +157,10 @@ bool is_transcendental(Activation activation) {
 }
 
 const ElementCost& element_cost(std::string_view type) {
-  const auto found = std::ranges::lower_bound(element_costs, type, {}, &Named::first);
+  const auto found = std::ranges::lower_bound(element_costs, type, {}, &NamedCost::first);
   if (found != element_costs.end() && found->first == type) return found->second;
   std::string known;
-  for (const Named& named : element_costs) {
+  for (const NamedCost& named : element_costs) {
     known += (known.empty() ? "" : ", ") + std::string(named.first);
   }
   throw UnsupportedError("element operator '" + std::string(type) + "' is not known; use one of " +
@@ -169,7 +169,7 @@ const ElementCost& element_cost(std::string_view type) {
 
 std::vector<std::string_view> element_ops() {
   std::vector<std::string_view> names;
-  for (const Named& named : element_costs) names.push_back(named.first);
+  for (const NamedCost& named : element_costs) names.push_back(named.first);
   return names;
 }
 

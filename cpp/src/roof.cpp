@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,15 +11,13 @@
 #include "alphaflops/probe.hpp"
 #include "alphaflops/system.hpp"
 #include "alphaflops/threads.hpp"
+#include "clock.hpp"
 #include "memory.hpp"
 #include "rate.hpp"
 
 namespace alphaflops {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr double float_bytes = sizeof(float);
 // A run of a probe is about so long: far above the clock's steps, below a time slice.
 constexpr double run_bytes = 1 << 20;
 
@@ -81,8 +78,7 @@ double probe_rate(DType dtype, Isa isa, int threads, double duration_s) {
 double probe_bandwidth(Access access, Isa isa, std::int64_t bytes, int threads, double duration_s) {
   // Three arrays for the triad, one otherwise, a line apart from each other's sets.
   const std::int64_t arrays = access == Access::triad ? 3 : 1;
-  const std::int64_t floats =
-      bytes / static_cast<std::int64_t>(float_bytes) / threads / arrays / line_floats * line_floats;
+  const std::int64_t floats = bytes / float_bytes / threads / arrays / line_floats * line_floats;
   if (floats < line_floats) {
     throw ShapeError("bandwidth probe: " + std::to_string(bytes) + " bytes are less than a line a" +
                      " thread and array; give more");
@@ -91,7 +87,7 @@ double probe_bandwidth(Access access, Isa isa, std::int64_t bytes, int threads, 
   Team team(threads);
   const Memory block(step * arrays * threads, "bandwidth probe");
   stream_fill(isa, block.data(), 1.0F, block.size());
-  const double pass_bytes = static_cast<double>(floats * arrays) * float_bytes;
+  const double pass_bytes = static_cast<double>(floats * arrays * float_bytes);
   const int passes = static_cast<int>(std::max(1.0, run_bytes / pass_bytes));
   return best_rate(duration_s, [&] {
     return team.run([&](int thread) {
@@ -132,7 +128,7 @@ double probe_call_s(Isa isa, int threads) {
         conv.run(&input, packed.data(), nullptr, output.data(), workspace.data());
       }
     }
-    each = std::chrono::duration<double>(Clock::now() - before).count() / calls;
+    each = seconds(Clock::now() - before) / calls;
   }
   std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
   return times[times.size() / 2];

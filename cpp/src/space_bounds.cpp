@@ -13,8 +13,6 @@
 namespace alphaflops {
 namespace {
 
-constexpr std::size_t most_entries = std::size_t{1} << 22;
-
 class Elimination {
  public:
   Elimination(const CompiledSpace::Data& data, std::size_t column, double sign)

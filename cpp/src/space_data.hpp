@@ -1,6 +1,7 @@
 // What a compiled space holds.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,8 @@
 #include "alphaflops/compiled_space.hpp"
 
 namespace alphaflops {
+
+inline constexpr std::size_t most_entries = std::size_t{1} << 22;  // of a table
 
 /// Columns of the tables of sums; those of a profile follow, profile by profile.
 enum SumColumn : std::size_t {

@@ -17,7 +17,7 @@ constexpr std::size_t joined_values = 1024;
 constexpr std::size_t most_pair_entries = 1024;
 constexpr std::size_t most_word = 65535;
 
-constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t no_column = std::numeric_limits<std::size_t>::max();
 
 /// Some columns of a table, side by side.
 struct Rows {
@@ -210,7 +210,7 @@ class Selection {
   std::vector<std::size_t> padded() const {
     std::vector<std::size_t> columns = columns_;
     const std::size_t least = columns.size() <= 2 ? 1 : columns.size() <= 4 ? 4 : 8;
-    while (columns.empty() || columns.size() % least != 0) columns.push_back(none);
+    while (columns.empty() || columns.size() % least != 0) columns.push_back(no_column);
     return columns;
   }
 
@@ -262,12 +262,12 @@ Evaluator CompiledSpace::evaluator(std::span<const Quantity> quantities) const {
   const std::vector<std::size_t> columns = select.padded();
   const std::size_t width = columns.size();
   tables->columns = width;
-  for (const std::size_t c : columns) tables->base.push_back(c == none ? 0.0 : data.base[c]);
+  for (const std::size_t c : columns) tables->base.push_back(c == no_column ? 0.0 : data.base[c]);
   std::vector<Rows> sums;
   for (const SpaceTable& t : data.sums) {
     Rows rows{t.positions, t.entries, std::vector<double>(t.entries * width, 0.0)};
     for (std::size_t c = 0; c < width; ++c) {
-      if (columns[c] == none) continue;
+      if (columns[c] == no_column) continue;
       const double* from = &t.values[columns[c] * t.entries];
       for (std::size_t i = 0; i < t.entries; ++i) rows.values[i * width + c] = from[i];
     }

@@ -16,28 +16,7 @@
 namespace alphaflops {
 namespace {
 
-constexpr std::size_t most_entries = std::size_t{1} << 22;  // of a table
 constexpr std::size_t most_parts = std::size_t{1} << 16;
-
-/// A tensor that flows, as far as the parts behind it can tell.
-struct Handed {
-  Shape shape;
-  DType dtype;
-  bool stays;  // an input of the network, which the caller keeps
-  auto operator<=>(const Handed&) const = default;
-};
-
-struct State {
-  std::vector<Handed> tensors;  // distinct
-  std::vector<int> slots;       // into tensors, as the flow lists them
-  std::vector<std::int64_t> notes;
-  std::int64_t input_bytes = 0;  // of all inputs of the network so far
-  auto operator<=>(const State&) const = default;
-};
-
-std::int64_t bytes_of(const Handed& t) {
-  return checked_mul(size_of(t.dtype), element_count(t.shape), "bytes of an input");
-}
 
 }  // namespace
 
@@ -54,6 +33,22 @@ class Exploration {
   }
 
  private:
+  /// A tensor that flows, as far as the parts behind it can tell.
+  struct Handed {
+    Shape shape;
+    DType dtype;
+    bool stays;  // an input of the network, which the caller keeps
+    auto operator<=>(const Handed&) const = default;
+  };
+
+  struct State {
+    std::vector<Handed> tensors;  // distinct
+    std::vector<int> slots;       // into tensors, as the flow lists them
+    std::vector<std::int64_t> notes;
+    std::int64_t input_bytes = 0;  // of all inputs of the network so far
+    auto operator<=>(const State&) const = default;
+  };
+
   std::size_t choices(int position) const {
     return space_.positions_[static_cast<std::size_t>(position)].choices.size();
   }
@@ -144,8 +139,9 @@ Dependence Exploration::reduced(Dependence d) const {
   return d;
 }
 
-State Exploration::state_behind(const std::string& part, const Graph& graph, const Flow& flow,
-                                std::size_t incoming, int from) const {
+Exploration::State Exploration::state_behind(const std::string& part, const Graph& graph,
+                                             const Flow& flow, std::size_t incoming,
+                                             int from) const {
   const State& before = *states_[static_cast<std::size_t>(from)];
   const auto is_view = [&](int x) {
     return std::holds_alternative<FlattenOp>(graph.node(x).op) ||
@@ -202,7 +198,9 @@ int Exploration::price(const SearchSpace::Part& part, int state, int choice) {
   for (const Handed& tensor : before.tensors) {
     graph.set_dtype(tensor.dtype);
     graph.input(tensor.shape);
-    if (tensor.stays) elsewhere -= bytes_of(tensor);
+    if (!tensor.stays) continue;
+    elsewhere -=
+        checked_mul(size_of(tensor.dtype), element_count(tensor.shape), "bytes of an input");
   }
   graph.set_dtype(options_.dtype);
   const std::size_t incoming = before.tensors.size();

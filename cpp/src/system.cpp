@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -16,13 +15,10 @@
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/probe.hpp"
+#include "clock.hpp"
 
 namespace alphaflops {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);

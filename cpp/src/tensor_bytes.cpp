@@ -10,9 +10,6 @@
 namespace alphaflops {
 namespace {
 
-constexpr std::int64_t index_bytes = 8;
-constexpr std::int64_t statistic_bytes = 4;
-
 /// Whether the gradient of a smaller operand is computed at the output's size and then summed. That
 /// of a sum is the output's own, so that only the result is new.
 bool is_summed_apart(const Node& node, std::size_t operand) {

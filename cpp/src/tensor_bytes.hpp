@@ -9,6 +9,10 @@
 
 namespace alphaflops {
 
+inline constexpr std::int64_t index_bytes = 8;
+/// Of means, deviations and sums of exponentials.
+inline constexpr std::int64_t statistic_bytes = 4;
+
 /// Indices take 8 bytes and truth values 1, whatever the graph's type is.
 std::int64_t tensor_bytes(const Graph& graph, int node, const std::vector<int>& readers);
 

@@ -50,9 +50,9 @@ Work update(const Graph& graph, int node, OptimizerCost cost) {
   return w;
 }
 
-class Step {
+class TrainingStep {
  public:
-  Step(const Graph& graph, Mode mode, const Training& training)
+  TrainingStep(const Graph& graph, Mode mode, const Training& training)
       : graph_(graph),
         training_(training),
         flow_(graph, training),
@@ -167,7 +167,7 @@ OptimizerCost cost_of(Optimizer optimizer) {
 }
 
 WorkTable lower(const Graph& graph, Mode mode, const Training& training) {
-  return Step(graph, mode, training).table();
+  return TrainingStep(graph, mode, training).table();
 }
 
 }  // namespace alphaflops

@@ -1,21 +1,19 @@
 // What happens to a thread while a sample is taken.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/measure.hpp"
 #include "alphaflops/system.hpp"
+#include "clock.hpp"
 
 namespace alphaflops {
 
 /// Counts steal and context switches from its construction to `finish`.
 class Watch {
  public:
-  using Clock = std::chrono::steady_clock;
-
   Watch() : cpu_(current_cpu()), steal_s_(steal_time_s(cpu_)), switches_(involuntary_switches()) {}
 
   Sample finish(double total_s, std::int64_t iterations) const {
@@ -23,7 +21,7 @@ class Watch {
     sample.time_s = total_s / static_cast<double>(iterations);
     sample.iterations = iterations;
     sample.switches = involuntary_switches() - switches_;
-    sample.wall_s = std::chrono::duration<double>(Clock::now() - start_).count();
+    sample.wall_s = seconds(Clock::now() - start_);
     sample.steal_s = steal_time_s(cpu_) - steal_s_;
     sample.clock_hz = estimate_clock_hz();
     return sample;

@@ -15,6 +15,8 @@
 
 namespace alphaflops::cuda {
 
+inline constexpr int line_bytes = 128;  // of channels that a block's lanes read side by side
+
 /// The sizes as kernels have them; nothing where one leaves 31 bits.
 inline std::optional<ConvGeometry> geometry(const Problem& problem) {
   const Conv2dShape& s = problem.shape;
@@ -30,16 +32,15 @@ inline std::optional<ConvGeometry> geometry(const Problem& problem) {
         s.k_h * s.k_w * s.c_in, s.batch * h_out * w_out, s.batch * s.h_in * s.w_in}) {
     if (size > most) return std::nullopt;
   }
-  const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
   ConvGeometry g{};
-  g.batch = narrow(s.batch), g.h_in = narrow(s.h_in), g.w_in = narrow(s.w_in);
-  g.c_in = narrow(s.c_in), g.c_out = narrow(s.c_out);
-  g.h_out = narrow(h_out), g.w_out = narrow(w_out);
-  g.k_h = narrow(s.k_h), g.k_w = narrow(s.k_w);
-  g.stride_h = narrow(s.stride_h), g.stride_w = narrow(s.stride_w);
-  g.pad_top = narrow(s.pad_top), g.pad_left = narrow(s.pad_left);
-  g.dilation_h = narrow(s.dilation_h), g.dilation_w = narrow(s.dilation_w);
-  g.groups = narrow(s.groups);
+  g.batch = int_of(s.batch), g.h_in = int_of(s.h_in), g.w_in = int_of(s.w_in);
+  g.c_in = int_of(s.c_in), g.c_out = int_of(s.c_out);
+  g.h_out = int_of(h_out), g.w_out = int_of(w_out);
+  g.k_h = int_of(s.k_h), g.k_w = int_of(s.k_w);
+  g.stride_h = int_of(s.stride_h), g.stride_w = int_of(s.stride_w);
+  g.pad_top = int_of(s.pad_top), g.pad_left = int_of(s.pad_left);
+  g.dilation_h = int_of(s.dilation_h), g.dilation_w = int_of(s.dilation_w);
+  g.groups = int_of(s.groups);
   g.group_in = g.c_in / g.groups, g.group_out = g.c_out / g.groups;
   g.activation = problem.activation == Activation::relu    ? activation_relu
                  : problem.activation == Activation::relu6 ? activation_relu6

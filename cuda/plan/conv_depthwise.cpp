@@ -15,14 +15,13 @@ namespace alphaflops::cuda {
 
 namespace {
 
-struct Tile {
+struct DepthwiseTile {
   int kernel, stride, columns, blocks;
 };
 #define X(kernel, stride, columns, blocks) {kernel, stride, columns, blocks},
-constexpr Tile tiles[] = {AF_CONV_DEPTHWISE_TILES(X)};
+constexpr DepthwiseTile depthwise_tiles[] = {AF_CONV_DEPTHWISE_TILES(X)};
 #undef X
 
-constexpr int line_bytes = 128;  // of channels that a block's lanes read side by side
 // Rows that a thread goes down, about: each input row above the first costs no more than itself,
 // but few threads leave multiprocessors idle.
 constexpr int heights[] = {14, 7, 4, 2};
@@ -69,7 +68,7 @@ std::vector<Plan> plan_conv_depthwise(const Problem& problem, const Target& targ
   const int lanes = 1 << params.lane_bits, across = divide_up(g->c_in, lanes * width);
   params.by_channel = make_divisor(static_cast<unsigned>(across));
   std::vector<Plan> filling, others;
-  for (const Tile& tile : tiles) {
+  for (const DepthwiseTile& tile : depthwise_tiles) {
     if (g->k_h != tile.kernel || g->k_w != tile.kernel || g->stride_h != tile.stride ||
         g->stride_w != tile.stride) {
       continue;

@@ -11,9 +11,6 @@ namespace alphaflops::cuda {
 
 namespace {
 
-constexpr int width = depthwise_grad_width;
-constexpr int line_bytes = 128;
-
 Launch launch_of(std::string symbol, std::array<unsigned, 3> grid,
                  std::vector<std::byte> parameters, std::vector<Pointer> pointers) {
   Launch launch;
@@ -30,11 +27,12 @@ unsigned blocks_for(std::int64_t items) {
   return static_cast<unsigned>(divide_up<std::int64_t>(items, depthwise_grad_threads));
 }
 
-Plan input_gradient(const ConvGeometry& g, const std::string& dtype) {
+Plan input_gradient_plan(const ConvGeometry& g, const std::string& dtype) {
   DepthwiseInputGradParams params{};
   params.conv = g;
-  params.items = static_cast<long long>(g.batch) * g.h_in * g.w_in * (g.c_in / width);
-  params.by_channel_packs = make_divisor(static_cast<unsigned>(g.c_in / width));
+  params.items =
+      static_cast<long long>(g.batch) * g.h_in * g.w_in * (g.c_in / depthwise_grad_width);
+  params.by_channel_packs = make_divisor(static_cast<unsigned>(g.c_in / depthwise_grad_width));
   params.by_w_in = make_divisor(static_cast<unsigned>(g.w_in));
   params.by_h_in = make_divisor(static_cast<unsigned>(g.h_in));
   params.by_stride_h = make_divisor(static_cast<unsigned>(g.stride_h));
@@ -50,17 +48,18 @@ Plan input_gradient(const ConvGeometry& g, const std::string& dtype) {
 Plan weight_gradient(const ConvGeometry& g, DType type, const std::string& dtype,
                      const Target& target) {
   const int taps = g.k_w == 3 || g.k_w == 5 || g.k_w == 7 ? g.k_w : 1;
-  const int most_lanes = line_bytes / (width * static_cast<int>(size_of(type)));
+  const int most_lanes = line_bytes / (depthwise_grad_width * static_cast<int>(size_of(type)));
   DepthwiseWeightGradParams params{};
   params.conv = g;
   params.lanes = 1;
-  while (params.lanes < most_lanes && params.lanes * width < g.c_in) params.lanes *= 2;
+  while (params.lanes < most_lanes && params.lanes * depthwise_grad_width < g.c_in)
+    params.lanes *= 2;
   params.pixels = g.batch * g.h_out * g.w_out;
   params.taps_of_row = g.k_w / taps;
   params.by_w_out = make_divisor(static_cast<unsigned>(g.w_out));
   params.by_h_out = make_divisor(static_cast<unsigned>(g.h_out));
   // Runs enough to fill the device, but none of fewer pixels than a thread has steps to amortise.
-  const int across = divide_up(g.c_in, params.lanes * width);
+  const int across = divide_up(g.c_in, params.lanes * depthwise_grad_width);
   const int rows = g.k_h * params.taps_of_row;
   const int filling = divide_up(target.sm_count * 8, across * rows);
   const int least = depthwise_grad_threads / params.lanes * 4;
@@ -100,12 +99,12 @@ Plan weight_gradient(const ConvGeometry& g, DType type, const std::string& dtype
 std::vector<Plan> plan_conv_depthwise_grad(const Problem& problem, const Target& target) {
   const auto g = geometry(problem);
   if (!g || problem.dtype == DType::int8 || g->groups != g->c_in || g->group_out != 1 ||
-      g->c_in % width != 0) {
+      g->c_in % depthwise_grad_width != 0) {
     return {};
   }
   const std::string dtype = simt_dtype(problem.dtype);
   if (problem.transposed) return {};
-  if (problem.pass == Pass::input_gradient) return {input_gradient(*g, dtype)};
+  if (problem.pass == Pass::input_gradient) return {input_gradient_plan(*g, dtype)};
   if (problem.pass != Pass::weight_gradient) return {};
   return {weight_gradient(*g, problem.dtype, dtype, target)};
 }

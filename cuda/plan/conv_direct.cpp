@@ -9,11 +9,11 @@ namespace alphaflops::cuda {
 
 namespace {
 
-struct Tile {
+struct DirectTile {
   int pixels, channels, lanes;
 };
 #define X(pixels, channels, lanes) {pixels, channels, lanes},
-constexpr Tile tiles[] = {AF_CONV_DIRECT_TILES(X)};
+constexpr DirectTile direct_tiles[] = {AF_CONV_DIRECT_TILES(X)};
 #undef X
 
 }  // namespace
@@ -24,7 +24,7 @@ std::vector<Plan> plan_conv_direct(const Problem& problem, const Target& target)
     return {};
   }
   std::vector<Plan> plans;
-  for (const Tile& tile : tiles) {
+  for (const DirectTile& tile : direct_tiles) {
     const int block_channels = tile.channels * tile.lanes;
     const int block_pixels = direct_threads / tile.lanes * tile.pixels;
     const int width = square_width(block_pixels, g->w_out);

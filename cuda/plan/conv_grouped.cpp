@@ -9,11 +9,11 @@ namespace alphaflops::cuda {
 
 namespace {
 
-struct Tile {
+struct GroupedTile {
   int pixels, width;
 };
 #define X(pixels, width) {pixels, width},
-constexpr Tile tiles[] = {AF_CONV_GROUPED_TILES(X)};
+constexpr GroupedTile grouped_tiles[] = {AF_CONV_GROUPED_TILES(X)};
 #undef X
 
 constexpr int block_channels = 32;  // about as many output channels of a block
@@ -30,7 +30,7 @@ std::vector<Plan> plan_conv_grouped(const Problem& problem, const Target& target
   const bool pairs = g->group_in % 2 == 0 && g->group_out % 2 == 0;
   if (!pairs) return {};
   std::vector<Plan> plans;
-  for (const Tile& tile : tiles) {
+  for (const GroupedTile& tile : grouped_tiles) {
     if (tile.width != (fours ? 4 : 2)) continue;
     ConvGroupedParams params{};
     params.conv = *g;

@@ -14,7 +14,7 @@ namespace alphaflops::cuda {
 
 namespace {
 
-struct Tile {
+struct IgemmTile {
   ProductTile size;
   int stages;
   Access access;
@@ -23,7 +23,7 @@ struct Tile {
 
 #define X(dtype, rows, columns, depth, warps_m, warps_n, stages, access) \
   {{rows, columns, depth, warps_m * warps_n * 32}, stages, Access::access, #access},
-std::vector<Tile> tiles_of(DType dtype) {
+std::vector<IgemmTile> igemm_tiles(DType dtype) {
   switch (dtype) {
     case DType::fp16: return {AF_CONV_IGEMM_FP16(X) AF_CONV_IGEMM_FP16_SM75(X)};
     case DType::bf16: return {AF_CONV_IGEMM_BF16(X)};
@@ -42,7 +42,7 @@ std::vector<Plan> plan_conv_igemm(const Problem& problem, const Target& target) 
   if (products.empty()) return {};
   const std::string dtype(to_string(problem.dtype));
   std::vector<Guess> guesses;
-  for (const Tile& tile : tiles_of(problem.dtype)) {
+  for (const IgemmTile& tile : igemm_tiles(problem.dtype)) {
     if (!suits(tile.access, problem, products)) continue;
     const std::string name = std::to_string(tile.size.rows) + "x" +
                              std::to_string(tile.size.columns) + "x" +

@@ -16,8 +16,6 @@ using std::int64_t;
 
 constexpr int64_t most_splits = 32;
 
-unsigned narrow(int64_t size) { return static_cast<unsigned>(size); }
-
 int64_t output_bytes(DType dtype) { return dtype == DType::int8 ? 4 : size_of(dtype); }
 
 int activation_code(Activation activation) {
@@ -26,7 +24,7 @@ int activation_code(Activation activation) {
                                            : activation_none;
 }
 
-int64_t tiles_of(const ConvMap& map, const ProductTile& tile) {
+int64_t count_tiles(const ConvMap& map, const ProductTile& tile) {
   return map.phase_count * divide_up<int64_t>(map.rows, tile.rows) *
          divide_up<int64_t>(map.columns, tile.columns);
 }
@@ -52,10 +50,10 @@ Launch turn_weights(const Problem& problem) {
   Launch launch;
   launch.symbol = size_of(problem.dtype) == 2 ? "conv_turn_weights_16" : "conv_turn_weights_32";
   launch.header = "conv_turn_weights.cuh";
-  launch.grid = {narrow(divide_up<int64_t>(c_in, turn_tile)),
-                 narrow(divide_up<int64_t>(c_out, turn_tile)), narrow(s.groups * taps)};
+  launch.grid = {unsigned_of(divide_up<int64_t>(c_in, turn_tile)),
+                 unsigned_of(divide_up<int64_t>(c_out, turn_tile)), unsigned_of(s.groups * taps)};
   launch.block = {turn_tile, turn_rows, 1};
-  launch.shared_bytes = narrow(turn_tile * (turn_tile + 1) * size_of(problem.dtype));
+  launch.shared_bytes = unsigned_of(turn_tile * (turn_tile + 1) * size_of(problem.dtype));
   launch.parameters = bytes_of(params);
   launch.pointers = {{offsetof(ConvTurnWeightsParams, input), Buffer::weights, 0},
                      {offsetof(ConvTurnWeightsParams, output), Buffer::workspace, 0}};
@@ -78,14 +76,15 @@ Launch product_launch(const Problem& problem, const ConvProduct& product, const 
   // A kernel of one phase does not look where its weights begin.
   const int64_t first_weight =
       map.phase_count > 1 ? 0 : std::exchange(params.map.phases[0].weight, 0);
-  params.by_column_tiles = make_divisor(narrow(column_tiles));
-  params.by_row_tiles = make_divisor(narrow(divide_up<int64_t>(map.rows, tile.rows)));
+  params.by_column_tiles = make_divisor(unsigned_of(column_tiles));
+  params.by_row_tiles = make_divisor(unsigned_of(divide_up<int64_t>(map.rows, tile.rows)));
   params.depth_tiles_a_split = static_cast<int>(divide_up(depth_tiles_of(map, tile), splits));
   params.activation = activation_code(problem.activation);
   params.is_partial = partial ? 1 : 0;
   params.partial_stride = sums_of(map);
   params.stores_vectors = map.columns % (16 / output_bytes(problem.dtype)) == 0 ? 1 : 0;
-  launch.grid = {narrow(tiles_of(map, tile)), narrow(problem.shape.groups), narrow(splits)};
+  launch.grid = {unsigned_of(count_tiles(map, tile)), unsigned_of(problem.shape.groups),
+                 unsigned_of(splits)};
   launch.parameters = bytes_of(params);
   launch.pointers = {
       {offsetof(ConvIgemmParams, input), source_of(problem), 0},
@@ -130,7 +129,7 @@ double cost_of(const Problem& problem, const Target& target,
                const std::vector<ConvProduct>& products, const ProductTile& tile, int64_t splits) {
   double cost = 0.0;
   for (const ConvProduct& product : products) {
-    cost += product_cost(target, tile, tiles_of(product.map, tile) * problem.shape.groups,
+    cost += product_cost(target, tile, count_tiles(product.map, tile) * problem.shape.groups,
                          mean_depth(product.map), splits, sums_of(product.map));
   }
   return cost;
@@ -149,7 +148,7 @@ Launch reduce_launch(const Problem& problem, const ConvMap& map, int64_t partial
   const DType dtype = problem.dtype == DType::tf32 ? DType::fp32 : problem.dtype;
   launch.symbol = "conv_reduce_" + std::string(to_string(dtype));
   launch.header = "conv_reduce.cuh";
-  launch.grid = {narrow(divide_up<int64_t>(sums_of(map), 256)), 1, 1};
+  launch.grid = {unsigned_of(divide_up<int64_t>(sums_of(map), 256)), 1, 1};
   launch.block = {256, 1, 1};
   launch.parameters = bytes_of(params);
   launch.pointers = {{offsetof(ConvReduceParams, partials), Buffer::workspace, partials},
@@ -184,7 +183,7 @@ void append_guesses(std::vector<Guess>& guesses, const Problem& asked, const Tar
   }
   int64_t tiles = 0, depth_tiles = 0;
   for (const ConvProduct& product : products) {
-    tiles = std::max(tiles, tiles_of(product.map, tile) * problem.shape.groups);
+    tiles = std::max(tiles, count_tiles(product.map, tile) * problem.shape.groups);
     depth_tiles = std::max(depth_tiles, depth_tiles_of(product.map, tile));
   }
   const Conv2dShape& s = problem.shape;

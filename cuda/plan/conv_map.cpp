@@ -10,8 +10,6 @@ namespace {
 
 using std::int64_t;
 
-int narrow(int64_t size) { return static_cast<int>(size); }
-
 bool fits(const Conv2dShape& s) {
   const int64_t h_out = s.h_out(), w_out = s.w_out();
   const int64_t sizes[] = {
@@ -27,19 +25,19 @@ bool fits(const Conv2dShape& s) {
 }
 
 void set_rows(ConvMap& map, int64_t images, int64_t h, int64_t w) {
-  map.rows = narrow(images * h * w);
+  map.rows = int_of(images * h * w);
   map.by_image = make_divisor(static_cast<unsigned>(std::max<int64_t>(h * w, 1)));
   map.by_width = make_divisor(static_cast<unsigned>(std::max<int64_t>(w, 1)));
 }
 
 void set_channels(ConvMap& map, int64_t channels) {
-  map.channels = narrow(channels);
+  map.channels = int_of(channels);
   map.by_channels = make_divisor(static_cast<unsigned>(channels));
 }
 
 ConvPhase& add_phase(ConvMap& map, int64_t taps_h, int64_t taps_w) {
   ConvPhase& phase = map.phases[map.phase_count++];
-  phase.depth = narrow(taps_h * taps_w * map.channels);
+  phase.depth = int_of(taps_h * taps_w * map.channels);
   phase.by_taps_w = make_divisor(static_cast<unsigned>(std::max<int64_t>(taps_w, 1)));
   return phase;
 }
@@ -51,15 +49,15 @@ ConvProduct forward(const Conv2dShape& s) {
   set_rows(map, s.batch, s.h_out(), s.w_out());
   set_channels(map, channels);
   ConvPhase& phase = add_phase(map, s.k_h, s.k_w);
-  phase.origin_h = narrow(-s.pad_top), phase.origin_w = narrow(-s.pad_left);
-  map.columns = narrow(s.c_out / s.groups);
-  map.source_h = narrow(s.h_in), map.source_w = narrow(s.w_in), map.source_pitch = narrow(s.c_in);
-  map.step_h = narrow(s.stride_h), map.step_w = narrow(s.stride_w);
-  map.reach_h = narrow(s.dilation_h), map.reach_w = narrow(s.dilation_w);
+  phase.origin_h = int_of(-s.pad_top), phase.origin_w = int_of(-s.pad_left);
+  map.columns = int_of(s.c_out / s.groups);
+  map.source_h = int_of(s.h_in), map.source_w = int_of(s.w_in), map.source_pitch = int_of(s.c_in);
+  map.step_h = int_of(s.stride_h), map.step_w = int_of(s.stride_w);
+  map.reach_h = int_of(s.dilation_h), map.reach_w = int_of(s.dilation_w);
   map.weight_pitch = phase.depth;
-  map.weight_tap_h = narrow(s.k_w * channels), map.weight_tap_w = narrow(channels);
-  map.result_h = narrow(s.h_out()), map.result_w = narrow(s.w_out());
-  map.result_pitch = narrow(s.c_out), map.result_group = map.columns;
+  map.weight_tap_h = int_of(s.k_w * channels), map.weight_tap_w = int_of(channels);
+  map.result_h = int_of(s.h_out()), map.result_w = int_of(s.w_out());
+  map.result_pitch = int_of(s.c_out), map.result_group = map.columns;
   map.result_step_h = map.result_step_w = 1;
   product.is_pointwise = s.k_h == 1 && s.k_w == 1 && s.pad_top == 0 && s.pad_bottom == 0 &&
                          s.pad_left == 0 && s.pad_right == 0;
@@ -90,33 +88,33 @@ AxisPhase phase_of(const Axis& axis, int64_t origin) {
   return {origin};
 }
 
-std::vector<ConvProduct> input_gradient(const Conv2dShape& s, int phases_a_product) {
+std::vector<ConvProduct> input_gradient_products(const Conv2dShape& s, int phases_a_product) {
   const int64_t channels = s.c_out / s.groups;
   const Axis h{s.h_in, s.stride_h, s.pad_top, s.dilation_h, s.k_h};
   const Axis w{s.w_in, s.stride_w, s.pad_left, s.dilation_w, s.k_w};
   ConvMap common{};
   set_rows(common, s.batch, h.rows(), w.rows());
   set_channels(common, channels);
-  common.columns = narrow(s.c_in / s.groups);
-  common.source_h = narrow(s.h_out()), common.source_w = narrow(s.w_out());
-  common.source_pitch = narrow(s.c_out);
+  common.columns = int_of(s.c_in / s.groups);
+  common.source_h = int_of(s.h_out()), common.source_w = int_of(s.w_out());
+  common.source_pitch = int_of(s.c_out);
   common.step_h = common.step_w = 1;
-  common.reach_h = narrow(h.reach()), common.reach_w = narrow(w.reach());
-  common.weight_pitch = narrow(s.k_h * s.k_w * channels);
-  common.weight_tap_h = narrow(h.period() * s.k_w * channels);
-  common.weight_tap_w = narrow(w.period() * channels);
-  common.result_h = narrow(s.h_in), common.result_w = narrow(s.w_in);
-  common.result_pitch = narrow(s.c_in), common.result_group = common.columns;
-  common.result_step_h = narrow(s.stride_h), common.result_step_w = narrow(s.stride_w);
+  common.reach_h = int_of(h.reach()), common.reach_w = int_of(w.reach());
+  common.weight_pitch = int_of(s.k_h * s.k_w * channels);
+  common.weight_tap_h = int_of(h.period() * s.k_w * channels);
+  common.weight_tap_w = int_of(w.period() * channels);
+  common.result_h = int_of(s.h_in), common.result_w = int_of(s.w_in);
+  common.result_pitch = int_of(s.c_in), common.result_group = common.columns;
+  common.result_step_h = int_of(s.stride_h), common.result_step_w = int_of(s.stride_w);
   std::vector<ConvProduct> products;
   for (int64_t i = 0; i < h.phases() * w.phases(); ++i) {
     const AxisPhase y = phase_of(h, i / w.phases()), x = phase_of(w, i % w.phases());
     if (i % phases_a_product == 0) products.push_back({common, true});
     const bool any = y.taps > 0 && x.taps > 0;  // else nothing was read from these pixels: zeros
     ConvPhase& phase = add_phase(products.back().map, any ? y.taps : 0, any ? x.taps : 0);
-    phase.origin_h = narrow(y.source_origin), phase.origin_w = narrow(x.source_origin);
-    phase.result_origin_h = narrow(y.origin), phase.result_origin_w = narrow(x.origin);
-    phase.weight = narrow((y.first_tap * s.k_w + x.first_tap) * channels);
+    phase.origin_h = int_of(y.source_origin), phase.origin_w = int_of(x.source_origin);
+    phase.result_origin_h = int_of(y.origin), phase.result_origin_w = int_of(x.origin);
+    phase.weight = int_of((y.first_tap * s.k_w + x.first_tap) * channels);
     products.back().is_pointwise &=
         !any ||
         (y.taps == 1 && x.taps == 1 && y.source_origin >= 0 && x.source_origin >= 0 &&
@@ -142,7 +140,7 @@ std::vector<ConvProduct> conv_products(const Problem& problem, int phases) {
   if (!fits(s)) return {};
   if (problem.pass == Pass::forward) return {forward(s)};
   if (problem.pass != Pass::input_gradient || problem.dtype == DType::int8) return {};
-  return input_gradient(s, phases);
+  return input_gradient_products(s, phases);
 }
 
 bool suits(Access access, const Problem& problem, const std::vector<ConvProduct>& products) {

@@ -20,7 +20,7 @@ namespace {
 using std::int64_t;
 
 constexpr std::ptrdiff_t most_products = 3;  // of an algorithm: the best guesses
-constexpr std::string_view product = "implicit_";
+constexpr std::string_view implicit = "implicit_";
 
 /// `rows` of `channels` from a buffer, padded to whole pieces, to the workspace.
 Launch pad(DType dtype, int64_t rows, int64_t channels, Buffer from, int64_t to) {
@@ -64,9 +64,9 @@ std::vector<Plan> plan_conv_padded(const Problem& problem, const Target& target)
   };
   std::vector<Plan> all;
   for (Plan& found : plans(wide, target)) {
-    if (!found.algorithm.starts_with(product)) continue;
+    if (!found.algorithm.starts_with(implicit)) continue;
     Plan plan;
-    plan.algorithm = "padded_" + found.algorithm.substr(product.size());
+    plan.algorithm = "padded_" + found.algorithm.substr(implicit.size());
     if (std::ranges::count(all, plan.algorithm, &Plan::algorithm) == most_products) continue;
     plan.tile = found.tile;
     plan.workspace_bytes = rest + found.workspace_bytes;

@@ -11,14 +11,14 @@ namespace alphaflops::cuda {
 
 namespace {
 
-struct Tile {
+struct SimtTile {
   ProductTile size;
   Access access;
   std::string access_name;
 };
 #define X(rows, columns, depth, access) \
   {{rows, columns, depth, rows * columns / 64}, Access::access, #access},
-const std::vector<Tile> tiles{AF_CONV_SIMT(X)};
+const std::vector<SimtTile> simt_tiles{AF_CONV_SIMT(X)};
 #undef X
 
 }  // namespace
@@ -26,7 +26,7 @@ const std::vector<Tile> tiles{AF_CONV_SIMT(X)};
 std::vector<Plan> plan_conv_simt(const Problem& problem, const Target& target) {
   if (problem.dtype != DType::fp32) return {};
   std::vector<Guess> guesses;
-  for (const Tile& tile : tiles) {
+  for (const SimtTile& tile : simt_tiles) {
     const std::vector<ConvProduct> products =
         conv_products(problem, simt_phases(tile.size.rows, tile.size.columns));
     if (products.empty()) return {};

@@ -23,7 +23,7 @@ using std::int64_t;
 // 128 x 256.
 constexpr int widest_swath = 2048;
 
-struct Tile {
+struct WgmmaTile {
   int columns, stages, cluster, blocks;
   Access access;
   std::string access_name;
@@ -36,7 +36,7 @@ struct Tile {
 };
 #define X(dtype, columns, stages, cluster, blocks, access) \
   {columns, stages, cluster, blocks, Access::access, #access},
-const std::vector<Tile> tiles{AF_CONV_WGMMA(X, any)};
+const std::vector<WgmmaTile> wgmma_tiles{AF_CONV_WGMMA(X, any)};
 #undef X
 
 /// Whether the taps follow each other in memory, as a box of the copy engine has them.
@@ -68,8 +68,6 @@ TensorMap map_of(std::size_t offset, Buffer buffer, DType dtype, std::uint32_t r
 }
 
 std::uint64_t wide(int64_t size) { return static_cast<std::uint64_t>(size); }
-std::uint32_t narrow(int64_t size) { return static_cast<std::uint32_t>(size); }
-
 /// The weights as [column of all groups][depth]. Of tf32 the copy engine makes what the units read,
 /// rounded.
 TensorMap weights_map(const Problem& problem, const ConvMap& map, int columns) {
@@ -78,7 +76,7 @@ TensorMap weights_map(const Problem& problem, const ConvMap& map, int columns) {
       map_of(offsetof(ConvWgmmaParams, weights_map), weights_of(problem), problem.dtype, 2);
   tensor.sizes = {wide(map.phases[0].depth), wide(map.columns * problem.shape.groups)};
   tensor.strides_bytes = {wide(map.phases[0].depth * size)};
-  tensor.box = {narrow(wgmma_row_bytes / size), narrow(columns)};
+  tensor.box = {unsigned_of(wgmma_row_bytes / size), unsigned_of(columns)};
   return tensor;
 }
 
@@ -89,7 +87,7 @@ TensorMap source_map(const Problem& problem, const ConvMap& map) {
       map_of(offsetof(ConvWgmmaParams, source_map), source_of(problem), problem.dtype, 3);
   tensor.sizes = {wide(map.channels), wide(problem.shape.groups), wide(map.rows)};
   tensor.strides_bytes = {wide(map.channels * size), wide(map.source_pitch * size)};
-  tensor.box = {narrow(wgmma_row_bytes / size), 1, wgmma_rows};
+  tensor.box = {unsigned_of(wgmma_row_bytes / size), 1, wgmma_rows};
   return tensor;
 }
 
@@ -105,7 +103,7 @@ TensorMap output_map(const Problem& problem, const ConvIgemmParams& product, con
   tensor.byte_offset = to.byte_offset;
   tensor.sizes = {wide(map.columns), wide(problem.shape.groups), wide(map.rows), wide(splits)};
   tensor.strides_bytes = {wide(map.result_group * size), wide(row), wide(map.rows * row)};
-  tensor.box = {narrow(128 / size), 1, wgmma_rows / 2, 1};
+  tensor.box = {unsigned_of(128 / size), 1, wgmma_rows / 2, 1};
   return tensor;
 }
 
@@ -113,19 +111,19 @@ TensorMap output_map(const Problem& problem, const ConvIgemmParams& product, con
 struct Extent {
   int64_t rows, columns;
 };
-Extent extent_of(const ConvMap& map, const Tile& tile) {
+Extent extent_of(const ConvMap& map, const WgmmaTile& tile) {
   return {divide_up<int64_t>(map.rows, wgmma_rows * tile.cluster),
           divide_up<int64_t>(map.columns, tile.columns)};
 }
 
 /// How many units run at a time.
-int64_t workers(const Target& target, const Tile& tile) {
+int64_t workers(const Target& target, const WgmmaTile& tile) {
   return std::max<int64_t>(int64_t{target.sm_count} * tile.blocks / tile.cluster, 1);
 }
 
 /// The launch of ConvIgemmParams, one block a tile, as one of ConvWgmmaParams.
 void make_persistent(Launch& launch, const Problem& problem, const Target& target,
-                     const Tile& tile) {
+                     const WgmmaTile& tile) {
   ConvWgmmaParams params{};
   std::memcpy(&params.product, launch.parameters.data(), sizeof(params.product));
   const ConvMap& map = params.product.map;
@@ -149,8 +147,8 @@ void make_persistent(Launch& launch, const Problem& problem, const Target& targe
 }
 
 /// Cycles that a plan may take: see "How fast it may be" in docs/cuda_kernels.md.
-double cycles_of(const Problem& problem, const Target& target, const ConvMap& map, const Tile& tile,
-                 int64_t splits) {
+double cycles_of(const Problem& problem, const Target& target, const ConvMap& map,
+                 const WgmmaTile& tile, int64_t splits) {
   const Extent extent = extent_of(map, tile);
   const double l2_bytes = 36, shared_bytes = 128;  // of a multiprocessor and cycle
   const double a = wgmma_rows * wgmma_row_bytes, b = tile.columns * wgmma_row_bytes;
@@ -185,7 +183,7 @@ std::vector<Plan> plan_conv_wgmma(const Problem& problem, const Target& target) 
       has_plain_source(products[0], problem.shape) ? Access::pointwise : Access::vector;
   const std::string dtype(to_string(problem.dtype));
   std::vector<Guess> guesses;
-  for (const Tile& tile : tiles) {
+  for (const WgmmaTile& tile : wgmma_tiles) {
     if (tile.access != access) continue;
     const ProductTile size{wgmma_rows, tile.columns,
                            static_cast<int>(wgmma_row_bytes / size_of(problem.dtype)), 384};

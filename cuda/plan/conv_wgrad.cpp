@@ -16,10 +16,10 @@ namespace {
 
 using std::int64_t;
 
-constexpr int64_t most_splits = 256;
+constexpr int64_t most_wgrad_splits = 256;
 constexpr int64_t most_partial_bytes = int64_t{1} << 28;
 
-struct Tile {
+struct WgradTile {
   ProductTile size;
   int stages, pad;  // bytes behind each row of shared memory
   Access access;
@@ -30,7 +30,7 @@ struct Tile {
   {{rows, columns, depth, warps_m * warps_n * 32}, stages, pad, Access::access, #access},
 #define X_FP32(rows, columns, depth, access) \
   {{rows, columns, depth, rows * columns / 64}, 2, pad, Access::access, #access},
-std::vector<Tile> tiles_of(DType dtype) {
+std::vector<WgradTile> wgrad_tiles(DType dtype) {
   const int pad = dtype == DType::fp32 ? 0 : dtype == DType::tf32 ? 32 : 16;
   switch (dtype) {
     case DType::fp16: return {AF_CONV_WGRAD_FP16(X) AF_CONV_WGRAD_FP16_SM75(X)};
@@ -65,7 +65,7 @@ std::string header_of(DType dtype) {
 }
 
 Guess guess_of(const Problem& problem, const Target& target, const ConvMap& forward,
-               const Tile& tile, const std::string& name, int64_t splits) {
+               const WgradTile& tile, const std::string& name, int64_t splits) {
   const int64_t groups = problem.shape.groups;
   ConvWgradParams params{};
   params.source = forward;
@@ -131,7 +131,7 @@ std::vector<Plan> plan_conv_wgrad(const Problem& problem, const Target& target) 
   bare.bias = false;
   bare.activation = Activation::none;
   std::vector<Guess> guesses;
-  for (const Tile& tile : tiles_of(problem.dtype)) {
+  for (const WgradTile& tile : wgrad_tiles(problem.dtype)) {
     if ((tile.access == Access::vector) != fills_pieces) continue;
     std::string name = std::to_string(tile.size.rows) + "x" + std::to_string(tile.size.columns) +
                        "x" + std::to_string(tile.size.depth);
@@ -142,7 +142,7 @@ std::vector<Plan> plan_conv_wgrad(const Problem& problem, const Target& target) 
                           divide_up<int64_t>(map.columns, tile.size.columns);
     const int64_t most = std::min(
         {divide_up<int64_t>(map.phases[0].depth, tile.size.depth) / least_depth_tiles_a_split,
-         most_splits, most_partial_bytes / (4 * s.groups * map.result_group)});
+         most_wgrad_splits, most_partial_bytes / (4 * s.groups * map.result_group)});
     // As many blocks as one round takes, and as two do.
     int64_t last = 0;
     for (const int64_t blocks :

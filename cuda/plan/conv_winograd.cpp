@@ -15,7 +15,8 @@ namespace alphaflops::cuda {
 namespace {
 
 /// The plans of the products; the slow one that does any shape only where there is no other.
-std::vector<Plan> products(const ConvGeometry& g, std::int64_t tiles, const Target& target) {
+std::vector<Plan> winograd_products(const ConvGeometry& g, std::int64_t tiles,
+                                    const Target& target) {
   Problem problem;
   problem.shape.batch = tiles;
   problem.shape.c_in = std::int64_t{winograd_points} * g.c_in;
@@ -90,7 +91,7 @@ std::vector<Plan> plan_conv_winograd(const Problem& problem, const Target& targe
   }
 
   std::vector<Plan> all;
-  for (Plan& product : products(g, tiles, target)) {
+  for (Plan& product : winograd_products(g, tiles, target)) {
     Plan plan;
     plan.algorithm = "winograd4";
     plan.tile = product.algorithm + "_" + product.tile;

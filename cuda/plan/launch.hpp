@@ -18,6 +18,10 @@ namespace alphaflops::cuda {
 
 inline constexpr std::int64_t most_blocks_y = 65535;  // of a grid; and z
 
+// Sizes that are known to fit.
+inline int int_of(std::int64_t size) { return static_cast<int>(size); }
+inline unsigned unsigned_of(std::int64_t size) { return static_cast<unsigned>(size); }
+
 /// Memory that a caller brings. `output` is what the pass writes: activations, the gradient of the
 /// input, or that of the weights. `flag` is a word that the host writes while a kernel waits. A
 /// concatenation reads `part_0` and those that follow it.

@@ -20,7 +20,7 @@ namespace {
 
 using std::int64_t;
 
-struct Tile {
+struct MatmulTile {
   ProductTile size;
   int stages;
   Access access;
@@ -42,7 +42,7 @@ constexpr bool straight = false, turned = true;
    Access::access,                                  \
    form,                                            \
    #rows "x" #columns "x" #depth "_" #access "_" #form},
-std::vector<Tile> tiles_of(DType dtype) {
+std::vector<MatmulTile> matmul_tiles(DType dtype) {
   switch (dtype) {
     case DType::fp32: return {AF_MATMUL_FP32(X_FP32)};
     case DType::tf32: return {AF_MATMUL_TF32(X)};
@@ -115,7 +115,7 @@ std::vector<Launch> matmul_launches(const MatmulProblem& problem, const Target& 
                           (problem.depth % width == 0 || problem.a_is_padded);
   const std::string dtype(to_string(problem.dtype));
   std::vector<Launch> launches;
-  for (const Tile& tile : tiles_of(problem.dtype)) {
+  for (const MatmulTile& tile : matmul_tiles(problem.dtype)) {
     if (tile.turned != b_turned || (tile.access != Access::scalar && !has_pieces)) continue;
     Launch launch;
     launch.symbol = "matmul_" + dtype + "_" + tile.name;

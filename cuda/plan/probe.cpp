@@ -71,11 +71,11 @@ std::vector<Plan> plan_probe_fma(const ProbeProblem& problem, const Target& targ
   std::vector<Plan> plans;
   const double depth = depth_of(problem.dtype);
   if (target.arch == 90 && target.has_a_features) {
-    const double macs = wgmma_rows * wgmma_columns * depth * wgmma_steps / wgmma_threads;
+    const double macs = probe_rows * probe_columns * depth * wgmma_steps / wgmma_threads;
     Plan plan = fma_plan(problem, target, "wgmma", wgmma_threads, macs);
     plan.launches[0].min_arch = 90;
     plan.launches[0].exact_arch = true;
-    plan.launches[0].shared_bytes = (wgmma_rows + wgmma_columns) * 32 * wgmma_slices;
+    plan.launches[0].shared_bytes = (probe_rows + probe_columns) * 32 * wgmma_slices;
     plans.push_back(plan);
   }
   Plan plan = fma_plan(problem, target, "mma", probe_threads, 16 * 8 * depth * mma_tiles / 32);

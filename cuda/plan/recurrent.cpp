@@ -63,7 +63,7 @@ struct Layer {
 };
 
 /// Whether kernels can count all of it.
-bool fits(const Layer& layer) {
+bool sizes_fit(const Layer& layer) {
   const RecurrentProblem& of = layer.of;
   return is_real(of.dtype) && of.length <= most_steps && of.batch <= most_index / 2 &&
          of.hidden <= most_index / 8 && layer.width <= most_index / 2 &&
@@ -73,15 +73,14 @@ bool fits(const Layer& layer) {
 /// A launch of one of the kernels of recurrent.cuh.
 Launch cell_launch(const Layer& layer, int64_t step, const std::string& symbol) {
   const RecurrentProblem& of = layer.of;
-  const auto narrow = [](int64_t size) { return static_cast<int>(size); };
   RecurrentParams p{};
   p.at_sums = {of.length * of.directions * layer.gates, of.directions * layer.gates, layer.gates};
   p.at_products = {layer.gates, 0, of.batch * layer.gates};
   p.at_before = p.at_output = {layer.image(), layer.token(), layer.width};
   if (of.projection > 0) p.at_output = {of.hidden, 0, of.batch * of.hidden};
   p.cell = static_cast<int>(of.cell), p.gates = gates_of(of.cell);
-  p.batch = narrow(of.batch), p.length = narrow(of.length), p.directions = narrow(of.directions);
-  p.hidden = narrow(of.hidden), p.width = narrow(layer.width), p.step = narrow(step);
+  p.batch = int_of(of.batch), p.length = int_of(of.length), p.directions = int_of(of.directions);
+  p.hidden = int_of(of.hidden), p.width = int_of(layer.width), p.step = int_of(step);
   p.by_hidden = divisor(of.hidden), p.by_batch = divisor(of.batch);
   Launch launch;
   launch.symbol = symbol;
@@ -102,7 +101,7 @@ Launch cell_launch(const Layer& layer, int64_t step, const std::string& symbol) 
 }
 
 /// The products of the states behind so many steps with all of their weights.
-std::vector<Launch> products(const Layer& layer, int64_t steps, const Target& target) {
+std::vector<Launch> product_launches(const Layer& layer, int64_t steps, const Target& target) {
   const RecurrentProblem& of = layer.of;
   const Matrices weights{Buffer::weights, 0, layer.gates * layer.width, 1, layer.width};
   return matmul_launches(
@@ -126,7 +125,7 @@ std::vector<Launch> projections(const Layer& layer, int64_t step, const Target& 
 template <typename Step>
 std::vector<Plan> plan_of(const Layer& layer, const Target& target, const std::string& algorithm,
                           const Step& step) {
-  if (!fits(layer)) return {};
+  if (!sizes_fit(layer)) return {};
   Plan plan;
   for (int64_t i = 0; i < layer.of.length; ++i) {
     std::vector<Launch> found = step(i);
@@ -173,7 +172,7 @@ std::vector<Plan> plan_recurrent_products(const RecurrentProblem& problem, const
   std::vector<Plan> plans = plan_of(layer, target, "recurrent_products", [&](int64_t step) {
     std::vector<Launch> launches;
     if (step > 0) {  // behind a state of zeros there is nothing to multiply
-      std::vector<Launch> found = products(layer, step, target);
+      std::vector<Launch> found = product_launches(layer, step, target);
       if (found.empty()) return launches;
       tile = found[0].symbol.substr(found[0].symbol.find('_', 7) + 1);
       launches.push_back(std::move(found[0]));

@@ -54,15 +54,14 @@ std::vector<Plan> plan_stream_pool(const StreamProblem& problem, const Target&) 
   }
   PoolParams params{};
   params.packs = s.batch * h_out * w_out * (s.channels / width);
-  const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
-  params.h_in = narrow(s.h_in), params.w_in = narrow(s.w_in);
-  params.h_out = narrow(h_out), params.w_out = narrow(w_out);
-  params.channels = narrow(s.channels);
-  params.k_h = narrow(s.k_h), params.k_w = narrow(s.k_w);
-  params.dilation_h = narrow(problem.dilation_h), params.dilation_w = narrow(problem.dilation_w);
-  params.stride_h = narrow(s.stride_h), params.stride_w = narrow(s.stride_w);
-  params.pad_top = narrow(s.pad_top), params.pad_left = narrow(s.pad_left);
-  params.padded_h = narrow(s.h_in + s.pad_bottom), params.padded_w = narrow(s.w_in + s.pad_right);
+  params.h_in = int_of(s.h_in), params.w_in = int_of(s.w_in);
+  params.h_out = int_of(h_out), params.w_out = int_of(w_out);
+  params.channels = int_of(s.channels);
+  params.k_h = int_of(s.k_h), params.k_w = int_of(s.k_w);
+  params.dilation_h = int_of(problem.dilation_h), params.dilation_w = int_of(problem.dilation_w);
+  params.stride_h = int_of(s.stride_h), params.stride_w = int_of(s.stride_w);
+  params.pad_top = int_of(s.pad_top), params.pad_left = int_of(s.pad_left);
+  params.padded_h = int_of(s.h_in + s.pad_bottom), params.padded_w = int_of(s.w_in + s.pad_right);
   params.count_padding = s.count_include_pad ? 1 : 0;
   params.by_channel_packs = divisor(s.channels / width);
   params.by_w_out = divisor(w_out), params.by_h_out = divisor(h_out);

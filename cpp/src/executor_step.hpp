@@ -26,10 +26,10 @@ struct StepArguments {
   float* workspace = nullptr;
 };
 
-class Step {
+class ExecutorStep {
  public:
   /// Raises UnsupportedError naming the layer where no native kernel does it.
-  Step(const Graph& graph, const WorkTable& work, std::size_t row, Isa isa);
+  ExecutorStep(const Graph& graph, const WorkTable& work, std::size_t row, Isa isa);
 
   /// Does not allocate; thread-safe, given a workspace a thread.
   void run(const StepArguments& arguments) const;

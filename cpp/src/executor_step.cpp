@@ -1,4 +1,4 @@
-#include "step.hpp"
+#include "executor_step.hpp"
 
 #include <string>
 #include <type_traits>
@@ -69,42 +69,42 @@ bool in_epilogue(Activation activation) {
 
 }  // namespace
 
-void Step::ConvCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::ConvCall::run(Isa isa, const StepArguments& a) const {
   const bool fused = in_epilogue(activation);
   plan.run(a.inputs[0], a.weights, a.shift, a.output, a.workspace,
            fused ? activation : Activation::none);
   if (!fused) activate(isa, activation, a.output, a.output, outputs);
 }
 
-void Step::NormCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::NormCall::run(Isa isa, const StepArguments& a) const {
   scale_shift(isa, a.inputs[0], a.weights, a.shift, a.output, pixels, channels, activation);
 }
 
-void Step::ActivateCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::ActivateCall::run(Isa isa, const StepArguments& a) const {
   activate(isa, activation, a.inputs[0], a.output, count);
 }
 
-void Step::AddCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::AddCall::run(Isa isa, const StepArguments& a) const {
   add(isa, a.inputs[0], a.inputs[1], a.output, count, activation);
 }
 
-void Step::MultiplyCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::MultiplyCall::run(Isa isa, const StepArguments& a) const {
   multiply(isa, a.inputs[0], a.inputs[1], a.output, count);
 }
 
-void Step::GateCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::GateCall::run(Isa isa, const StepArguments& a) const {
   multiply_channels(isa, a.inputs[0], a.inputs[1], a.output, batch, pixels, channels);
 }
 
-void Step::PoolCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::PoolCall::run(Isa isa, const StepArguments& a) const {
   pool2d(isa, kind, shape, a.inputs[0], a.output);
 }
 
-void Step::GlobalPoolCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::GlobalPoolCall::run(Isa isa, const StepArguments& a) const {
   global_average_pool(isa, a.inputs[0], a.output, batch, pixels, channels);
 }
 
-void Step::ConcatCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::ConcatCall::run(Isa isa, const StepArguments& a) const {
   std::int64_t offset = 0;
   for (std::size_t i = 0; i < channels.size(); ++i) {
     copy_channels(isa, a.inputs[i], a.output, pixels, channels[i], total, offset);
@@ -112,7 +112,7 @@ void Step::ConcatCall::run(Isa isa, const StepArguments& a) const {
   }
 }
 
-void Step::SoftmaxCall::run(Isa isa, const StepArguments& a) const {
+void ExecutorStep::SoftmaxCall::run(Isa isa, const StepArguments& a) const {
   softmax(isa, a.inputs[0], a.output, rows, columns);
 }
 
@@ -133,7 +133,8 @@ bool has_kernel(const Operator& op) {
 
 }  // namespace
 
-Step::Call Step::prepare(const Graph& graph, const Node& lead, Activation activation, Isa isa) {
+ExecutorStep::Call ExecutorStep::prepare(const Graph& graph, const Node& lead,
+                                         Activation activation, Isa isa) {
   if (lead.inputs.empty() || !has_kernel(lead.op)) {
     throw UnsupportedError(lead.name + ": operator '" + std::string(op_name(lead.op)) +
                            "' has no native kernel; the network cannot be run here");
@@ -198,7 +199,7 @@ bool adds_a_shift(const Node& node) {
 
 }  // namespace
 
-Step::Step(const Graph& graph, const WorkTable& work, std::size_t row, Isa isa)
+ExecutorStep::ExecutorStep(const Graph& graph, const WorkTable& work, std::size_t row, Isa isa)
     : isa_(isa),
       call_(prepare(graph, graph.node(work.node[row]), folded_activation(graph, work.folded[row]),
                     isa)) {
@@ -216,12 +217,12 @@ Step::Step(const Graph& graph, const WorkTable& work, std::size_t row, Isa isa)
   }
 }
 
-const Conv2d* Step::conv() const {
+const Conv2d* ExecutorStep::conv() const {
   const auto* call = std::get_if<ConvCall>(&call_);
   return call == nullptr ? nullptr : &call->plan;
 }
 
-void Step::run(const StepArguments& arguments) const {
+void ExecutorStep::run(const StepArguments& arguments) const {
   std::visit([&](const auto& call) { call.run(isa_, arguments); }, call_);
 }
 
