@@ -165,8 +165,11 @@ def test_a_damaged_journal(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4096 : len(data) // 2] = b"\xff" * (len(data) // 2 - 4096)
     path.write_bytes(data)
-    with pytest.raises(JournalError, match=r"j\.sqlite.*damaged.*delete"):
-        Journal(path, "key", ABOUT).load()
+    with (
+        pytest.raises(JournalError, match=r"j\.sqlite.*damaged.*delete"),
+        Journal(path, "key", ABOUT) as journal,
+    ):
+        journal.load()
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_calibrated_profile_says_where_it_comes_from(calibrated):
 def test_raw_samples_are_kept_beside_the_profile(calibrated):
     names = sorted(path.name for path in calibrated.iterdir())
     assert names == ["mine.json", "mine.json.samples.sqlite"]
-    with sqlite3.connect(calibrated / "mine.json.samples.sqlite") as book:
+    with closing(sqlite3.connect(calibrated / "mine.json.samples.sqlite")) as book:
         (samples,) = book.execute("select count(*) from samples where time_s > 0").fetchone()
     assert samples > 500
 
@@ -126,7 +127,7 @@ def test_interrupt_keeps_the_samples_and_the_same_command_resumes(tmp_path):
 
 
 def count(journal):
-    with sqlite3.connect(journal) as book:
+    with closing(sqlite3.connect(journal)) as book:
         return book.execute("select count(*) from samples").fetchone()[0]
 
 

@@ -134,7 +134,9 @@ def test_an_optimizer_steps_and_leaves_the_pool_as_it_is(name: str) -> None:
     stage = torch_stages.optimizer(graph, pool, lambda: None)
     with (
         torch.no_grad(),
-        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
+        torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True
+        ) as profile,
     ):
         stage.call(1, lambda: Recorder([]))
     torch.testing.assert_close(pool.weights(1000), before, rtol=0, atol=1e-12)
