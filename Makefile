@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 NVCC := $(or $(shell command -v nvcc),/usr/local/cuda/bin/nvcc)
 SOURCES := $(shell find cpp cuda cmake python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
 .DELETE_ON_ERROR:
 .PHONY: demo test lint test-cpp test-asan test-tsan test-python clean
 
@@ -15,13 +17,13 @@ test: lint test-cpp test-asan test-python
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet '.[onnx]'
+	$(BIN)/python -m pip install --quiet --no-compile '.[onnx]'
 	@touch $@
 
 $(VENV)/.test-tools: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # which knows groups
 	$(BIN)/python -m pip install --quiet --no-compile --group test --group lint
 	@touch $@
 
