@@ -60,10 +60,11 @@ test-tsan:
 	cmake --build --preset tsan
 	ALPHAFLOPS_TEST_SHAPES=40 ctest --preset tsan
 
-# Beside each other, one thread for each process: more would wait for each other.
+# Beside each other, one thread for each process: more would wait for each other. A check of times fails
+# if it does three times: once may be a neighbour's doing.
 test-python: $(VENV)/.test-tools $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone --reruns 2 --only-rerun AssertionError
 
 clean:
 	rm -rf build $(VENV)

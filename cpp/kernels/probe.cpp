@@ -67,16 +67,19 @@ std::int64_t dependent_adds(std::int64_t n) {
   at_least(0, n, "dependent_adds: n");
   constexpr std::int64_t kUnroll = 64;
   std::int64_t sum = 0;
-  // The empty assembly hides the value, so that the compiler cannot merge two additions.
+  std::int64_t one = 1;
+  // The empty assembly hides the values: the compiler cannot merge two additions, and adds a register,
+  // as constants are added while instructions are renamed, six a cycle, since Intel's Golden Cove.
+  asm volatile("" : "+r"(one));
   for (std::int64_t i = 0; i < n / kUnroll; ++i) {
 #pragma GCC unroll 64
     for (std::int64_t j = 0; j < kUnroll; ++j) {
-      sum += 1;
+      sum += one;
       asm volatile("" : "+r"(sum));
     }
   }
   for (std::int64_t i = 0; i < n % kUnroll; ++i) {
-    sum += 1;
+    sum += one;
     asm volatile("" : "+r"(sum));
   }
   return sum;
