@@ -68,8 +68,9 @@ std::int64_t dependent_adds(std::int64_t n) {
   constexpr std::int64_t kUnroll = 64;
   std::int64_t sum = 0;
   std::int64_t one = 1;
-  // The empty assembly hides the values: the compiler cannot merge two additions, and adds a register,
-  // as constants are added while instructions are renamed, six a cycle, since Intel's Golden Cove.
+  // The empty assembly hides the values: the compiler cannot merge two additions, and adds a
+  // register, as constants are added while instructions are renamed, six a cycle, since Intel's
+  // Golden Cove.
   asm volatile("" : "+r"(one));
   for (std::int64_t i = 0; i < n / kUnroll; ++i) {
 #pragma GCC unroll 64

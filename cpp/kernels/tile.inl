@@ -1,8 +1,9 @@
 // The register tile that direct and matrix convolutions share: Pixels x Vectors accumulators.
 //
 // acc[p][v] += x[p][k] * w[k][v], k innermost, where a product of words is the sum of the products
-// of the channels in them. It needs Pixels * Vectors + Vectors + 1 registers, or one fewer where
-// the multiply-add broadcasts its memory operand.
+// of the channels in them. It needs Pixels * Vectors + Vectors + 1 registers. A
+// multiply-add that broadcasts its memory operand would need one fewer and a load for each, which
+// Intel's processors, with two loads and two multiply-adds a cycle, pay with a fifth of their peak.
 #pragma once
 
 #include "hide.inl"
@@ -13,9 +14,6 @@ namespace {
 template <int Pixels, int Vectors>
 struct Tile {
   Vec acc[Pixels][Vectors];
-
-  static constexpr int kNeeded = Pixels * Vectors + Vectors + 2;
-  static constexpr bool kBroadcastInPlace = kMemoryOperand && kNeeded > kRegisters;
 
   AF_INLINE void start(const Acc* bias, std::int64_t last_lanes) {
     Vec b[Vectors];
@@ -56,14 +54,9 @@ struct Tile {
 #pragma GCC unroll 16
       for (int p = 0; p < Pixels; ++p) {
         const Word* from = p < kHalf ? x + p * pixel : upper + (p - kHalf) * pixel;
-        if constexpr (kBroadcastInPlace) {
+        const Operand value = broadcast(from);
 #pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v) fma_memory(acc[p][v], weight[v], from);
-        } else {
-          const Operand value = broadcast(from);
-#pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v) fma_into(acc[p][v], weight[v], value);
-        }
+        for (int v = 0; v < Vectors; ++v) fma_into(acc[p][v], weight[v], value);
       }
       x += 1;
       if (Pixels > kHalf) upper += 1;
@@ -108,7 +101,7 @@ constexpr int tallest(int vectors) {
   if (vectors > kWidest) return 0;
   if (kLanes == 1) return vectors == 4 ? 3 : vectors == 3 ? 3 : vectors == 2 ? 5 : 8;
   if (kRegisters == 16) return vectors == 1 ? 12 : vectors == 2 ? 6 : 4;
-  return vectors == 4 ? (kMemoryOperand ? 7 : 6) : vectors == 3 ? 9 : 14;
+  return vectors == 4 ? 6 : vectors == 3 ? 9 : 14;
 }
 
 #define AF_TILE_SIZES                                                         \

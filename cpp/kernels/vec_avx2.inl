@@ -59,10 +59,6 @@ AF_INLINE float max_lanes(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-// acc += w * x[0] in every lane. AVX2 has no broadcast from memory inside a multiply-add.
-AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
-  acc.v = _mm256_fmadd_ps(w.v, _mm256_broadcast_ss(x), acc.v);
-}
 struct Index {
   __m256i v;
 };

@@ -65,12 +65,6 @@ AF_INLINE float max_lanes(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-// acc += w * x[0] in every lane, the broadcast folded into the multiply-add. Written out because
-// GCC otherwise broadcasts to a register first, and a tile of 28 accumulators and 4 weights has
-// none left.
-AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) {
-  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*x));
-}
 struct Index {
   __m512i v;
 };

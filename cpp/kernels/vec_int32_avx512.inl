@@ -27,8 +27,6 @@ using Acc = std::int32_t;
 struct Operand {
   __m512i v;
 };
-// VPDPBUSD broadcasts its signed operand from memory, and the unsigned one is the activation.
-constexpr bool kMemoryOperand = false;
 constexpr int kPerWord = 4;
 
 AF_INLINE __mmask16 first_lanes(std::int64_t n) {
@@ -61,7 +59,6 @@ AF_INLINE void hide_operand(Operand& x) { asm volatile("" : "+v"(x.v)); }
 AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc.v) : "v"(x.v), "v"(w.v));
 }
-AF_INLINE void fma_memory(Vec& acc, Operand w, const Word* x) { fma_into(acc, w, broadcast(x)); }
 
 }  // namespace
 }  // namespace alphaflops::kernels

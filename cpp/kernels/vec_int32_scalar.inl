@@ -19,7 +19,6 @@ using Acc = std::int32_t;
 struct Operand {
   std::uint32_t bits;
 };
-constexpr bool kMemoryOperand = false;
 constexpr int kPerWord = 4;
 
 AF_INLINE Vec splat(std::int32_t x) { return {x}; }
@@ -52,7 +51,6 @@ AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) {
     acc = add(acc, {weight * value});
   }
 }
-AF_INLINE void fma_memory(Vec& acc, Operand w, const Word* x) { fma_into(acc, w, broadcast(x)); }
 
 }  // namespace
 }  // namespace alphaflops::kernels

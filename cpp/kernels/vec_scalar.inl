@@ -44,8 +44,6 @@ AF_INLINE Vec exp2_integer(Vec a) {  // 2^a for whole a in [-126, 127]
 AF_INLINE float sum_lanes(Vec a) { return a.v; }
 AF_INLINE float max_lanes(Vec a) { return a.v; }
 
-// acc += w * x[0] in every lane, x read as a memory operand.
-AF_INLINE void fma_memory(Vec& acc, Vec w, const float* x) { acc.v += w.v * *x; }
 AF_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 AF_INLINE void turn(Vec (&)[kLanes]) {}
 

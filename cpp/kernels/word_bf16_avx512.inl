@@ -12,7 +12,6 @@ using Acc = float;
 struct Operand {
   __m512i v;
 };
-constexpr bool kMemoryOperand = true;
 constexpr int kPerWord = 2;
 
 AF_INLINE Operand load_operand(const Word* p) { return {_mm512_loadu_si512(p)}; }
@@ -28,9 +27,6 @@ AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) {
 #else
   acc.v = _mm512_dpbf16_ps(acc.v, (__m512bh)w.v, (__m512bh)x.v);
 #endif
-}
-AF_INLINE void fma_memory(Vec& acc, Operand w, const Word* x) {
-  asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*x));
 }
 
 }  // namespace

@@ -9,7 +9,6 @@ using Acc = float;
 struct Operand {
   std::uint32_t bits;
 };
-constexpr bool kMemoryOperand = false;
 constexpr int kPerWord = 2;
 
 AF_INLINE Operand load_operand(const Word* p) {
@@ -30,7 +29,6 @@ AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) {
   acc.v +=
       upper_half(w.bits) * upper_half(x.bits) + upper_half(w.bits << 16) * upper_half(x.bits << 16);
 }
-AF_INLINE void fma_memory(Vec& acc, Operand w, const Word* x) { fma_into(acc, w, broadcast(x)); }
 
 }  // namespace
 }  // namespace alphaflops::kernels

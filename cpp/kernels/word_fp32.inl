@@ -7,7 +7,6 @@ namespace {
 using Word = float;
 using Acc = float;
 using Operand = Vec;
-constexpr bool kMemoryOperand = kRegisters == 32;  // fma_memory broadcasts without a register
 
 AF_INLINE Operand load_operand(const Word* p) { return load(p); }
 AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) { acc = fma(x, w, acc); }

@@ -50,7 +50,8 @@ enum class ConvAlgorithm : std::uint8_t {
 std::string_view to_string(ConvAlgorithm algorithm);
 
 /// A plan. Immutable once built; `run` is const, thread-safe (with a workspace a thread) and does
-/// not allocate. Pointers need no alignment; input and output must not overlap.
+/// not allocate. Pointers need no alignment, though packed weights on cache lines (64 bytes) are up
+/// to a fifth faster; input and output must not overlap.
 ///
 /// The error ||y - exact|| / ||exact|| stays below 1e-5 for zero-mean inputs and weights and up to
 /// some thousand products a sum; at 4608 it is 1.1e-6 for direct, 0.7e-6 for winograd2 and 1.9e-6
