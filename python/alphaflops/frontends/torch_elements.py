@@ -194,8 +194,6 @@ def _max(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
 @rule("where")
 def _where(trace: Trace, condition: Any, *values: Any, **kwargs: Any) -> Any:
     if not isinstance(condition, torch.Tensor) or not values:
-        if isinstance(condition, torch.Tensor) and not kwargs:
-            raise trace.fail("torch.where(condition) has a shape that depends on values")
         return NotImplemented
     if not isinstance(values[0], torch.Tensor) and not any(
         isinstance(v, torch.Tensor) for v in values
@@ -248,13 +246,25 @@ def _embedding(
 @rule("getitem")
 def _getitem(trace: Trace, input: torch.Tensor, index: Any) -> Any:
     each = index if isinstance(index, tuple) else (index,)
-    for i in tensors_in(each):
-        if i.dtype in (torch.bool, torch.uint8):
-            raise trace.fail(
-                "a tensor is indexed by a mask, which makes a shape that depends on values; use "
-                "torch.where or masked_fill"
-            )
-    return NotImplemented
+    masks = [i for i in tensors_in(each) if i.dtype in (torch.bool, torch.uint8)]
+    if not masks:
+        return NotImplemented
+    places: list[Any] = []
+    for i in each:
+        value = trace.value(i) if any(i is mask for mask in masks) else None
+        places += [i] if value is None else value.nonzero(as_tuple=True)
+    if any(i is mask for i in places for mask in masks):
+        raise trace.fail(
+            "a tensor is indexed by a mask, which makes a shape that depends on values; use "
+            "torch.where or masked_fill, or give the mask as an input with its elements"
+        )
+    result = trace.shaped(torch.Tensor.__getitem__, (input, tuple(places)), {})
+
+    def make(shape: tuple[int, ...]) -> int:
+        operands = [input, *tensors_in(each)]
+        return trace.graph.element(trace.inputs(operands), "gather", shape, trace.name("getitem"))
+
+    return trace.record(result, [], make)
 
 
 @rule("setitem")
@@ -273,6 +283,8 @@ def _setitem(trace: Trace, input: torch.Tensor, index: Any, value: Any) -> None:
 
 @rule("copy")
 def _copy(trace: Trace, input: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> Any:
+    if not src.numel():
+        return input
     at = trace.name("copy")
     node = trace.graph.element([trace.node(src)], "copy", tuple(input.shape) or (1,), at)
     return trace.tensor(node, input.dtype, input.shape)

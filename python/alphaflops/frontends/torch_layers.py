@@ -195,7 +195,7 @@ def _rmatmul(trace: Trace, input: Tensor, other: Tensor) -> Any:
     return matmul(trace, other, input)
 
 
-@rule("addmm", "baddbmm", "addbmm", "addmv")
+@rule("addmm")
 def _addmm(
     trace: Trace, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Any:
@@ -205,9 +205,64 @@ def _addmm(
                 f"the weight takes {mat2.shape[0]} features; the input has shape {list(mat1.shape)}"
             )
         return _linear(trace, mat1, mat2.shape[1], mat2, input)
-    product = matmul(trace, mat1, mat2)
+    return _add_product(trace, input, matmul(trace, mat1, mat2), beta)
+
+
+@rule("baddbmm")
+def _baddbmm(
+    trace: Trace, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Any:
+    return _add_product(trace, input, matmul(trace, batch1, batch2), beta)
+
+
+@rule("addmv")
+def _addmv(
+    trace: Trace, input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Any:
+    return _add_product(trace, input, matmul(trace, mat, vec), beta)
+
+
+def _add_product(trace: Trace, input: Tensor, product: Tensor, beta: Any) -> Any:
     if beta == 0:
         return product
     inputs = [trace.node(product), trace.node(input)]
     node = trace.graph.element(inputs, "add", product.shape, trace.name("add"))
     return trace.tensor(node, product.dtype)
+
+
+@rule("grouped_mm", "_grouped_mm")
+def _grouped_mm(
+    trace: Trace,
+    mat_a: Tensor,
+    mat_b: Tensor,
+    offs: Tensor | None = None,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Any:
+    """Add the products of a mixture of experts: rows of `mat_a`, some for each matrix of `mat_b`.
+
+    How many rows an expert has depends on values, what all take does not. They are shared out
+    evenly, to as many experts as there are rows at most.
+    """
+    if mat_a.dim() == 3 and mat_b.dim() == 3:
+        return matmul(trace, mat_a, mat_b)
+    if mat_a.dim() != 2 or mat_b.dim() != 3:
+        return NotImplemented
+    (rows, depth), (experts, _, columns) = mat_a.shape, mat_b.shape
+    if mat_b.shape[1] != depth:
+        raise trace.fail(
+            f"the experts take {mat_b.shape[1]} features; the input has shape {list(mat_a.shape)}"
+        )
+    if not rows:
+        return NotImplemented
+    graph, x, weights = trace.graph, trace.node(mat_a), trace.node(mat_b)
+    made = []
+    share, left = divmod(rows, experts)
+    for taking, count in ((share + 1, left), (share, experts - left)):
+        if taking and count:
+            a = graph.part(x, (count, taking, depth), trace.name("part", True))
+            b = graph.part(weights, (count, depth, columns), trace.name("part", True))
+            product = graph.matmul(a, b, trace.name("matmul"))
+            made.append(graph.view(product, (count * taking, columns), trace.name("view", True)))
+    node = made[0] if len(made) == 1 else graph.concat(made, trace.name("cat"), 0)
+    return trace.tensor(node, out_dtype or mat_a.dtype)

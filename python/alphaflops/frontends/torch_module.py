@@ -29,7 +29,7 @@ from alphaflops.frontends import (  # noqa: F401  (the rules register themselves
     torch_recurrent,
 )
 from alphaflops.frontends.torch_state import restored
-from alphaflops.frontends.torch_trace import Trace, map_leaves, tensors_in
+from alphaflops.frontends.torch_trace import Trace, map_leaves, reads_values, tensors_in
 
 __all__ = ["from_torch", "load_function"]
 
@@ -64,7 +64,8 @@ def from_torch(
         A ``torch.nn.Module``, or a ``torch.export.ExportedProgram``.
     args, kwargs
         Arguments of its forward. Only shapes and element types of tensors are used, so tensors on
-        the meta device will do. One tensor stands for a tuple of it. An ExportedProgram has its
+        the meta device will do; of integers and masks also the elements, where a branch, a size or
+        an index depends on them. One tensor stands for a tuple of it. An ExportedProgram has its
         own.
     name
         Of the graph; by default that of the module's class.
@@ -149,6 +150,8 @@ def _forward(trace: Trace, module: torch.nn.Module, args: Any, kwargs: dict[str,
         raise
     except Exception as error:
         where = trace.failed[1] if trace.failed else name
+        if "cannot be called on meta tensors" in str(error):  # a size that is a tensor
+            raise ModelError(f"{where}: {reads_values('item')}") from error
         raise ModelError(
             f"{name}: the forward raised in layer {where}: {type(error).__name__}: {error}"
         ) from error
@@ -212,6 +215,7 @@ def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
             f"{trace.graph.name}: input '{at}' has the shape {list(shape)}, no elements"
         )
     make = trace.graph.input if shape else trace.graph.constant
+    trace.give(stand_in, value)
     return trace.bind(stand_in, make(shape, name=at))
 
 
@@ -283,8 +287,8 @@ def _rebatched(args: Any, batch: int) -> Any:
     def change(leaf: Any) -> Any:
         if isinstance(leaf, torch.Tensor) and leaf.dim():
             sizes.append(leaf.shape[0])
-            if leaf.shape[0] == sizes[0]:
-                return torch.empty(batch, *leaf.shape[1:], dtype=leaf.dtype, device="meta")
+            if leaf.shape[0] == sizes[0] and leaf.shape[0]:
+                return leaf[torch.arange(batch) % leaf.shape[0]]
         return leaf
 
     return map_leaves(change, args)

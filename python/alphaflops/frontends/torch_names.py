@@ -210,3 +210,5 @@ VIEWS = frozenset(
     tensor_unfold __iter__ iter reshape_as lift lift_fresh_copy
     """)
 )
+# Whose arguments behind the first are sizes or places, which may be tensors of one element.
+TAKES_SIZES = VIEWS.union(LIKE, words("reshape unflatten repeat tile pad getitem roll interpolate"))

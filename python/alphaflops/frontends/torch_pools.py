@@ -39,6 +39,11 @@ def _pool(kind: str, axes: int) -> Rule:
         kernel = each_axis(kernel_size, axes)
         step = kernel if stride is None or stride == [] else each_axis(stride, axes)
         pad, wide = each_axis(padding, axes), each_axis(dilation, axes)
+        if ceil_mode:  # one window may reach beyond the input; it has the taps that are inside
+            for i, extent in enumerate(input.shape[2:]):
+                inside = extent + 2 * pad[i]
+                if wide[i] == 1 and inside < kernel[i] < inside + step[i]:
+                    kernel[i] = inside
         graph, node, name = trace.graph, trace.node(input), trace.name(f"{kind}_pool")
         if axes != 2:
             made = graph.pool(node, kind, kernel, step, pad, wide, ceil_mode, name)

@@ -196,6 +196,13 @@ def tensors_in(values: Any) -> list[torch.Tensor]:
     return found
 
 
+def storage_of(tensor: torch.Tensor) -> int | None:
+    """Return what tensors of the same elements share; None of the tensors that vmap makes."""
+    if torch._C._functorch.is_batchedtensor(tensor):
+        return None
+    return int(tensor.untyped_storage()._cdata)
+
+
 def map_leaves(change: Callable[[Any], Any], value: Any) -> Any:
     """Return lists, tuples and dicts as they are, with everything else in them changed."""
     if isinstance(value, (list, tuple)):

@@ -4,10 +4,10 @@ The tensors that the module sees are on the meta device: they have a shape and a
 elements. A function mode gets every call before torch does. Layers have rules here that know the
 shape of what they make; what has none is run on meta tensors, where torch finds the shape.
 
-Three kinds of tensors meet. Traced ones depend on an input and have a node. Parameters become
-constants of the graph when something reads them that is not their layer. All others (masks,
-positions, buffers) are known: what depends on them alone is computed, as it is small, and costs
-nothing, as a constant.
+Three kinds of tensors meet. Traced ones depend on an input and have a node; some have values
+beside it (torch_values.py). Parameters become constants of the graph when something reads them that
+is not their layer. All others (masks, positions, buffers) are known: what depends on them alone is
+computed, as it is small, and costs nothing, as a constant.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
 from alphaflops.frontends import torch_names as names
 from alphaflops.frontends.registry import OPERATORS, qualified_name
-from alphaflops.frontends.torch_tensors import EMPTY, Tensors, map_leaves, tensors_in
+from alphaflops.frontends.torch_tensors import EMPTY, map_leaves, storage_of, tensors_in
+from alphaflops.frontends.torch_values import LARGEST, Values, moved
 
 __all__ = ["EMPTY", "RULES", "Rule", "Trace", "map_leaves", "rule", "tensors_in"]
 
 Rule: TypeAlias = Callable[..., Any]
 
 RULES: dict[str, Rule] = {}
-_LARGEST_KNOWN = 1 << 20  # elements; more is not computed during a trace
 
 
 def rule(*operators: str) -> Callable[[Rule], Rule]:
@@ -45,18 +45,18 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
     return register
 
 
-class Trace(TorchFunctionMode, Tensors):
+class Trace(TorchFunctionMode, Values):
     """The graph of one forward, while that runs."""
 
     def __init__(self, graph: Graph, module: torch.nn.Module, causal: bool = False) -> None:
         TorchFunctionMode.__init__(self)
-        Tensors.__init__(self, graph, module)
+        Values.__init__(self, graph, module)
         self.causal = causal  # whether causal attention leaves out the scores that it masks
         self.unknown: dict[str, int] = {}
+        self._apart_now: list[Any] = []  # functions that are run for what they are made of
         first = next(iter(module.parameters()), None)
         # What the module is told, so that masks it makes there are known.
         self.device = torch.device("cpu") if first is None or first.is_meta else first.device
-        self._own: set[int] = set()  # storages made during the trace, which may be written
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -73,7 +73,7 @@ class Trace(TorchFunctionMode, Tensors):
             operands += tensors_in(kwargs.values())
         if not operands:
             return self._make(name, function, args, kwargs)
-        if self._are_known(operands) and name not in names.RANDOM:
+        if self.are_known(operands) and name not in names.RANDOM:
             return self._compute(function, args, kwargs, operands, in_place)
         return self._trace(name, function, args, kwargs, operands, in_place)
 
@@ -86,10 +86,10 @@ class Trace(TorchFunctionMode, Tensors):
         in_place: bool,
     ) -> Any:
         """Run a function of known tensors, on the processor."""
-        target = kwargs.get("out", args[0] if in_place else None)
-        if target is not None and target.untyped_storage()._cdata not in self._own:
+        target = kwargs.get("out", operands[0] if in_place else None)
+        if target is not None and storage_of(target) not in self._own:
             return target  # the module's own tensors are never written
-        args, kwargs = map_leaves(lambda leaf: _moved(leaf, "cpu"), (args, kwargs))
+        args, kwargs = map_leaves(lambda leaf: moved(leaf, "cpu"), (args, kwargs))
         return self._keep(function(*args, **kwargs), operands)
 
     def _trace(
@@ -101,14 +101,37 @@ class Trace(TorchFunctionMode, Tensors):
         operands: Sequence[torch.Tensor],
         in_place: bool,
     ) -> Any:
+        if name in names.TAKES_SIZES:
+            args, kwargs = (*args[:1], *self.numbers(args[1:])), self.numbers(kwargs)
         if name in names.LIKE:
             return self._like(name, function, args, kwargs)
-        if name in names.READS_VALUES:
-            raise self.fail(
-                f"the forward reads the values of a tensor ('{name}'), which a trace of shapes "
-                "does not have; take such a branch or size from an argument, or from a shape"
-            )
-        return self.call(name, function, args, kwargs, operands, in_place)
+        if name in names.FACTORIES and not in_place:
+            sizes = self.numbers((args, kwargs))
+            if not tensors_in(sizes):
+                return self._make(name, function, *sizes)
+        if name in names.READS_VALUES or (name == "where" and len(args) == 1 and not kwargs):
+            return self._read(name, function, args, kwargs, operands)
+        result = self.call(name, function, args, kwargs, operands, in_place)
+        if self._values and name not in names.RANDOM:
+            written = kwargs.get("out", operands[0] if in_place else None)
+            self.follow(result, function, args, kwargs, written)
+        return result
+
+    def _read(
+        self, name: str, function: Any, args: Any, kwargs: Any, operands: Sequence[torch.Tensor]
+    ) -> Any:
+        """Run a function of which values decide the shape, or that returns them as numbers."""
+        if not self.has_values(operands):
+            raise self.fail(reads_values(name))
+        values = self.on_values(function, args, kwargs)
+        made = map_leaves(_without_elements, values)
+        for tensor, value in zip(tensors_in([made]), tensors_in([values]), strict=True):
+            self._values[id(tensor)] = value
+
+        def make(shape: tuple[int, ...]) -> int:
+            return self.graph.element(self.inputs(operands), "gather", shape, self.name(name))
+
+        return self.record(made, operands, make)
 
     def call(
         self,
@@ -124,7 +147,7 @@ class Trace(TorchFunctionMode, Tensors):
         if target is not None:
             kwargs = {k: v for k, v in kwargs.items() if k != "out"}
         elif in_place or kwargs.get("inplace"):
-            target = args[0]
+            target = operands[0]
         result = NotImplemented
         if OPERATORS:
             result = self._registered(function, args, kwargs, operands)
@@ -159,6 +182,13 @@ class Trace(TorchFunctionMode, Tensors):
         """Run what no rule knows on meta tensors, and count what it is made of."""
         from alphaflops.frontends.torch_aten import AtenMode  # noqa: PLC0415  (rarely needed)
 
+        if function in self._apart_now:  # it is made of itself, and its rule does not want it
+
+            def make(shape: tuple[int, ...]) -> int:
+                return self.add_unknown(qualified_name(function), self.inputs(operands), shape)
+
+            return self.record(self.shaped(function, args, kwargs), operands, make)
+        self._apart_now.append(function)
         try:
             with AtenMode(self, name, operands):
                 return self.shaped(function, args, kwargs)
@@ -168,6 +198,8 @@ class Trace(TorchFunctionMode, Tensors):
                 f"makes ({str(error).splitlines()[0]}); register a fake implementation with "
                 "torch.library.register_fake"
             ) from error
+        finally:
+            self._apart_now.pop()
 
     def _registered(
         self, function: Any, args: Any, kwargs: Any, operands: Sequence[torch.Tensor]
@@ -198,36 +230,25 @@ class Trace(TorchFunctionMode, Tensors):
         if name not in names.FACTORIES:
             return function(*args, **kwargs)
         shape = function(*args, **{**kwargs, "device": "meta"})
-        if name in names.RANDOM or shape.numel() > _LARGEST_KNOWN:
+        if name in names.RANDOM or shape.numel() > LARGEST:
             return shape
         return self._keep(function(*args, **{**kwargs, "device": "cpu"}), ())
 
     def _like(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
         """Run a function that reads the shape of a traced tensor, not its values."""
         made = self.shaped(function, args, {**kwargs, "device": "meta"})
-        if name in names.RANDOM or made.numel() > _LARGEST_KNOWN:
+        if name in names.RANDOM or made.numel() > LARGEST:
             return made
         return self._keep(function(*args, **{**kwargs, "device": "cpu"}), ())
 
-    def _are_known(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether none depends on an input or a parameter, and all are small."""
-        return all(
-            id(t) not in self._nodes
-            and t.device.type == "cpu"
-            and not t.requires_grad
-            and not isinstance(t, torch.nn.Parameter)
-            and t.numel() <= _LARGEST_KNOWN
-            for t in tensors
-        )
-
     def _keep(self, result: Any, operands: Sequence[torch.Tensor]) -> Any:
         """Remember the storages that a computed result does not share with its operands."""
-        shared = {t.untyped_storage()._cdata for t in operands}
+        shared = {storage_of(t) for t in operands}
         for tensor in tensors_in([result]):
-            storage = tensor.untyped_storage()
-            if storage._cdata in self._own or storage._cdata not in shared:
-                self._own.add(storage._cdata)
-                self._alive.append(storage)
+            storage = storage_of(tensor)
+            if storage is not None and (storage in self._own or storage not in shared):
+                self._own.add(storage)
+                self._alive.append(tensor)
         return result
 
     def shaped(self, function: Any, args: Any, kwargs: Any) -> Any:
@@ -250,15 +271,19 @@ class Trace(TorchFunctionMode, Tensors):
         def change(leaf: Any) -> Any:
             if isinstance(leaf, torch.Tensor):
                 return leaf if leaf.is_meta and not leaf.requires_grad else self._twin(leaf)
-            return _moved(leaf, "meta")
+            return moved(leaf, "meta")
 
         return map_leaves(change, value)
 
 
-def _moved(leaf: Any, device: str) -> Any:
-    """Return an argument, with another device where it is one."""
-    is_name = isinstance(leaf, str) and leaf.partition(":")[0] in _DEVICES
-    return torch.device(device) if is_name or isinstance(leaf, torch.device) else leaf
+def reads_values(name: str) -> str:
+    """Return why a forward that calls this cannot be traced."""
+    return (
+        f"the forward reads the values of a tensor ('{name}'), which a trace of shapes does not "
+        "have; take such a branch or size from an argument, or from a shape, or give the inputs "
+        "that it depends on with their elements, if they are integers"
+    )
 
 
-_DEVICES = ("cpu", "cuda", "meta", "mps", "xpu")
+def _without_elements(leaf: Any) -> Any:
+    return torch.empty_like(leaf, device="meta") if isinstance(leaf, torch.Tensor) else leaf
