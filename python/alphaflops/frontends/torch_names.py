@@ -211,4 +211,8 @@ VIEWS = frozenset(
     """)
 )
 # Whose arguments behind the first are sizes or places, which may be tensors of one element.
-TAKES_SIZES = VIEWS.union(LIKE, words("reshape unflatten repeat tile pad getitem roll interpolate"))
+TAKES_SIZES = (
+    (VIEWS | LIKE)
+    .union(words("reshape unflatten repeat tile pad getitem setitem roll interpolate"))
+    .difference(words("broadcast_tensors expand_as meshgrid reshape_as view_as"))
+)
