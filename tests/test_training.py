@@ -201,3 +201,57 @@ def test_parameters_that_no_layer_owns():
         [0, 8, 0, 4, 4, 4],
     ]
     assert listed(graph, step(graph, frozen=["place"]))[2:] == [("product", "weight_gradient")]
+
+
+def computed(frozen=(), accumulate=1):
+    """Two convolutions by one weight that is computed from a parameter, as in weight norm."""
+    graph = af.Graph("computed")
+    weight = graph.constant([4, 4, 3, 3], True, "weight")
+    scaled = graph.element([weight], "sqrt", [4, 4, 3, 3], "scaled")
+    x = graph.conv2d(graph.input([2, 4, 8, 8], "x"), 4, 3, 1, 1, name="a")
+    graph.tie(x, scaled)
+    graph.tie(graph.conv2d(graph.relu(x, "relu"), 4, 3, 1, 1, name="b"), scaled)
+    return graph, step(graph, optimizer="sgd", frozen=frozen, accumulate=accumulate)
+
+
+def test_weights_that_are_computed_pass_their_gradient_on():
+    graph, table = computed()
+    assert listed(graph, table) == [
+        ("scaled", "forward"),
+        ("a", "forward"),
+        ("relu", "forward"),
+        ("b", "forward"),
+        ("b", "input_gradient"),
+        ("b", "weight_gradient"),
+        ("relu", "input_gradient"),
+        ("a", "weight_gradient"),
+        ("scaled", "input_gradient"),  # the sum of both gradients
+        ("scaled", "weight_gradient"),
+        ("weight", "optimizer"),
+    ]
+    macs = 2 * 64 * 4 * 4 * 9
+    assert table.macs.sum() == 5 * macs
+    assert table.params.sum() == 144
+    passes = [p for _, p in listed(*computed(accumulate=3))]
+    assert passes.count("weight_gradient") == 3 * 3 + 2  # and two that are added to the first
+    assert passes.count("optimizer") == 1
+
+
+def test_weights_that_are_computed_of_frozen_ones_have_no_gradient():
+    graph, table = computed(frozen=("weight",))
+    assert {p for _, p in listed(graph, table)} == {"forward"}
+
+
+def test_memory_of_the_gradient_of_computed_weights():
+    def bytes_of(trained):
+        graph = af.Graph("large")
+        weight = graph.constant([64, 64, 3, 3], trained, "weight")
+        scaled = graph.element([weight], "sqrt", [64, 64, 3, 3], "scaled")
+        x = graph.input([1, 64, 2, 2], "x")
+        for name in ("a", "b"):
+            x = graph.conv2d(x, 64, 3, 1, 1, name=name)
+            graph.tie(x, scaled)
+        return af.peak_memory(graph, training=af.Training("sgd")).activations_bytes
+
+    # The gradient of one use, and that of the other until they are added.
+    assert bytes_of(True) - bytes_of(False) >= 2 * 4 * 64 * 64 * 9

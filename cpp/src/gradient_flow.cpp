@@ -91,8 +91,10 @@ GradientFlow::GradientFlow(const Graph& graph, const Training& training)
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const int owner = owner_of(graph, i);
-    trained_[at] = prefix_of(graph.node(owner).name, training.frozen) < 0 &&
-                   parameters_of(graph, owner) > 0 && parameters_of(graph, i) > 0;
+    const bool is_free_to_change = parameters_of(graph, owner) > 0
+                                       ? prefix_of(graph.node(owner).name, training.frozen) < 0
+                                       : required[static_cast<std::size_t>(owner)];
+    trained_[at] = is_free_to_change && parameters_of(graph, i) > 0;
     required[at] = trained_[at];
     const Node& node = graph.node(i);
     for (std::size_t k = 0; k < node.inputs.size(); ++k) {
@@ -102,9 +104,10 @@ GradientFlow::GradientFlow(const Graph& graph, const Training& training)
     }
   }
   const std::vector<std::vector<int>> consumers = graph.consumers();
+  std::vector<bool> is_weights(trained_.size()), has_weights_way(trained_.size());
   for (int i = count - 1; i >= 0; --i) {
     const auto at = static_cast<std::size_t>(i);
-    bool has_way = consumers[at].empty();
+    bool has_way = has_weights_way[at] || (consumers[at].empty() && !is_weights[at]);
     for (const int reader : consumers[at]) {
       const Node& node = graph.node(reader);
       for (std::size_t k = 0; k < node.inputs.size() && reaches(reader); ++k) {
@@ -112,7 +115,16 @@ GradientFlow::GradientFlow(const Graph& graph, const Training& training)
       }
     }
     reached_[at] = required[at] && has_way;
+    if (const int owner = owner_of(graph, i); owner != i) {
+      is_weights[static_cast<std::size_t>(owner)] = true;
+      if (trains(i)) has_weights_way[static_cast<std::size_t>(owner)] = true;
+    }
   }
+}
+
+int GradientFlow::computed_weights(int node) const {
+  const int owner = owner_of(graph_, node);
+  return trains(node) && owner != node && parameters_of(graph_, owner) == 0 ? owner : -1;
 }
 
 bool GradientFlow::reaches_operand(int index, std::size_t operand) const {

@@ -18,8 +18,11 @@ class GradientFlow {
   bool reaches(int node) const { return reached_[static_cast<std::size_t>(node)]; }
   /// Whether the gradient of that operand is computed.
   bool reaches_operand(int node, std::size_t operand) const;
-  /// Whether the gradient of the node's own parameters is computed.
+  /// Whether the gradient of the node's weights is computed: of its own, of those that it is tied
+  /// to, or of a tensor that was computed from parameters.
   bool trains(int node) const { return trained_[static_cast<std::size_t>(node)] && reaches(node); }
+  /// That tensor, where a gradient goes on to it; -1 where the weights are parameters.
+  int computed_weights(int node) const;
 
  private:
   const Graph& graph_;

@@ -111,7 +111,7 @@ class Run {
     std::vector<bool> counted(nodes_);
     for (int i = 0; i < static_cast<int>(nodes_); ++i) {
       const int owner = owner_of(graph_, i);
-      if (!flow_->trains(i)) continue;
+      if (!flow_->trains(i) || flow_->computed_weights(i) >= 0) continue;
       if (!std::holds_alternative<ConstantOp>(graph_.node(i).op)) ++uses_[at(owner)];
       if (counted[at(owner)]) continue;
       counted[at(owner)] = true;
@@ -241,15 +241,18 @@ class Run {
       made.emplace_back(
           x, shared ? blocks_.hold(gradient_[at(i)]) : blocks_.allocate(gradient_bytes(x)));
     }
+    const int weights = flow_->computed_weights(i);
+    if (weights >= 0) made.emplace_back(weights, blocks_.allocate(gradient_bytes(weights)));
     std::int64_t scratch = backward_scratch(graph_, i, *flow_, training_->recompute_attention);
     const int owner = owner_of(graph_, i);
-    if (flow_->trains(i)) {
+    const bool trains = flow_->trains(i) && weights < 0;
+    if (trains) {
       scratch = checked_add(scratch, train_parameters(owner, parameter_bytes(i)), "gradients");
     }
     if (!is_free(node.op)) look(i, Pass::input_gradient, scratch);
     drop(gradient_[at(i)]);
     for (int& block : holders_[at(i)]) drop(block);
-    if (flow_->trains(i) && uses_[at(owner)] == 0) drop(pending_[at(owner)]);
+    if (trains && uses_[at(owner)] == 0) drop(pending_[at(owner)]);
     for (const auto& [x, block] : made) arrive(x, block);
   }
 

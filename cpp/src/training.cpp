@@ -115,6 +115,10 @@ class TrainingStep {
       for (std::size_t k = 0; k < node.inputs.size(); ++k) {
         if (flow_.reaches_operand(i, k)) ++arrived[static_cast<std::size_t>(node.inputs[k])];
       }
+      if (const int weights = flow_.computed_weights(i); weights >= 0) {
+        ++arrived[static_cast<std::size_t>(weights)];
+        continue;
+      }
       if (flow_.trains(i) && !constant) add_to_earlier(i);
       if (flow_.trains(i)) has_gradient_[static_cast<std::size_t>(owner_of(graph_, i))] = true;
     }
