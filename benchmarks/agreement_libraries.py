@@ -5,13 +5,15 @@
 Networks are made on the meta device, as their libraries configure them by default: of timm at most
 `--each` of every family; of transformers every architecture that takes token numbers, an image or
 a sound in the shape that its configuration names; torchvision's classifiers. torch counts attention
-as products of matrices here, as its counter leaves it out otherwise. A network whose forward raises
+as products of matrices here, as its counter leaves it out otherwise, and transformers as it writes
+attention without PyTorch's fused operator, whose masks read values. A network whose forward raises
 with such inputs is listed, with the reason. Needs the libraries named.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import statistics
 import time
@@ -37,7 +39,7 @@ class Case(NamedTuple):
     """A network, and what makes it and its inputs."""
 
     name: str
-    make: Callable[[], tuple[torch.nn.Module, Inputs]]
+    make: Callable[..., tuple[torch.nn.Module, Inputs]]
 
 
 def images(*size: int) -> torch.Tensor:
@@ -47,24 +49,24 @@ def images(*size: int) -> torch.Tensor:
 def of_timm(each: int) -> Iterator[Case]:
     import timm  # noqa: PLC0415
 
-    def make(name: str) -> tuple[torch.nn.Module, Inputs]:
+    def make(name: str, is_reference: bool = False) -> tuple[torch.nn.Module, Inputs]:
         module = timm.create_model(name)
         return module, {"x": images(*module.default_cfg.get("input_size", (3, 224, 224)))}
 
     for family in sorted(timm.list_modules()):
         for name in timm.list_models(module=family)[:each]:
-            yield Case(name, lambda name=name: make(name))
+            yield Case(name, functools.partial(make, name))
 
 
 def of_torchvision(each: int) -> Iterator[Case]:
     import torchvision  # noqa: PLC0415
 
-    def make(name: str) -> tuple[torch.nn.Module, Inputs]:
+    def make(name: str, is_reference: bool = False) -> tuple[torch.nn.Module, Inputs]:
         size = 299 if name == "inception_v3" else 224
         return torchvision.models.get_model(name, weights=None), {"x": images(3, size, size)}
 
     for name in torchvision.models.list_models(module=torchvision.models):
-        yield Case(name, lambda name=name: make(name))
+        yield Case(name, functools.partial(make, name))
 
 
 def of_transformers(each: int) -> Iterator[Case]:
@@ -74,9 +76,10 @@ def of_transformers(each: int) -> Iterator[Case]:
 
     transformers.logging.set_verbosity_error()
 
-    def make(name: str) -> tuple[torch.nn.Module, Inputs]:
+    def make(name: str, is_reference: bool = False) -> tuple[torch.nn.Module, Inputs]:
         config = CONFIG_MAPPING[name]()
-        module = transformers.AutoModel.from_config(config)
+        how = {"attn_implementation": "eager"} if is_reference else {}
+        module = transformers.AutoModel.from_config(config, **how)
         inputs: dict[str, Any] = {}
         if module.main_input_name == "input_ids":
             inputs["input_ids"] = torch.zeros(BATCH, TOKENS, dtype=torch.long, device="cpu")
@@ -96,19 +99,21 @@ def of_transformers(each: int) -> Iterator[Case]:
         return module, inputs
 
     for name in sorted(MODEL_MAPPING_NAMES):
-        yield Case(name, lambda name=name: make(name))
+        yield Case(name, functools.partial(make, name))
 
 
 LIBRARIES = {"timm": of_timm, "torchvision": of_torchvision, "transformers": of_transformers}
 
 
-def torch_macs(module: torch.nn.Module, inputs: Inputs) -> int | None:
+def torch_macs(case: Case) -> int | None:
     """Return what torch counts; None where its counter or its forward cannot run on meta."""
     counter = FlopCounterMode(display=False)
-    on_meta = {k: v.to("meta") if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
     try:
+        with torch.device("meta"):
+            module, inputs = case.make(is_reference=True)
+        on_meta = {k: v.to("meta") if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            module(**on_meta)
+            module.eval()(**on_meta)
     except Exception:
         return None
     return int(counter.get_total_flops()) // 2
@@ -139,7 +144,7 @@ def compare(cases: Iterator[Case]) -> None:
         kinds = {graph.node_op(i) for i in range(len(graph))}
         if "unknown" in kinds:
             unknown.append(case.name)
-        expected = torch_macs(module, inputs)
+        expected = torch_macs(case)
         if expected is None:
             alone += 1
         elif expected == macs:
