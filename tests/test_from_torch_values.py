@@ -200,3 +200,86 @@ def test_a_window_beyond_the_input(kernel):
     graph = af.from_torch(pool, x)
     assert graph.shape(len(graph) - 1) == expected == (2, 3, 1, 1)
     assert af.lower(graph, "eager").flops.sum() == 2 * 3 * 81
+
+
+class Buffers(nn.Module):
+    """Calls a function with a buffer of ones."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.register_buffer("buffer", torch.ones(4))
+        self.norm = nn.BatchNorm1d(4, affine=False)
+
+    def forward(self, *inputs):
+        return self.function(self, *inputs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, ids: m.buffer[ids[0, 2]].mul_(0.5),
+        lambda m, ids: m.buffer.expand_as(ids).type_as(m.buffer).mul_(ids),
+        lambda m, ids: m.buffer.to(ids).fill_(7),
+        lambda m, ids: m.norm(ids.float()),
+    ],
+)
+def test_tensors_of_the_module_are_not_written(function):
+    module = Buffers(function)
+    af.from_torch(module, (IDS,))
+    assert module.buffer.tolist() == [1.0] * 4
+    assert module.norm.running_mean.tolist() == [0.0] * 4
+
+
+def test_what_was_forgotten_stays_so():
+    def forward(ids, x):
+        own = torch.zeros(2, 4, dtype=torch.long)
+        own[0] = (x * 10).long()
+        own[1] = ids[0]
+        return own.sum(1).tolist()
+
+    with pytest.raises(errors.ModelError, match="reads the values"):
+        traced(forward, IDS, torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda m: m.uniform_(5, 6), lambda m: nn.functional.dropout(m, 1.0, True, True)]
+)
+def test_random_numbers_are_not_known(draw):
+    def forward(ids):
+        mask = (ids > 0).float()
+        draw(mask)
+        return mask.sum().item()
+
+    with pytest.raises(errors.ModelError, match="reads the values"):
+        traced(forward, IDS)
+
+
+def test_arguments_by_name_and_outputs_that_are_given():
+    def forward(ids, x):
+        last = ids.max()
+        torch.zeros_like(input=last)
+        torch.unsqueeze(input=last, dim=0)
+        torch.atleast_1d(ids, last)
+        values, indices = torch.empty_like(x), torch.empty(x.shape, dtype=torch.long)
+        torch.sort(x, 1, out=(values, indices))
+        return nn.functional.dropout(ids.float(), 0.5, False).sum().item()
+
+    assert traced(forward, IDS, torch.ones(2, 4))[1] == 15.0
+
+
+@pytest.mark.parametrize("limit", [0, 99])
+def test_a_mask_of_one_element(limit):
+    x = torch.ones(3, 4)
+    expected = x[(limit < IDS).any()]
+    assert traced(lambda ids: x[(ids > limit).any()], IDS)[1] == tuple(expected.shape)
+
+
+def test_a_batch_of_images_is_not_made(tmp_path, monkeypatch):
+    (tmp_path / "wide.py").write_text(
+        "import torch\n"
+        "def build():\n"
+        "    return torch.nn.Flatten(), (torch.zeros(1, 3, 224, 224),)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert af.load("wide:build", batch=1 << 20).shape(0)[0] == 1 << 20  # 600 GB

@@ -255,3 +255,37 @@ def test_memory_of_the_gradient_of_computed_weights():
 
     # The gradient of one use, and that of the other until they are added.
     assert bytes_of(True) - bytes_of(False) >= 2 * 4 * 64 * 64 * 9
+
+
+def test_a_frozen_layer_that_runs_twice_passes_both_gradients():
+    graph = af.Graph("shared")
+    first = graph.linear(graph.input([4, 6], "x"), 8, name="a")
+    second = graph.linear(graph.input([4, 6], "y"), 8, name="b")
+    head = graph.linear(first, 3, name="head")
+    graph.tie(graph.linear(second, 3, name="head_1"), head)
+    table = step(graph, optimizer="sgd", frozen=["head"])
+    assert sorted(row for row in listed(graph, table) if row[1] != "forward") == [
+        ("a", "optimizer"),
+        ("a", "weight_gradient"),
+        ("b", "optimizer"),
+        ("b", "weight_gradient"),
+        ("head", "input_gradient"),
+        ("head_1", "input_gradient"),
+    ]
+
+
+def test_gradients_of_computed_weights_are_let_go():
+    size = 4 * 64 * 64
+
+    def activations(layers):
+        graph = af.Graph("chain")
+        x = graph.input([1, 64], "x")
+        for i in range(layers):
+            weight = graph.constant([64, 64], True, f"weight{i}")
+            scaled = graph.element([weight], "neg", [64, 64], f"scaled{i}")
+            x = graph.linear(x, 64, name=f"layer{i}")
+            graph.tie(x, scaled)
+        return af.peak_memory(graph, training=af.Training("sgd")).activations_bytes
+
+    # One more layer is one more computed weight that stays until the step ends.
+    assert activations(3) - activations(2) == pytest.approx(size, rel=0.1)

@@ -115,7 +115,7 @@ GradientFlow::GradientFlow(const Graph& graph, const Training& training)
       }
     }
     reached_[at] = required[at] && has_way;
-    if (const int owner = owner_of(graph, i); owner != i) {
+    if (const int owner = owner_of(graph, i); owner != i && parameters_of(graph, owner) == 0) {
       is_weights[static_cast<std::size_t>(owner)] = true;
       if (trains(i)) has_weights_way[static_cast<std::size_t>(owner)] = true;
     }

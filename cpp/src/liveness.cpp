@@ -191,7 +191,9 @@ class Run {
     std::vector<bool> ran_again(training_->checkpoint.size());
     for (int i = static_cast<int>(nodes_) - 1; i >= 0; --i) {
       if (!flow_->reaches(i)) continue;
-      if (consumers_[at(i)].empty()) gradient_[at(i)] = blocks_.allocate(gradient_bytes(i));
+      if (consumers_[at(i)].empty() && gradient_[at(i)] == nothing) {
+        gradient_[at(i)] = blocks_.allocate(gradient_bytes(i));
+      }
       const int segment = segment_of(i);
       if (segment != nothing && !ran_again[at(segment)]) {
         ran_again[at(segment)] = true;

@@ -252,7 +252,10 @@ def _getitem(trace: Trace, input: torch.Tensor, index: Any) -> Any:
     places: list[Any] = []
     for i in each:
         value = trace.value(i) if any(i is mask for mask in masks) else None
-        places += [i] if value is None else value.nonzero(as_tuple=True)
+        if value is None:
+            places.append(i)
+        else:
+            places += value.nonzero(as_tuple=True) if value.dim() else [bool(value)]
     if any(i is mask for i in places for mask in masks):
         raise trace.fail(
             "a tensor is indexed by a mask, which makes a shape that depends on values; use "

@@ -288,6 +288,8 @@ def _rebatched(args: Any, batch: int) -> Any:
         if isinstance(leaf, torch.Tensor) and leaf.dim():
             sizes.append(leaf.shape[0])
             if leaf.shape[0] == sizes[0] and leaf.shape[0]:
+                if leaf.is_floating_point() or leaf.is_complex():
+                    return torch.empty(batch, *leaf.shape[1:], dtype=leaf.dtype, device="meta")
                 return leaf[torch.arange(batch) % leaf.shape[0]]
         return leaf
 

@@ -214,5 +214,8 @@ VIEWS = frozenset(
 TAKES_SIZES = (
     (VIEWS | LIKE)
     .union(words("reshape unflatten repeat tile pad getitem setitem roll interpolate"))
-    .difference(words("broadcast_tensors expand_as meshgrid reshape_as view_as"))
+    .difference(
+        words("atleast_1d atleast_2d atleast_3d broadcast_tensors"),
+        words("expand_as meshgrid reshape_as view_as"),
+    )
 )

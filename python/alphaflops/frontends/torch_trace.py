@@ -102,7 +102,8 @@ class Trace(TorchFunctionMode, Values):
         in_place: bool,
     ) -> Any:
         if name in names.TAKES_SIZES:
-            args, kwargs = (*args[:1], *self.numbers(args[1:])), self.numbers(kwargs)
+            own = {k: v for k, v in kwargs.items() if k in ("input", "self")}
+            args, kwargs = (*args[:1], *self.numbers(args[1:])), {**self.numbers(kwargs), **own}
         if name in names.LIKE:
             return self._like(name, function, args, kwargs)
         if name in names.FACTORIES and not in_place:
@@ -112,10 +113,28 @@ class Trace(TorchFunctionMode, Values):
         if name in names.READS_VALUES or (name == "where" and len(args) == 1 and not kwargs):
             return self._read(name, function, args, kwargs, operands)
         result = self.call(name, function, args, kwargs, operands, in_place)
-        if self._values and name not in names.RANDOM:
-            written = kwargs.get("out", operands[0] if in_place else None)
-            self.follow(result, function, args, kwargs, written)
+        if self._values:
+            self._follow(name, result, function, args, kwargs, operands, in_place)
         return result
+
+    def _follow(
+        self,
+        name: str,
+        result: Any,
+        function: Any,
+        args: Any,
+        kwargs: Any,
+        operands: Sequence[torch.Tensor],
+        in_place: bool,
+    ) -> None:
+        """Know the elements of what was made and of what was written, or forget them."""
+        in_place = in_place or bool(kwargs.get("inplace"))
+        if name in names.RANDOM:
+            if in_place or result is not operands[0]:  # a dropout in inference is its input
+                self.forget(operands[:1])
+            return
+        written = tensors_in([kwargs.get("out", operands[0] if in_place else None)])
+        self.follow(result, function, args, kwargs, written)
 
     def _read(
         self, name: str, function: Any, args: Any, kwargs: Any, operands: Sequence[torch.Tensor]

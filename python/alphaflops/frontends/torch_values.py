@@ -23,7 +23,7 @@ class Values(Tensors):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._values: dict[int, torch.Tensor] = {}
-        self._own: set[int] = set()  # storages made during the trace, which may be written
+        self._own: set[int | None] = set()  # storages made during the trace, which may be written
 
     def give(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
         """Let a copy of `value` be the elements of a traced tensor, if they are integers."""
@@ -52,44 +52,53 @@ class Values(Tensors):
         return all(self.value(t) is not None for t in tensors)
 
     def on_values(self, function: Any, args: Any, kwargs: Any) -> Any:
-        """Call a function on elements, on the processor."""
+        """Call a function on elements, on the processor; on copies of the module's own tensors."""
 
         def change(leaf: Any) -> Any:
-            return self.value(leaf) if isinstance(leaf, torch.Tensor) else moved(leaf, "cpu")
+            if not isinstance(leaf, torch.Tensor):
+                return moved(leaf, "cpu")
+            value = self.value(leaf)
+            is_of_module = value is leaf and storage_of(leaf) not in self._own
+            return leaf.clone() if is_of_module and id(leaf) not in self._values else value
 
         args, kwargs = map_leaves(change, (args, kwargs))
         return function(*args, **kwargs)
 
     def follow(
-        self, result: Any, function: Any, args: Any, kwargs: Any, written: torch.Tensor | None
+        self, result: Any, function: Any, args: Any, kwargs: Any, written: Sequence[torch.Tensor]
     ) -> None:
         """Compute the elements of what a counted function made, or of what it has written."""
-        if written is not None and id(written) not in self._values:
+        for tensor in written:
+            if id(tensor) in self._values:
+                continue
             # A tensor of the trace's own, before the first traced value was written to it.
-            if written.is_meta or storage_of(written) not in self._own:
+            if tensor.is_meta or storage_of(tensor) not in self._own:
+                self.forget(written)
                 return
-            self._values[id(written)] = written
+            self._values[id(tensor)] = tensor
         operands = tensors_in([args, kwargs])
         small = all(t.numel() <= LARGEST for t in tensors_in([result]))
         if not (small and self.has_values(operands)):
-            self._forget(written)
+            self.forget(written)
             return
         try:
             made = self.on_values(function, args, kwargs)
         except Exception:  # what torch does not compute on the processor is not followed
-            self._forget(written)
+            self.forget(written)
             return
         for tensor, value in zip(tensors_in([result]), tensors_in([made]), strict=False):
             if tensor.shape == value.shape:
                 self._values[id(tensor)] = value
 
-    def _forget(self, written: torch.Tensor | None) -> None:
-        """Forget the elements of a tensor, and of all that share them."""
-        if written is None:
+    def forget(self, written: Sequence[torch.Tensor]) -> None:
+        """Forget the elements of tensors, and of all that share them, for good."""
+        known = [self._values[id(tensor)] for tensor in written if id(tensor) in self._values]
+        if not known:
             return
-        storage = storage_of(self._values[id(written)])
+        storages = {storage_of(value) for value in known}
+        self._own -= storages
         for key, value in list(self._values.items()):
-            if storage_of(value) == storage:
+            if storage_of(value) in storages:
                 del self._values[key]
 
     def numbers(self, value: Any) -> Any:
