@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -111,6 +112,16 @@ def test_traffic_by_hand(dtype, size):
     assert np.isnan(got.alpha[0])
 
 
+def test_bytes_beyond_the_cache_cost_more():
+    rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9, "floor_s": 1e-6}
+    beyond = rates | {"seconds_per_byte_beyond": 7e-9, "cache_bytes": 6000.0}
+    for channels, over in ((10, 0), (20, 4240), (200, 96400)):  # 512 bytes each, in and out
+        work = conv(channels, channels, 8, 1, op="relu")
+        plain = _core.predict(work, profile_of({"elementwise": rates})).time_s[0]
+        got = _core.predict(work, profile_of({"elementwise": beyond})).time_s[0]
+        assert got == pytest.approx(plain + 7e-9 * over, rel=1e-14)
+
+
 def test_out_of_scope_is_nan_and_unpriced_is_an_error():
     rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9}
     profile = profile_of({"pool": rates}, out_of_scope=["elementwise"])
@@ -162,11 +173,15 @@ def test_numpy_and_the_core_agree_on_alpha(c, beta, gamma, floor, p):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.floats(0, 1e-7), st.floats(0, 1e-7), floors, sharpness, st.integers(0, 9))
-def test_numpy_and_the_core_agree_on_traffic(read, written, floor, p, seed):
+@given(
+    st.tuples(*[st.floats(0, 1e-7)] * 3), floors, sharpness, st.floats(0, 1e7), st.integers(0, 9)
+)
+def test_numpy_and_the_core_agree_on_traffic(rates, floor, p, cache, seed):
     parameters = {
-        "seconds_per_byte_read": read,
-        "seconds_per_byte_written": written,
+        "seconds_per_byte_read": rates[0],
+        "seconds_per_byte_written": rates[1],
+        "seconds_per_byte_beyond": rates[2],
+        "cache_bytes": cache,
         "floor_s": floor,
         "sharpness": p,
     }
@@ -184,6 +199,12 @@ def test_numpy_and_the_core_agree_on_traffic(read, written, floor, p, seed):
         (alpha_model, alpha_parameters, [-24.0, -4.0, -0.3], "conv2d"),
         (alpha_model, alpha_parameters, [-24.0, -4.0, -0.3, -9.0, -1.0], "conv2d"),
         (traffic_model, traffic_parameters, [-22.0, -21.0, -11.0, 0.5], "relu"),
+        (
+            partial(traffic_model, cache_bytes=5e5),
+            partial(traffic_parameters, cache_bytes=5e5),
+            [-22.0, -21.0, -11.0, 0.5, -20.5],
+            "relu",
+        ),
     ],
 )
 def test_what_a_fit_searches_is_what_is_predicted(model, parameters, theta, op):

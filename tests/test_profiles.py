@@ -197,6 +197,8 @@ def test_malformed_json(text, message):
         (("models", 0, "parameters", "beta"), -0.1, r'"beta" is -0\.1'),
         (("models", 0, "parameters", "gamma"), "x", '"gamma" must be a number'),
         (("models", 0, "parameters", "sharpness"), 0.5, '"sharpness" is 0.5'),
+        (("models", 1, "parameters", "cache_bytes"), -1, '"cache_bytes" is -1'),
+        (("models", 1, "parameters", "seconds_per_byte_beyond"), "x", "must be a number"),
         (("models", 0, "interval", "lower_factor"), 1.2, '"lower_factor" is 1.2'),
         (("models", 0, "per_step"), True, '"per_step" is true or false, and true of recurrences'),
         (("models", 0, "per_step"), 1, '"per_step" is true or false'),

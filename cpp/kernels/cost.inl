@@ -98,9 +98,16 @@ void traffic(const TrafficCost* cost, const LaunchColumns* columns, int n, doubl
   }
   if (c.sharpness == 1.0 || c.floor_s == 0.0) {
     for (int i = 0; i < n; ++i) time_s[i] += c.floor_s;
-    return;
+  } else {
+    for (int i = 0; i < n; ++i) time_s[i] = p_norm(c.floor_s, time_s[i], c.sharpness);
   }
-  for (int i = 0; i < n; ++i) time_s[i] = p_norm(c.floor_s, time_s[i], c.sharpness);
+  if (c.seconds_per_byte_beyond == 0.0) return;
+  for (int i = 0; i < n; ++i) {
+    const double elements =
+        real(x.activations_read[i]) + real(x.weights_read[i]) + real(x.elements_written[i]);
+    time_s[i] +=
+        c.seconds_per_byte_beyond * larger(x.element_bytes * elements - c.cache_bytes, 0.0);
+  }
 }
 
 void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, double* time_s,

@@ -8,6 +8,7 @@ namespace alphaflops {
 namespace {
 
 constexpr double kLargest = 1e6;
+constexpr double kMostBytes = 1e15;
 constexpr std::size_t kMostCandidates = most_candidates;
 constexpr std::size_t kMostNodes = 100000;
 
@@ -87,6 +88,8 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
     cost.seconds_per_byte_read = rate(p, "seconds_per_byte_read");
     cost.seconds_per_byte_written = rate(p, "seconds_per_byte_written");
     read_floor(cost, p);
+    cost.seconds_per_byte_beyond = rate_or_zero(p, "seconds_per_byte_beyond");
+    cost.cache_bytes = p.optional_number("cache_bytes", 0.0, kMostBytes).value_or(0.0);
     return cost;
   }
   if (form == "roofline-alpha") {

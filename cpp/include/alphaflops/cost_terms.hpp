@@ -14,11 +14,15 @@ struct AlphaCost {
   double sharpness = 1.0;        // p of the p-norm that joins floor and work
 };
 
+///     time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p) + b max(0, bytes - cache_bytes)
+/// Bytes are those read and written: beyond some cache they come from slower memory.
 struct TrafficCost {
   double seconds_per_byte_read = 0.0;
   double seconds_per_byte_written = 0.0;
   double floor_s = 0.0;
   double sharpness = 1.0;
+  double seconds_per_byte_beyond = 0.0;  // b
+  double cache_bytes = 0.0;
 };
 
 ///     compute = c macs (alpha(S) + half_rows / S) (1 + half_c_out / c_out) (1 + half_depth / K)

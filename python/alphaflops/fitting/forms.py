@@ -3,11 +3,11 @@
 They mirror cpp/src/cost.cpp, vectorised over rows, in the logarithm and with derivatives:
 
     alpha      time = (t0^p + (c alpha(S) macs)^p)^(1/p)
-    traffic    time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
+    traffic    time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p) + b max(0, bytes - cache)
 
-A fit searches over ln c, ln r, ln w, ln t0, logit beta, ln gamma and logit((p - 1) / 7), which
-keeps every parameter where it makes sense. Source of alpha: Asperti, Evangelista, Marzolla, LOD
-2021.
+A fit searches over ln c, ln r, ln w, ln b, ln t0, logit beta, ln gamma and
+logit((p - 1) / 7), which keeps every parameter where it makes sense. Source of alpha: Asperti,
+Evangelista, Marzolla, LOD 2021.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ PUBLISHED = {
 PUBLISHED_SECONDS_PER_MAC = 0.0375e-3 / 1e6
 
 MOST_SHARPNESS = 8.0
+_TINY = np.finfo(float).tiny
 _BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 
@@ -65,6 +66,16 @@ class Rows:
         numbers = np.arange(len(self))[index]
         columns = {k: column[index] for k, column in self.__dict__.items() if k != "work"}
         return Rows(**columns, work=self.work.take(numbers))
+
+    @property
+    def bytes_moved(self) -> Floats:
+        """Bytes read and written, weights included."""
+        return self.bytes_read + self.bytes_written
+
+    def bytes_beyond(self, cache_bytes: float) -> Floats:
+        """Return what of them a cache does not hold."""
+        beyond: Floats = np.maximum(self.bytes_moved - cache_bytes, 0.0)
+        return beyond
 
 
 def rows_of(work: WorkTable) -> Rows:
@@ -96,7 +107,8 @@ def predict_s(rows: Rows, parameters: Mapping[str, float]) -> Floats:
     big, small = np.maximum(body, floor), np.minimum(body, floor)
     ratio = np.divide(small, big, out=np.zeros_like(big), where=big > 0)
     joined: Floats = big * (1 + ratio**p) ** (1 / p)
-    return joined
+    beyond = rows.bytes_beyond(parameters.get("cache_bytes", 0.0))
+    return joined + parameters.get("seconds_per_byte_beyond", 0.0) * beyond
 
 
 def alpha_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
@@ -116,15 +128,23 @@ def alpha_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
     return body if len(theta) <= 3 else _with_floor(*body, theta[3], theta[4])  # noqa: PLR2004
 
 
-def traffic_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
-    """Return ln seconds [n] and its derivatives [n, 4]; theta = ln r, ln w, ln t0, logit of p."""
-    log_read, log_written = (
-        theta[0] + np.log(rows.bytes_read),
-        theta[1] + np.log(rows.bytes_written),
-    )
-    log_body = np.logaddexp(log_read, log_written)
-    jacobian = np.exp(np.stack([log_read - log_body, log_written - log_body], axis=1))
-    return _with_floor(log_body, jacobian, theta[2], theta[3])
+def traffic_model(
+    theta: Floats, rows: Rows, cache_bytes: float | None = None
+) -> tuple[Floats, Floats]:
+    """Return ln seconds [n] and its derivatives [n, len(theta)].
+
+    `theta` is ln r, ln w, ln t0, logit((p - 1) / 7), and ln b where there is a cache.
+    """
+    amounts = np.log([rows.bytes_read, rows.bytes_written])
+    log_parts = theta[:2, None] + amounts
+    log_body = np.logaddexp(*log_parts)
+    log_time, jacobian = _with_floor(log_body, np.exp(log_parts - log_body).T, theta[2], theta[3])
+    if cache_bytes is None:
+        return log_time, jacobian
+    log_beyond = theta[4] + np.log(np.maximum(rows.bytes_beyond(cache_bytes), _TINY))
+    log_sum = np.logaddexp(log_time, log_beyond)
+    of_time = np.exp(log_time - log_sum)[:, None]
+    return log_sum, np.concatenate([of_time * jacobian, 1 - of_time], axis=1)
 
 
 def _with_floor(
@@ -153,12 +173,20 @@ def alpha_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
     return parameters | floor, np.concatenate([slopes, floor_slopes])
 
 
-def traffic_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
-    """Return the parameters that `theta` stands for, and the derivative of each by its theta."""
+def traffic_parameters(
+    theta: Floats, cache_bytes: float | None = None
+) -> tuple[dict[str, float], Floats]:
+    """Return the parameters that `theta` stands for, and the derivative of each by its theta.
+
+    The size of the cache comes last, and has no derivative.
+    """
     r, w = np.exp(theta[:2]).tolist()
-    floor, floor_slopes = _floor_parameters(theta[2:])
-    rates = {"seconds_per_byte_read": r, "seconds_per_byte_written": w}
-    return rates | floor, np.concatenate([[r, w], floor_slopes])
+    floor, floor_slopes = _floor_parameters(theta[2:4])
+    parameters = {"seconds_per_byte_read": r, "seconds_per_byte_written": w} | floor
+    slopes = np.concatenate([[r, w], floor_slopes, np.exp(theta[4:])])
+    if cache_bytes is not None:
+        parameters |= {"seconds_per_byte_beyond": float(slopes[4]), "cache_bytes": cache_bytes}
+    return parameters, slopes
 
 
 def _floor_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:

@@ -1,19 +1,15 @@
 """Parameters of every form from timed rows: robust least squares in the logarithm.
 
-One kind of operator is fitted by itself. The residual of a row is ln(predicted / measured), its
-loss soft_l1 (quadratic below 10 %, linear above), so that a tenth too much costs as much as a tenth
-too little at any size, and a jump between algorithms does not bend the whole fit. A pull too weak
-to move what the rows determine keeps finite what they do not.
+What multiplies is fitted a kind at a time; what moves data is in traffic.py, and the searches of
+the richer forms in rich.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from alphaflops.fitting.forms import (
     MOVING,
@@ -22,13 +18,12 @@ from alphaflops.fitting.forms import (
     Rows,
     alpha_model,
     alpha_parameters,
-    traffic_model,
-    traffic_parameters,
 )
-from alphaflops.fitting.kinds import KindFit, Parameters
+from alphaflops.fitting.kinds import KindFit
+from alphaflops.fitting.least_squares import floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.rich import CORES, Facts, RichFit, fit_rich, with_residual
-from alphaflops.fitting.search import LOSS_SCALE, covariance
+from alphaflops.fitting.traffic import fit_traffic
 
 #: From the simplest to the richest.
 SIMPLE_FORMS = ("macs", "published", "alpha", "alpha-floor")
@@ -39,14 +34,8 @@ DONORS = {"linear": "conv_1x1", "conv_grouped": "conv_spatial"}
 
 _LEAST_ROWS = {"macs": 1, "published": 1, "alpha": 5, "alpha-floor": 8}
 _SIMPLER = {"alpha-floor": "alpha", "alpha": "macs"}
-_PULL = 0.003
-_FIRST_STEPS, _LAST_STEPS = 25, 100  # of every start, and of the best one after that
-_NO_FLOOR_BELOW = 3  # rows of a kind that moves data: one rate is all that they tell
 _MOST_GAMMA = 2.0  # beyond 1 time falls as S grows, until beta's share takes over
 _OTHER_STARTS = ((0.005, 0.6), (0.02, 1.1))  # of (beta, gamma), beside the published pair
-
-Model = Callable[[Floats, Rows], tuple[Floats, Floats]]
-Names = Callable[[Floats], tuple[Parameters, Floats]]
 
 
 def fit_forms(
@@ -80,7 +69,7 @@ def fit_forms(
     log_time = np.log(time_s)
     groups = {str(kind): np.flatnonzero(rows.kind == kind) for kind in np.unique(rows.kind)}
     by_kind = {kind: (rows[index], log_time[index]) for kind, index in groups.items()}
-    moving = {k: _fit_traffic(*by_kind[k]) for k in MOVING if k in by_kind}
+    moving = fit_traffic({k: by_kind[k] for k in MOVING if k in by_kind})
     multiplying = {k: by_kind[k] for k in MULTIPLYING if k in by_kind}
     fits: dict[str, dict[str, KindFit]] = {
         "macs": {k: _fit_alpha("macs", k, *v) for k, v in multiplying.items()},
@@ -143,19 +132,19 @@ def _fit_alpha(form: str, kind: str, rows: Rows, log_time: Floats) -> KindFit:
         )
     log_rate = log_time - np.log(rows.macs)
     if used == "macs":
-        solution = _solve(alpha_model, rows, log_time, [np.array([np.median(log_rate)])])
-        return _named(alpha_parameters, solution, "alpha", len(rows), note)
+        solution = solve(alpha_model, rows, log_time, [np.array([np.median(log_rate)])])
+        return named(alpha_parameters, solution, "alpha", len(rows), note)
     starts = []
     for beta, gamma in (PUBLISHED[kind], *_OTHER_STARTS):
         shape = np.array([np.log(beta / (1 - beta)), np.log(gamma)])
         flat, _ = alpha_model(np.concatenate([[0.0], shape]), rows)
         starts.append(np.concatenate([[np.median(log_time - flat)], shape]))
     if used == "alpha-floor":
-        starts = [np.concatenate([start, _floor_start(log_time)]) for start in starts]
+        starts = [np.concatenate([start, floor_start(log_time)]) for start in starts]
     most = np.full(len(starts[0]), np.inf)
     most[2] = np.log(_MOST_GAMMA)
-    solution = _solve(alpha_model, rows, log_time, starts, (-np.inf, most))
-    return _named(alpha_parameters, solution, "alpha", len(rows), note)
+    solution = solve(alpha_model, rows, log_time, starts, bounds=(-np.inf, most))
+    return named(alpha_parameters, solution, "alpha", len(rows), note)
 
 
 def _fit_published(by_kind: dict[str, tuple[Rows, Floats]]) -> dict[str, KindFit]:
@@ -169,9 +158,13 @@ def _fit_published(by_kind: dict[str, tuple[Rows, Floats]]) -> dict[str, KindFit
         rates.append(log_time - alpha_model(theta, rows)[0])
     rate = np.concatenate(rates)
     start = np.array([np.median(rate)])
-    solution = _solve(lambda theta, _: (np.full(len(rate), theta[0]), np.ones((len(rate), 1))),
-                      None, rate, [start])  # fmt: skip
-    c, error = float(np.exp(solution[0][0])), float(np.sqrt(solution[1][0, 0]))
+    solution = solve(
+        lambda theta, _: (np.full(len(rate), theta[0]), np.ones((len(rate), 1))),
+        None,
+        rate,
+        [start],
+    )
+    c, error = float(np.exp(solution.theta[0])), float(np.sqrt(solution.covariance[0, 0]))
     return {
         kind: KindFit(
             form="alpha",
@@ -183,79 +176,3 @@ def _fit_published(by_kind: dict[str, tuple[Rows, Floats]]) -> dict[str, KindFit
         )
         for kind, (rows, _) in by_kind.items()
     }
-
-
-def _fit_traffic(rows: Rows, log_time: Floats) -> KindFit:
-    rate = float(np.median(log_time - np.log(rows.bytes_read + rows.bytes_written)))
-    if len(rows) < _NO_FLOOR_BELOW:
-        c = float(np.exp(rate))
-        kind, n = str(rows.kind[0]), len(rows)
-        return KindFit(
-            form="traffic",
-            parameters={"seconds_per_byte_read": c, "seconds_per_byte_written": c},
-            standard_errors={},
-            rows=n,
-            note=f"{kind}: {n} row{'s' * (n > 1)}; one rate for bytes read and written, no floor",
-        )
-    start = np.concatenate([[rate, rate], _floor_start(log_time)])
-    other = np.concatenate([[rate - 2, rate - 2], _floor_start(log_time)])
-    solution = _solve(traffic_model, rows, log_time, [start, other])
-    return _named(traffic_parameters, solution, "traffic", len(rows), "")
-
-
-def _floor_start(log_time: Floats) -> Floats:
-    """Return ln t0 and logit((p - 1) / 7): two thirds of the shortest time, and p = 2."""
-    return np.array([log_time.min() - 0.4, -np.log(6.0)])
-
-
-def _solve(
-    model: Model | Callable[[Floats, Any], tuple[Floats, Floats]],
-    rows: Any,
-    log_time: Floats,
-    starts: Sequence[Floats],
-    bounds: tuple[Any, Any] = (-np.inf, np.inf),
-) -> tuple[Floats, Floats]:
-    """Return the best theta over the starts and its covariance.
-
-    All of theta but its first is pulled towards the first start, which is where the published
-    parameters are.
-    """
-    centre = starts[0]
-    pull = np.diag(np.r_[0.0, np.full(len(centre) - 1, _PULL)])[1:]
-    last: dict[str, Any] = {}
-
-    def evaluate(theta: Floats) -> tuple[Floats, Floats]:
-        if not np.array_equal(last.get("theta", ()), theta):
-            last["theta"] = theta.copy()
-            last["value"] = model(theta, rows)
-        value: tuple[Floats, Floats] = last["value"]
-        return value
-
-    def residuals(theta: Floats) -> Floats:
-        return np.concatenate([evaluate(theta)[0] - log_time, pull @ (theta - centre)])
-
-    def jacobian(theta: Floats) -> Floats:
-        return np.concatenate([evaluate(theta)[1], pull])
-
-    options = {"loss": "soft_l1", "f_scale": LOSS_SCALE, "x_scale": "jac", "bounds": bounds}
-    # A parameter that no longer matters has derivatives whose squares are zero, and scipy divides
-    # by them.
-    with np.errstate(divide="ignore", over="ignore"):
-        # In a valley that the rows leave flat, steps are many and gain nothing.
-        found = [
-            least_squares(residuals, start, jacobian, max_nfev=_FIRST_STEPS, **options)
-            for start in starts
-        ]
-        best = min(found, key=lambda result: result.cost)
-        if best.status == 0:
-            best = least_squares(residuals, best.x, jacobian, max_nfev=_LAST_STEPS, **options)
-    theta: Floats = best.x
-    return theta, covariance(residuals(theta), jacobian(theta), len(log_time))
-
-
-def _named(names: Names, solution: tuple[Floats, Floats], form: str, n: int, note: str) -> KindFit:
-    theta, covariance = solution
-    parameters, slopes = names(theta)
-    spread = slopes * np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    errors = dict(zip(parameters, spread.tolist(), strict=False))
-    return KindFit(form, parameters, errors, n, note)
