@@ -38,6 +38,7 @@ _COLUMNS = (
     "weights_read",
     "elements_written",
     "padded_elements",
+    "epilogue",
     "macs",
 )
 

@@ -306,7 +306,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the profile of this processor goes.")
     ] = Path("this-cpu.json"),
-    budget: Budget = 60.0,
+    budget: Budget = 30.0,
     isa: Isa = None,
     seed: Seed = 0,
 ) -> None:

@@ -25,7 +25,7 @@ def demo(
     console: Console,
     *,
     output: Path,
-    budget_s: float = 60.0,
+    budget_s: float = 30.0,
     isa: str | None = None,
     seed: int = 0,
 ) -> None:
