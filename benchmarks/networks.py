@@ -1,10 +1,10 @@
 """Whole networks, predicted beside measured, after a fresh calibration each time.
 
-    python benchmarks/networks.py [--repetitions 5] [--budget 60]
+    python benchmarks/networks.py [--repetitions 5] [--budget 60] [--all]
 
 Each repetition calibrates this processor with other shapes, fits, and holds the prediction of five
-networks against the native executor. Exit status 1 where a repetition has fewer than four networks
-within 15 %.
+networks against the native executor; with --all, of every network of the zoo that it runs. Exit
+status 1 where a repetition has fewer than four fifths of the networks within 15 %.
 """
 
 from __future__ import annotations
@@ -14,13 +14,28 @@ import sys
 
 import numpy as np
 
-from alphaflops import zoo
+from alphaflops import _core, zoo
+from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.device import describe_device
 from alphaflops.measuring.validation import validate
 from alphaflops.scenarios.calibrate import calibrate
 
 LIMIT = 0.15
-NEEDED = 4
+NEEDED = 0.8
+
+
+def runnable() -> list[_core.Graph]:
+    """Return the zoo's networks, but for those with an operator that has no native kernel."""
+    graphs = []
+    for name in zoo.names():
+        graph = zoo.build(name)
+        try:
+            _core.Executor(graph)
+        except UnsupportedError as error:
+            print(f"left out: {error}")
+        else:
+            graphs.append(graph)
+    return graphs
 
 
 def main() -> int:
@@ -28,19 +43,20 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--budget", type=float, default=60.0, help="seconds a calibration")
     parser.add_argument("--seed", type=int, default=0, help="of the first repetition")
+    parser.add_argument("--all", action="store_true", help="every network that has kernels")
     options = parser.parse_args()
 
     device = describe_device(None)
     print(f"device: {device['name']}, {device['isa']}")
-    graphs = [zoo.build(name) for name in zoo.REFERENCE]
+    graphs = runnable() if options.all else [zoo.build(name) for name in zoo.REFERENCE]
     good = 0
     for repetition in range(options.repetitions):
         seed = options.seed + repetition
         fit = calibrate(name="this-cpu", budget_s=options.budget, seed=seed)
         error = fit.errors
-        rows = validate(graphs, fit.profile, budget_s=20.0)
+        rows = validate(graphs, fit.profile, budget_s=4.0 * len(graphs))
         within = int(np.sum(np.abs(rows["error"]) <= LIMIT))
-        good += within >= NEEDED
+        good += within >= NEEDED * len(graphs)
         print(
             f"repetition {repetition + 1} (seed {seed}): form {fit.selected}, layers MAPE "
             f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
@@ -54,7 +70,7 @@ def main() -> int:
                 flush=True,
             )
     print(
-        f"repetitions with at least {NEEDED} networks within {LIMIT:.0%}: {good} of "
+        f"repetitions with {NEEDED:.0%} of the networks within {LIMIT:.0%}: {good} of "
         f"{options.repetitions}"
     )
     return 0 if good == options.repetitions else 1
