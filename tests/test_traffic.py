@@ -37,7 +37,7 @@ def test_a_cache_is_found(noise):
         assert fitted.forms["macs"].parameters[kind] == found  # the same in every form
     fresh = timed(shapes(60, 2, ops=OPS), beyond(9e-11))
     assert fit(fresh, form="macs").errors.mape < 0.02
-    assert "beyond cache [ms/MB]" in str(fitted)
+    assert "beyond [ms/MB]" in str(fitted)
 
 
 def test_what_needs_no_cache_has_none():

@@ -27,7 +27,8 @@ def epilogues_of(
     `elementwise` is the fit of that kind; without one nothing can be told.
     """
     modes = table["mode"] if "mode" in (table.dtype.names or ()) else np.array([""])
-    if elementwise is None or (modes == "eager").all():  # where nothing is folded
+    is_folded = table["pass"][0] == "forward" and (modes != "eager").any()
+    if elementwise is None or not is_folded:
         return []
     size = rows.bytes_written / rows.work.elements_written
     rates = elementwise.parameters

@@ -21,7 +21,7 @@ _COLUMNS = {
     "seconds_per_byte_written": ("written [ms/MB]", 1e9),
     "floor_s": ("t0 [us]", 1e6),
     "sharpness": ("p", 1.0),
-    "seconds_per_byte_beyond": ("beyond cache [ms/MB]", 1e9),
+    "seconds_per_byte_beyond": ("beyond [ms/MB]", 1e9),
     "cache_bytes": ("cache [MB]", 1e-6),
 }
 
