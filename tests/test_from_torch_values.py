@@ -283,3 +283,33 @@ def test_a_batch_of_images_is_not_made(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     assert af.load("wide:build", batch=1 << 20).shape(0)[0] == 1 << 20  # 600 GB
+
+
+def test_what_a_random_function_only_reads_stays_known():
+    def forward(ids):
+        mask = (ids > 0).float()
+        torch.bernoulli(mask)
+        nn.functional.dropout(mask, 0.1, True)
+        return mask.sum().item()
+
+    assert traced(forward, IDS)[1] == float((IDS > 0).sum())
+
+
+def test_views_of_what_was_written_are_forgotten_too():
+    def forward(ids, x):
+        own = torch.zeros(2, 4, dtype=torch.long)
+        row = own[0]
+        own[0] = (x * 10).long()
+        return row.sum().tolist()
+
+    with pytest.raises(errors.ModelError, match="values"):
+        traced(forward, IDS, torch.ones(4))
+
+    def random(ids):
+        own = torch.zeros(4)
+        half = own[:2]
+        own.uniform_()
+        return int(half.sum())
+
+    with pytest.raises(errors.ModelError, match="values"):
+        traced(random, IDS)

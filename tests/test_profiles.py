@@ -206,13 +206,6 @@ def test_malformed_json(text, message):
         (("out_of_scope",), ["pool"], "kind 'pool' has a model and stands in"),
         (("out_of_scope",), None, '"out_of_scope" must be an array'),
         (("interval_level",), ..., "state their coverage"),
-        (("epilogues",), {}, r"epilogues must be an array of objects"),
-        (("epilogues",), [{"activation": "silu"}], r"epilogues\[0\].*seconds_per_element"),
-        (
-            ("epilogues",),
-            [{"activation": "sulu", "dtype": "fp32", "seconds_per_element": 0}],
-            r"epilogues\[0\].*'sulu'",
-        ),
         (("assumptions",), "text", '"assumptions" must be an array'),
         (("assumptions",), [1], '"assumptions" must be an array'),
         (("device",), "gpu", '"device" must be an object'),

@@ -129,7 +129,6 @@ void bind_work(py::module_& m) {
   m.attr("KINDS") = names<Kind>(kind_count);
   m.attr("PASSES") = names<Pass>(pass_count);
   m.attr("DTYPES") = names<DType>(dtype_count);
-  m.attr("ACTIVATIONS") = names<Activation>(activation_count);
 
   py::class_<WorkTable> table(m, "WorkTable");
   table.def("__len__", &WorkTable::size)
@@ -144,7 +143,6 @@ void bind_work(py::module_& m) {
                              [](const py::object& self) {
                                return column(py::cast<const WorkTable&>(self).biased, self);
                              })
-      .def_property_readonly("epilogue", [](const WorkTable& w) { return codes(w.epilogue); })
       .def_property_readonly("folded", [](const WorkTable& w) { return w.folded; });
   table.def(
       "take",

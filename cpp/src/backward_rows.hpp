@@ -45,7 +45,6 @@ class Backward {
     Work w = forward_;
     w.pass = pass;
     w.biased = false;
-    w.epilogue = Activation::none;
     w.padded_elements = w.macs = w.flops = w.params = w.weights_read = 0;
     w.activations_read = written_;
     return w;

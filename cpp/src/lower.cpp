@@ -81,7 +81,6 @@ WorkTable forward_rows(const Graph& graph, Mode mode, bool norms_fold) {
         const Work extra = work_of(graph, next[0]);
         w.params = checked_add(w.params, extra.params, follower.name.c_str());
         if (has_activation) {
-          if (const auto* op = std::get_if<ActivationOp>(&follower.op)) w.epilogue = op->activation;
           w.flops = checked_add(w.flops, extra.flops, follower.name.c_str());
         } else if (!biased) {
           // A folded norm scales the weights beforehand; what is left of it is a bias.

@@ -182,18 +182,6 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
   }
 }
 
-/// Activations in the launches of products, on top of what the launches take.
-void add_epilogues(const WorkTable& work, const Profile& profile, PredictionView out) {
-  for (std::size_t row = 0; row < work.size(); ++row) {
-    if (work.epilogue[row] == Activation::none) continue;
-    const double time_s = profile.epilogue_s(work.epilogue[row], work.dtype[row]) *
-                          static_cast<double>(work.elements_written[row]);
-    out.time_s[row] += time_s;
-    if (!out.time_lo_s.empty()) out.time_lo_s[row] += time_s;
-    if (!out.time_hi_s.empty()) out.time_hi_s[row] += time_s;
-  }
-}
-
 /// Whether all n elements from there are alike.
 template <typename T>
 bool alike(const T* values, std::size_t n) {
@@ -220,7 +208,6 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
       predict_mixed(work, profile, first, n, out);
     }
   }
-  if (profile.has_epilogues()) add_epilogues(work, profile, out);
 }
 
 bool reads_all_columns(const CostModel& model) {

@@ -22,28 +22,6 @@ constexpr std::array<std::pair<Kind, Kind>, 5> stand_ins{{
     {Kind::transcendental, Kind::elementwise},
 }};
 
-Epilogues read_epilogues(const json::Value& list, const std::string& place) {
-  if (list.array() == nullptr) {
-    throw ProfileError(place +
-                       " must be an array of objects: activation, dtype and "
-                       "seconds_per_element");
-  }
-  Epilogues epilogues{};
-  for (std::size_t i = 0; i < list.array()->size(); ++i) {
-    const std::string each = place + "[" + std::to_string(i) + "]";
-    const Fields fields((*list.array())[i], each);
-    const double time_s = fields.number("seconds_per_element", 0.0, 1e6);
-    try {
-      const auto activation = static_cast<std::size_t>(parse_activation(fields.text("activation")));
-      const auto dtype = static_cast<std::size_t>(parse_dtype(fields.text("dtype")));
-      epilogues[activation][dtype] = time_s;
-    } catch (const UnsupportedError& e) {
-      throw ProfileError(each + ": " + e.what());
-    }
-  }
-  return epilogues;
-}
-
 }  // namespace
 
 Profile Profile::parse(const std::string& text, const std::string& origin) {
@@ -102,10 +80,6 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
         throw ProfileError(origin + ".out_of_scope: " + e.what());
       }
     }
-  }
-  if (const json::Value* list = fields.find("epilogues")) {
-    profile.has_epilogues_ = true;
-    profile.epilogues_ = read_epilogues(*list, origin + ".epilogues");
   }
   profile.let_others_stand_in();
   return profile;

@@ -80,7 +80,6 @@ void WorkTable::reserve(std::size_t rows) {
     column->reserve(rows);
   }
   biased.reserve(rows);
-  epilogue.reserve(rows);
   node.reserve(rows);
   folded.reserve(rows);
 }
@@ -103,7 +102,6 @@ void WorkTable::append(const Work& w, int lead, std::vector<int> also) {
   elements_written.push_back(w.elements_written);
   padded_elements.push_back(w.padded_elements);
   biased.push_back(w.biased ? 1 : 0);
-  epilogue.push_back(w.epilogue);
   macs.push_back(w.macs);
   flops.push_back(w.flops);
   params.push_back(w.params);
@@ -129,7 +127,6 @@ Work WorkTable::row(std::size_t i) const {
           .elements_written = elements_written[i],
           .padded_elements = padded_elements[i],
           .biased = biased[i] != 0,
-          .epilogue = epilogue[i],
           .macs = macs[i],
           .flops = flops[i],
           .params = params[i]};

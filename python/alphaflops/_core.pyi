@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 __version__: str
 KINDS: tuple[str, ...]
 DTYPES: tuple[str, ...]
-ACTIVATIONS: tuple[str, ...]
 PASSES: tuple[str, ...]
 ELEMENT_OPS: tuple[str, ...]
 PROFILE_VERSION: int
@@ -321,10 +320,6 @@ class WorkTable:
     @property
     def biased(self) -> NDArray[np.uint8]:
         """1 where a bias is added."""
-
-    @property
-    def epilogue(self) -> NDArray[np.uint8]:
-        """Which of ``ACTIVATIONS`` is folded into the launch; 0 is none."""
 
     @property
     def padded_elements(self) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "alphaflops/activation.hpp"
 #include "alphaflops/cost.hpp"
 #include "alphaflops/dtype.hpp"
 #include "alphaflops/work.hpp"
@@ -31,9 +30,6 @@ struct CostModel {
   double upper_factor = 1.0;
 };
 
-/// Seconds an element, by activation and dtype.
-using Epilogues = std::array<std::array<double, dtype_count>, activation_count>;
-
 class Profile {
  public:
   /// `origin` is named in errors. Raises ProfileError.
@@ -50,12 +46,6 @@ class Profile {
   /// Seconds that a run of a network costs beyond its launches.
   double overhead_s() const { return overhead_s_; }
   const std::vector<CostModel>& models() const { return models_; }
-  bool has_epilogues() const { return has_epilogues_; }
-  /// Seconds for an element that an activation maps in the launch that makes the element, beyond
-  /// what the launch takes without it. 0 where it hides behind what else the launch does.
-  double epilogue_s(Activation activation, DType dtype) const {
-    return epilogues_[static_cast<std::size_t>(activation)][static_cast<std::size_t>(dtype)];
-  }
 
   /// nullptr where the profile does not price such work. A pass that was not calibrated is priced
   /// as the forward pass of the same work, and matmul, attention, recurrent, reduce and
@@ -83,8 +73,6 @@ class Profile {
   double overhead_s_ = 0.0;
   std::vector<CostModel> models_;
   std::array<bool, kind_count> out_of_scope_{};
-  bool has_epilogues_ = false;
-  Epilogues epilogues_{};
   /// Into models_, -1 for none.
   std::array<std::array<std::array<int, dtype_count>, pass_count>, kind_count> index_{};
 };

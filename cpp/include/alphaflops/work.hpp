@@ -13,7 +13,6 @@
 #include <string_view>
 #include <vector>
 
-#include "alphaflops/activation.hpp"
 #include "alphaflops/dtype.hpp"
 #include "alphaflops/graph.hpp"
 
@@ -75,7 +74,6 @@ struct Work {
   std::int64_t elements_written = 0;
   std::int64_t padded_elements = 0;  // of the copy that padding unlike on two sides makes necessary
   bool biased = false;
-  Activation epilogue = Activation::none;  // folded into the launch
   std::int64_t macs = 0;
   std::int64_t flops = 0;
   std::int64_t params = 0;  // trainable parameters of every node in the row
@@ -103,7 +101,6 @@ class WorkTable {
       stride, activations_read, weights_read, elements_written, padded_elements, macs, flops,
       params;
   std::vector<std::uint8_t> biased;
-  std::vector<Activation> epilogue;
   std::vector<int> node;                 // the graph node that leads the row; -1 without a graph
   std::vector<std::vector<int>> folded;  // nodes computed in the same launch, after it
 };

@@ -38,7 +38,6 @@ _COLUMNS = (
     "weights_read",
     "elements_written",
     "padded_elements",
-    "epilogue",
     "macs",
 )
 

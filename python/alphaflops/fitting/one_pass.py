@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
 from alphaflops.fitting.drift import find_drift, suspicion
-from alphaflops.fitting.epilogues import epilogues_of
 from alphaflops.fitting.folds import Ids, fold_ids
 from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
 from alphaflops.fitting.kinds import KindFit, predict_rows
@@ -67,8 +66,6 @@ def fit_pass(
     note = note or suspicion(time_s, predicted[selected])
     notes = [*said, note] if note else [*said]
     head = head_of(table, name, device, provenance, validation) | {"said": notes}
-    if epilogues := epilogues_of(table, rows, time_s, fits["macs"].get("elementwise")):
-        head["epilogues"] = epilogues
     if device_facts:
         head["device"] = {**head["device"], **device_facts}
     forms = {}

@@ -129,12 +129,11 @@ class Trace(TorchFunctionMode, Values):
     ) -> None:
         """Know the elements of what was made and of what was written, or forget them."""
         in_place = in_place or bool(kwargs.get("inplace"))
-        if name in names.RANDOM:
-            if in_place or result is not operands[0]:  # a dropout in inference is its input
-                self.forget(operands[:1])
-            return
         written = tensors_in([kwargs.get("out", operands[0] if in_place else None)])
-        self.follow(result, function, args, kwargs, written)
+        if name in names.RANDOM:
+            self.forget(written)
+        else:
+            self.follow(result, function, args, kwargs, written)
 
     def _read(
         self, name: str, function: Any, args: Any, kwargs: Any, operands: Sequence[torch.Tensor]

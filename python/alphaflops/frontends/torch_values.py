@@ -24,6 +24,7 @@ class Values(Tensors):
         super().__init__(*args)
         self._values: dict[int, torch.Tensor] = {}
         self._own: set[int | None] = set()  # storages made during the trace, which may be written
+        self._forgotten: set[int | None] = set()  # storages into which something unknown went
 
     def give(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
         """Let a copy of `value` be the elements of a traced tensor, if they are integers."""
@@ -44,6 +45,7 @@ class Values(Tensors):
             and not t.requires_grad
             and not isinstance(t, torch.nn.Parameter)
             and t.numel() <= LARGEST
+            and not (self._forgotten and storage_of(t) in self._forgotten)
             for t in tensors
         )
 
@@ -92,11 +94,10 @@ class Values(Tensors):
 
     def forget(self, written: Sequence[torch.Tensor]) -> None:
         """Forget the elements of tensors, and of all that share them, for good."""
-        known = [self._values[id(tensor)] for tensor in written if id(tensor) in self._values]
-        if not known:
-            return
-        storages = {storage_of(value) for value in known}
+        known = [self._values.get(id(tensor), tensor) for tensor in written]
+        storages = {storage_of(tensor) for tensor in known if not tensor.is_meta} - {None}
         self._own -= storages
+        self._forgotten |= storages
         for key, value in list(self._values.items()):
             if storage_of(value) in storages:
                 del self._values[key]

@@ -91,7 +91,7 @@ class Backend(Protocol):
 class NativeBackend:
     """The kernels of this package, one thread."""
 
-    mode = "fused"
+    mode = "fused_relu"  # the kernels of products apply no other activation
     by_mode = False
     is_gpu = False
 
@@ -121,6 +121,7 @@ class NativeBackend:
             "backend": "native",
             "device": self._device["name"],
             "isa": self._device["isa"],
+            "mode": self.mode,
             "cache": self._cache,
         }
 
@@ -144,7 +145,7 @@ class _NativeSession:
         return _core.Bench(graph, self._workbench, self._isa, self._cache)
 
     def network(self, graph: Graph, seed: int) -> Network:
-        return _NativeNetwork(_core.Executor(graph, "fused", self._isa, seed))
+        return _NativeNetwork(_core.Executor(graph, NativeBackend.mode, self._isa, seed))
 
     def iterations_for(self, call_s: float) -> int:
         return _core.Bench.iterations_for(call_s)
