@@ -43,7 +43,7 @@ Kind parse_kind(std::string_view name);
 
 /// fused: what a deployment runtime launches (norm and activation folded into the operator before
 /// them). fused_relu: the same, but of activations behind a product only relu and relu6, as the
-/// kernels of alphaflops::cuda. eager: one launch an operator, as PyTorch runs it; flatten is a
+/// kernels of this package. eager: one launch an operator, as PyTorch runs it; flatten is a
 /// view in all of them.
 enum class Mode : std::uint8_t { fused, fused_relu, eager };
 std::string_view to_string(Mode mode);

@@ -210,6 +210,13 @@ def _transcendental(random: np.random.Generator) -> Shape:
     return Shape(op, features, size, features)
 
 
+def _image_transcendental(random: np.random.Generator) -> Shape:
+    """Draw what convolution networks have in place of a ReLU: GELUs are not run without tokens."""
+    size = _size(random, most=112)
+    op = str(random.choice(["silu", "silu", "sigmoid"]))
+    return Shape(op, channels := _channels(random, size), size, channels)
+
+
 Family: TypeAlias = Callable[[np.random.Generator], Shape]
 #: Family: its share of a design.
 SHARES: dict[str, dict[Family, float]] = {
@@ -220,12 +227,12 @@ SHARES: dict[str, dict[Family, float]] = {
         _depthwise: 0.12,
         _linear: 0.06,
         _elementwise: 0.07,
-        _concat: 0.05,
+        _concat: 0.04,
         _norm: 0.05,
         _pool: 0.05,
         _grouped: 0.02,
         _softmax: 0.02,
-        _transcendental: 0.02,
+        _image_transcendental: 0.03,
     },
     # Fused launches of image classifiers and of transformers.
     "sequences": {
