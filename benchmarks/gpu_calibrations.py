@@ -86,7 +86,7 @@ def networks(
             try:
                 work = _core.lower(graph, backend.mode)
                 for form, profile in profiles.items():
-                    row[f"{form}_s"] = _core.predict(work, profile.core).total_time_s
+                    row[f"{form}_s"] = af.estimate(graph, profile, mode=backend.mode).time_s
                 network = session.network(graph, 0)
                 row[judged] = _median(network.sample)
                 if hasattr(network, "sample_enqueued"):

@@ -22,11 +22,13 @@ void bind_measure(py::module_& m) {
 
   py::class_<Bench>(m, "Bench")
       .def(py::init([](const Graph& graph, std::shared_ptr<Workbench> workbench,
-                       const std::string& isa, const std::string& cache, std::size_t row) {
-             return Bench(graph, std::move(workbench), isa_of(isa), parse_cache_state(cache), row);
+                       const std::string& isa, const std::string& cache, std::size_t row,
+                       std::optional<std::int64_t> reuse_bytes) {
+             return Bench(graph, std::move(workbench), isa_of(isa), parse_cache_state(cache), row,
+                          reuse_bytes);
            }),
            arg("graph"), arg("workbench"), arg("isa") = "", arg("cache") = "context",
-           arg("row") = 0)
+           arg("row") = 0, arg("reuse_bytes") = std::nullopt)
       .def("warm_up", &Bench::warm_up, released)
       .def("sample", &Bench::sample, arg("iterations"), released)
       .def_static("iterations_for", &Bench::iterations_for, arg("call_s"))

@@ -19,9 +19,9 @@ struct Prediction {
 
 /// Into `out` where given: first touches of fresh memory cost more than most forms do.
 std::shared_ptr<Prediction> predict_and_total(const WorkTable& work, const Profile& profile,
-                                              std::shared_ptr<Prediction> out) {
+                                              std::shared_ptr<Prediction> out, double reuse_bytes) {
   if (out == nullptr) out = std::make_shared<Prediction>(work.size());
-  predict(work, profile, out->view());
+  predict(work, profile, out->view(), reuse_bytes);
   out->totals = total(work, profile, out->view());
   return out;
 }
@@ -111,7 +111,8 @@ void bind_predict(py::module_& m) {
                                    [](const Prediction& p) { return p.totals.unpriced_rows; });
 
   m.def("predict", &predict_and_total, arg("work"), arg("profile"), arg("out") = nullptr,
-        py::call_guard<py::gil_scoped_release>());
+        arg("reuse_bytes") = from_memory, py::call_guard<py::gil_scoped_release>());
+  m.def("reuse_distance_bytes", &reuse_distance_bytes, arg("work"));
   m.def("predict_times", &predict_times, arg("work"), arg("profile"), arg("out").noconvert());
   m.def("predict_columns", &predict_columns_of, arg("profile"), arg("kind"), arg("dtype"),
         arg("columns"), arg("out").noconvert());

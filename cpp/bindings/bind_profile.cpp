@@ -11,6 +11,10 @@ void bind_profile(py::module_& m) {
       .def_static("load", &Profile::load, arg("path"))
       .def_property_readonly("name", &Profile::name)
       .def_property_readonly("backend", &Profile::backend)
+      .def(
+          "weight_share",
+          [](const Profile& p, double bytes) { return p.weight_reuse().share_at(bytes); },
+          arg("reuse_bytes"))
       .def_property_readonly("interval_level", &Profile::interval_level)
       .def_property_readonly("power_w", &Profile::power_w)
       .def(

@@ -154,10 +154,13 @@ void bind_space(py::module_& m) {
       .def(
           "compile",
           [](const SearchSpace& space, const std::vector<const Profile*>& profiles,
-             std::int64_t batch, const std::string& dtype, const std::string& mode) {
-            return space.compile(profiles, {batch, parse_dtype(dtype), parse_mode(mode)});
+             std::int64_t batch, const std::string& dtype, const std::string& mode,
+             std::optional<double> reuse_bytes) {
+            return space.compile(profiles,
+                                 {batch, parse_dtype(dtype), parse_mode(mode), reuse_bytes});
           },
-          arg("profiles"), arg("batch"), arg("dtype"), arg("mode"));
+          arg("profiles"), arg("batch"), arg("dtype"), arg("mode"),
+          arg("reuse_bytes") = std::nullopt);
 
   py::class_<Evaluator>(m, "Evaluator")
       .def("evaluate", &evaluate, arg("codes").noconvert(), arg("outputs"), arg("threads") = 1)

@@ -182,6 +182,19 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
   }
 }
 
+/// Takes off what is gained where weights come from a cache.
+void reuse_weights(const WorkTable& work, const WeightReuse& reuse, double share,
+                   PredictionView out) {
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    if (work.pass[i] != Pass::forward) continue;
+    const double rows = static_cast<double>(work.batch[i]) * static_cast<double>(work.spatial[i]);
+    const double factor = reuse.factor(work.kind[i], std::max(rows, 1.0), share);
+    for (const std::span<double> times : {out.time_s, out.time_lo_s, out.time_hi_s}) {
+      if (!times.empty()) times[i] *= factor;
+    }
+  }
+}
+
 /// Whether all n elements from there are alike.
 template <typename T>
 bool alike(const T* values, std::size_t n) {
@@ -191,7 +204,8 @@ bool alike(const T* values, std::size_t n) {
 
 }  // namespace
 
-void predict(const WorkTable& work, const Profile& profile, PredictionView out) {
+void predict(const WorkTable& work, const Profile& profile, PredictionView out,
+             double reuse_bytes) {
   const std::size_t rows = work.size();
   require_size("time_s", out.time_s.size(), rows, false);
   require_size("time_lo_s", out.time_lo_s.size(), rows);
@@ -208,6 +222,8 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out) 
       predict_mixed(work, profile, first, n, out);
     }
   }
+  const double share = profile.weight_reuse().share_at(reuse_bytes);
+  if (share < 1.0) reuse_weights(work, profile.weight_reuse(), share, out);
 }
 
 bool reads_all_columns(const CostModel& model) {

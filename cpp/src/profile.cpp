@@ -66,6 +66,9 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
   if (profile.models_.empty()) {
     throw ProfileError(origin + ": \"models\" is empty; the profile prices nothing");
   }
+  if (const json::Value* reuse = fields.find("weight_reuse")) {
+    profile.weight_reuse_ = read_weight_reuse(*reuse, origin + ".weight_reuse");
+  }
   if (const json::Value* scope = fields.find("out_of_scope")) {
     if (scope->array() == nullptr) {
       throw ProfileError(origin + ": \"out_of_scope\" must be an array of operator kinds");

@@ -4,6 +4,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/profile.hpp"
@@ -71,5 +72,11 @@ class Fields {
 
 /// One entry of "models". Raises ProfileError.
 CostModel read_model(const json::Value& value, const std::string& place);
+
+/// Raises ProfileError for what is no finite number.
+std::vector<double> read_numbers(const Fields& fields, const char* key);
+
+/// The entry "weight_reuse". Raises ProfileError.
+WeightReuse read_weight_reuse(const json::Value& value, const std::string& place);
 
 }  // namespace alphaflops

@@ -1,6 +1,8 @@
 // One model of a profile: the parameters of its form, its domain, its residual.
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "profile_fields.hpp"
 
@@ -111,18 +113,6 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
                      "tiled");
 }
 
-std::vector<double> read_numbers(const Fields& fields, const char* key) {
-  std::vector<double> numbers;
-  for (const json::Value& value : fields.array(key)) {
-    const double* number = value.number();
-    if (number == nullptr || !std::isfinite(*number)) {
-      throw ProfileError(fields.place() + ": \"" + key + "\" must be an array of numbers");
-    }
-    numbers.push_back(*number);
-  }
-  return numbers;
-}
-
 Domain read_domain(const Fields& fields) {
   Domain::Bounds bounds_low{}, bounds_high{};
   const std::vector<double> low = read_numbers(fields, "low");
@@ -173,6 +163,50 @@ Forest read_forest(const Fields& fields) {
 }
 
 }  // namespace
+
+std::vector<double> read_numbers(const Fields& fields, const char* key) {
+  std::vector<double> numbers;
+  for (const json::Value& value : fields.array(key)) {
+    const double* number = value.number();
+    if (number == nullptr || !std::isfinite(*number)) {
+      throw ProfileError(fields.place() + ": \"" + key + "\" must be an array of numbers");
+    }
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+WeightReuse read_weight_reuse(const json::Value& value, const std::string& place) {
+  const Fields fields(value, place);
+  WeightReuse reuse;
+  reuse.distance_bytes = read_numbers(fields, "distance_bytes");
+  reuse.share = read_numbers(fields, "share");
+  const auto rises = [](double a, double b) { return a < b; };
+  if (reuse.distance_bytes.empty() || reuse.share.size() != reuse.distance_bytes.size() ||
+      reuse.distance_bytes[0] <= 0.0 ||
+      std::ranges::adjacent_find(reuse.distance_bytes, std::not_fn(rises)) !=
+          reuse.distance_bytes.end()) {
+    throw ProfileError(place +
+                       ": \"distance_bytes\" must be positive and ascending, and \"share\" have as "
+                       "many numbers");
+  }
+  for (const double share : reuse.share) {
+    if (share > 0.0 && share <= 1.0) continue;
+    throw ProfileError(place + ": \"share\" must be of numbers above 0 and at most 1");
+  }
+  const std::string rows_place = place + ".half_rows";
+  const json::Value& rows = fields.require("half_rows");
+  const Fields half_rows(rows, rows_place);
+  for (const auto& [name, unused] : *rows.object()) {
+    try {
+      reuse.half_rows[static_cast<std::size_t>(parse_kind(name))] =
+          half_rows.number(name.c_str(), 0.0, 1e12);
+    } catch (const UnsupportedError& e) {
+      throw ProfileError(rows_place + ": " + e.what());
+    }
+  }
+  return reuse;
+}
 
 CostModel read_model(const json::Value& value, const std::string& place) {
   const Fields fields(value, place);

@@ -224,8 +224,8 @@ int Exploration::price(const SearchSpace::Part& part, int state, int choice) {
 CompiledSpace SearchSpace::compile(std::span<const Profile* const> profiles,
                                    const CompileOptions& options) const {
   const Parts parts = Exploration(*this, options).run();
-  return CompiledSpace(
-      std::make_shared<const CompiledSpace::Data>(tabulate(name_, positions_, parts, profiles)));
+  return CompiledSpace(std::make_shared<const CompiledSpace::Data>(tabulate(
+      name_, positions_, parts, profiles, options.reuse_bytes.value_or(mean_reuse(parts)))));
 }
 
 CompiledSpace SearchSpace::compile(const Profile& profile, const CompileOptions& options) const {

@@ -18,8 +18,8 @@ constexpr std::size_t most_bytes = std::size_t{1} << 31;  // of all tables
 class Columns {
  public:
   Columns(const std::vector<Priced>& priced, std::span<const Profile* const> profiles,
-          CompiledSpace::Data& data)
-      : data_(data) {
+          double reuse_bytes, CompiledSpace::Data& data)
+      : data_(data), reuse_bytes_(reuse_bytes) {
     std::vector<const WorkTable*> tables;
     for (const Priced& p : priced) tables.push_back(&p.work);
     work_ = join(tables);
@@ -76,7 +76,7 @@ class Columns {
   void add(const Profile& profile, int number) {
     const std::size_t rows = work_.size();
     std::vector<double> time_s(rows), lo(rows), hi(rows), alpha(rows), distance(rows);
-    predict(work_, profile, {time_s, lo, hi, alpha, distance});
+    predict(work_, profile, {time_s, lo, hi, alpha, distance}, reuse_bytes_);
     std::set<std::string> unpriced;
     for (std::size_t part = 0; part < values_.size(); ++part) {
       std::vector<double>& to = values_[part];
@@ -103,6 +103,7 @@ class Columns {
   }
 
   CompiledSpace::Data& data_;
+  double reuse_bytes_;
   WorkTable work_;
   std::vector<Kind> kinds_;
   std::vector<std::size_t> first_;
@@ -140,13 +141,29 @@ void make_tables(const std::vector<const Dependence*>& terms, std::size_t width,
 
 }  // namespace
 
+double mean_reuse(const Parts& parts) {
+  Footprint network;
+  for (const Dependence& term : parts.terms) {
+    Footprint mean;
+    for (const int priced : term.values) {
+      const Footprint one = footprint_of(parts.priced[static_cast<std::size_t>(priced)].work);
+      mean.weights += one.weights / static_cast<double>(term.values.size());
+      mean.largest_launch += one.largest_launch / static_cast<double>(term.values.size());
+    }
+    network.weights += mean.weights;
+    network.largest_launch = std::max(network.largest_launch, mean.largest_launch);
+  }
+  return network.weights + network.largest_launch;
+}
+
 CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position>& positions,
-                             const Parts& parts, std::span<const Profile* const> profiles) {
+                             const Parts& parts, std::span<const Profile* const> profiles,
+                             double reuse_bytes) {
   CompiledSpace::Data data;
   data.name = name;
   data.positions = positions;
   data.parts = parts.priced.size();
-  const Columns columns(parts.priced, profiles, data);
+  const Columns columns(parts.priced, profiles, reuse_bytes, data);
   data.base.assign(data.first_column(static_cast<int>(profiles.size())), 0.0);
   const std::size_t width = data.base.size();
   // A network that launches nothing costs nothing.

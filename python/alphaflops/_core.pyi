@@ -343,6 +343,9 @@ class Profile:
     def backend(self) -> str: ...
     @property
     def interval_level(self) -> float: ...
+    def weight_share(self, reuse_bytes: float) -> float:
+        """Return what of the time of reading from memory weights take that are used so soon."""
+
     @property
     def power_w(self) -> float | None: ...
     def prices(self, kind: str, dtype: str = "fp32") -> bool: ...
@@ -513,11 +516,25 @@ def predict_columns(
 ) -> None:
     """Write the seconds of rows of one kind into `out`; alphaflops.predict_rows has the words."""
 
-def predict(work: WorkTable, profile: Profile, out: Prediction | None = None) -> Prediction:
+def predict(
+    work: WorkTable,
+    profile: Profile,
+    out: Prediction | None = None,
+    reuse_bytes: float = ...,
+) -> Prediction:
     """Price a work table, into `out` where it is given: an earlier one of as many rows.
+
+    `reuse_bytes` is the reuse distance of the weights: of a network that runs again and again,
+    `reuse_distance_bytes(work)`; without, weights come from memory.
 
     Raises ProfileError where the profile lacks a kind or dtype, ShapeError where `out` has another
     number of rows.
+    """
+
+def reuse_distance_bytes(work: WorkTable) -> float:
+    """Return what a run of the network touches between two uses of the same weights, in bytes.
+
+    That is the weights and the tensors of the largest launch; inf for a step of training.
     """
 
 @overload
@@ -624,6 +641,7 @@ class Bench:
         isa: str = "",
         cache: str = "context",
         row: int = 0,
+        reuse_bytes: int | None = None,
     ) -> None: ...
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""
@@ -724,7 +742,12 @@ class SearchSpace:
     def add(self, name: str, step: Step, reads: int = -1) -> None: ...
     def graph(self, code: NDArray[np.uint8], batch: int = 1, dtype: str = "fp32") -> Graph: ...
     def compile(
-        self, profiles: Sequence[Profile], batch: int, dtype: str, mode: str
+        self,
+        profiles: Sequence[Profile],
+        batch: int,
+        dtype: str,
+        mode: str,
+        reuse_bytes: float | None = None,
     ) -> CompiledSpace: ...
 
 class Evaluator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class Report:
         At the profile's `interval_level`; None where the profile has no intervals.
     energy_j : float or None
         None where the profile has no power.
+    reuse_bytes : float
+        What a run touches between two uses of the same weights; inf: they come from memory.
     memory : PeakMemory
         The most bytes in use at once; tensors inside of a launch take none.
     extrapolated_share : float
@@ -71,13 +74,17 @@ class Report:
         profile: Profile,
         mode: str | None = None,
         training: _core.Training | None = None,
+        reuse_bytes: float | None = None,
     ) -> None:
         self.graph = graph
         self.profile = profile
         self.mode = mode or profile.mode
         self.training = training
         self.work = _core.lower(graph, self.mode, training)
-        self.prediction = _core.predict(self.work, profile.core)
+        if reuse_bytes is None:
+            reuse_bytes = _core.reuse_distance_bytes(self.work)
+        self.reuse_bytes = reuse_bytes
+        self.prediction = _core.predict(self.work, profile.core, reuse_bytes=reuse_bytes)
         element = _BYTES[self.work.dtype]
         self._bytes_read = (self.work.activations_read + self.work.weights_read) * element
         self._bytes_written = self.work.elements_written * element
@@ -268,6 +275,7 @@ class Report:
             "time_interval_s": None if interval is None else list(interval),
             "energy_j": self.energy_j,
             "extrapolated_share": self.extrapolated_share,
+            "reuse_bytes": self.reuse_bytes if math.isfinite(self.reuse_bytes) else None,
             "memory": training_report.describe_memory(self.memory, self.graph),
             "launches": self.launches,
             "passes": self.passes,
@@ -330,9 +338,15 @@ class Report:
             f"{self.macs / 1e6:,.1f} MMACs, {self.flops / 1e6:,.1f} MFLOPs, "
             f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
             f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
-            f"{self.launches['fused']} launches fused, {self.launches['eager']} eager; "
-            f"priced: {self.mode}",
+            ", ".join(f"{n} launches {mode}" for mode, n in self.launches.items())
+            + f"; priced: {self.mode}",
         ]
+        share = self.profile.core.weight_share(self.reuse_bytes)
+        if share < 1:
+            lines.append(
+                f"weights are used again after {self.reuse_bytes / 1e6:,.1f} MB, and read in "
+                f"{share:.0%} of the time that memory takes"
+            )
         lines += training_report.memory_lines(self.memory, self.graph, self.training)
         if self.training is not None:
             lines += training_report.pass_lines(self.passes)
@@ -348,6 +362,7 @@ def estimate(
     mode: str | None = None,
     strict: bool = False,
     training: _core.Training | None = None,
+    reuse_bytes: float | None = None,
 ) -> Report:
     """Price a network on a device.
 
@@ -363,6 +378,10 @@ def estimate(
         Raise instead of listing operators that are unknown or not priced.
     training : Training, optional
         Price a step of training instead of a forward pass.
+    reuse_bytes : float, optional
+        What is touched between two uses of the same weights. By default the network runs again and
+        again, alone: it is what the network itself touches, and weights may stay in a cache. inf
+        where others run in between: they come from memory.
 
     Raises
     ------
@@ -377,7 +396,7 @@ def estimate(
         graph = load(graph)
     if isinstance(profile, str):
         profile = load_profile(profile)
-    report = Report(graph, profile, mode, training)
+    report = Report(graph, profile, mode, training, reuse_bytes)
     if strict and report.unpriced:
         listed = ", ".join(f"{name} ({count})" for name, count in report.unpriced.items())
         raise UnsupportedError(

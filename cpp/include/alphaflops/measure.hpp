@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "alphaflops/executor.hpp"
@@ -59,10 +60,13 @@ class Workbench {
 /// runs at a time.
 class Bench {
  public:
-  /// Raises UnsupportedError as `Executor` does, ShapeError where the network has no such row, and
-  /// Error saying how much it needs where that is beyond the workbench's limit.
+  /// In context, weights come from memory, or, with `reuse_bytes`, from wherever they are after so
+  /// many others were used. Raises UnsupportedError as `Executor` does, ShapeError where the
+  /// network has no such row, and Error saying how much it needs where that is beyond the
+  /// workbench's limit.
   Bench(const Graph& graph, std::shared_ptr<Workbench> workbench, Isa isa = best_isa(),
-        CacheState cache = CacheState::context, std::size_t row = 0);
+        CacheState cache = CacheState::context, std::size_t row = 0,
+        std::optional<std::int64_t> reuse_bytes = std::nullopt);
   ~Bench();
   Bench(Bench&&) noexcept;
   Bench& operator=(Bench&&) noexcept;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "alphaflops/profile.hpp"
+#include "alphaflops/reuse.hpp"
 #include "alphaflops/work.hpp"
 
 namespace alphaflops {
@@ -27,8 +28,11 @@ struct PredictionView {
 inline constexpr double extrapolated_beyond = 0.5;
 
 /// Rows of a kind the profile declares out of scope, and rows of unknown kind, get NaN; any other
-/// kind or dtype it lacks raises ProfileError. No allocation; thread-safe.
-void predict(const WorkTable& work, const Profile& profile, PredictionView out);
+/// kind or dtype it lacks raises ProfileError. No allocation; thread-safe. `reuse_bytes` is the
+/// reuse distance of the weights, see reuse.hpp: of a network that runs again and again,
+/// `reuse_distance_bytes(work)`.
+void predict(const WorkTable& work, const Profile& profile, PredictionView out,
+             double reuse_bytes = from_memory);
 
 /// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
 /// row. Columns that the profile's cost of this kind does not read may be null, see `reads`. Raises

@@ -10,6 +10,7 @@
 
 #include "alphaflops/cost.hpp"
 #include "alphaflops/dtype.hpp"
+#include "alphaflops/reuse.hpp"
 #include "alphaflops/work.hpp"
 
 namespace alphaflops {
@@ -46,6 +47,8 @@ class Profile {
   /// Seconds that a run of a network costs beyond its launches.
   double overhead_s() const { return overhead_s_; }
   const std::vector<CostModel>& models() const { return models_; }
+  /// What the caches give where a network runs again and again.
+  const WeightReuse& weight_reuse() const { return weight_reuse_; }
 
   /// nullptr where the profile does not price such work. A pass that was not calibrated is priced
   /// as the forward pass of the same work, and matmul, attention, recurrent, reduce and
@@ -72,6 +75,7 @@ class Profile {
   std::optional<double> power_w_;
   double overhead_s_ = 0.0;
   std::vector<CostModel> models_;
+  WeightReuse weight_reuse_;
   std::array<bool, kind_count> out_of_scope_{};
   /// Into models_, -1 for none.
   std::array<std::array<std::array<int, dtype_count>, pass_count>, kind_count> index_{};

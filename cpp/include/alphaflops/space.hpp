@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,6 +47,9 @@ struct CompileOptions {
   std::int64_t batch = 1;
   DType dtype = DType::fp32;
   Mode mode = Mode::fused;
+  /// Reuse distance of the weights, which all networks of a space share, so that costs stay sums:
+  /// by default that of the mean network.
+  std::optional<double> reuse_bytes{};
 };
 
 class SearchSpace {

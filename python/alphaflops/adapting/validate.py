@@ -86,7 +86,10 @@ def by_kind(
 
 def priced(profile: Profile, networks: Networks) -> tuple[Floats, Floats, Floats]:
     """Return predicted seconds of networks with both ends of their intervals, each [n]."""
-    found = [_core.predict(table, profile.core) for table in networks.tables]
+    found = [
+        _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
+        for work in networks.tables
+    ]
     return (
         np.array([p.total_time_s for p in found]),
         np.array([p.total_time_lo_s for p in found]),

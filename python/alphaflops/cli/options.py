@@ -53,6 +53,10 @@ Causal = Annotated[
     bool,
     typer.Option("--causal", help="Leave out the scores that causal attention masks."),
 ]
+Cold = Annotated[
+    bool,
+    typer.Option("--cold", help="Weights come from memory, as if others ran in between."),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write to this file instead of stdout."),

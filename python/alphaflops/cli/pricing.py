@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from alphaflops.cli.options import (
     AsJson,
     Batch,
     Causal,
+    Cold,
     Device,
     DType,
     Format,
@@ -54,6 +56,7 @@ def estimate(
     ] = False,
     inputs: Inputs = None,
     causal: Causal = False,
+    cold: Cold = False,
     output: Output = None,
     training: Annotated[
         bool, typer.Option("--training", help="Price a step of training, not a forward pass.")
@@ -88,6 +91,7 @@ def estimate(
         mode=None if mode is None else mode.value,
         strict=strict,
         training=step if training else None,
+        reuse_bytes=math.inf if cold else None,
     )
     if format is Format.table:
         emit_table(report_table(report, top, table_width(output)), output)
@@ -110,6 +114,7 @@ def compare(
     dtype: DType = None,
     inputs: Inputs = None,
     causal: Causal = False,
+    cold: Cold = False,
     as_json: AsJson = False,
 ) -> None:
     """Price several networks on several devices, a row a network."""
@@ -122,7 +127,10 @@ def compare(
         load(model, batch=batch, dtype=dtype, inputs=own, causal=causal)
         for model, own in zip(models, _inputs_of(models, shapes_of(inputs)), strict=True)
     ]
-    reports = [[price(graph, profile) for profile in profiles] for graph in graphs]
+    reuse_bytes = math.inf if cold else None
+    reports = [
+        [price(graph, profile, reuse_bytes=reuse_bytes) for profile in profiles] for graph in graphs
+    ]
     if as_json:
         rows = [
             {

@@ -57,6 +57,7 @@ class Rows:
     macs: Floats
     bytes_read: Floats
     bytes_written: Floats
+    weight_bytes: Floats  # of those read
     work: WorkTable
 
     def __len__(self) -> int:
@@ -89,6 +90,7 @@ def rows_of(work: WorkTable) -> Rows:
         macs=work.macs.astype(float),
         bytes_read=size * (work.activations_read.astype(float) + work.weights_read),
         bytes_written=size * work.elements_written,
+        weight_bytes=size * work.weights_read,
         work=work,
     )
 

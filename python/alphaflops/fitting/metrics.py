@@ -115,14 +115,27 @@ def evaluate(profile: Profile | Fit, table: Table) -> Errors:
     """
     core = (profile if isinstance(profile, Profile) else profile.profile).core
     table = check_table(table)
-    prediction = _core.predict(work_table(table), core)
+    time_s, low_s, high_s = _predicted(core, table)
     measured_s = table["time_s"]
-    if np.isnan(prediction.time_s).all():
+    if np.isnan(time_s).all():
         raise TableError(
             f"table: profile '{core.name}' prices none of its {len(table)} rows; every operator "
             "kind in it is out of the profile's scope"
         )
     covered = None
     if core.interval_level == LEVEL:
-        covered = (prediction.time_lo_s <= measured_s) & (measured_s <= prediction.time_hi_s)
-    return errors_of(prediction.time_s, measured_s, covered)
+        covered = (low_s <= measured_s) & (measured_s <= high_s)
+    return errors_of(time_s, measured_s, covered)
+
+
+def _predicted(core: _core.Profile, table: Table) -> Floats:
+    """Return seconds of the rows and both ends of their intervals [3, n]."""
+    work, found = work_table(table), np.empty((3, len(table)))
+    distances = np.full(len(table), np.inf)
+    if "reuse_bytes" in (table.dtype.names or ()):
+        distances = np.where(np.isnan(table["reuse_bytes"]), np.inf, table["reuse_bytes"])
+    for distance in np.unique(distances).tolist():
+        own = np.flatnonzero(distances == distance)
+        rows = _core.predict(work.take(own), core, reuse_bytes=distance)
+        found[:, own] = rows.time_s, rows.time_lo_s, rows.time_hi_s
+    return found

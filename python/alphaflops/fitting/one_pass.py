@@ -25,6 +25,8 @@ from alphaflops.fitting.solve import FORMS, best_constant, fit_forms, with_trees
 from alphaflops.fitting.steps import launches_steps, step_work
 from alphaflops.table import Table, check_table
 
+_OTHERS = ("macs", "published")
+
 
 def fit_pass(
     table: Table,
@@ -39,8 +41,11 @@ def fit_pass(
     order: str | None,
     test: Table | None,
     seed: int,
+    weight_reuse: Mapping[str, Any] | None = None,
 ) -> Fit:
     """Return the fit of a table of one pass; `said` goes into its profile's assumptions.
+
+    So does `weight_reuse` into that of each form but those that others published.
 
     Where steps are launches, one of them is fitted in place of a recurrence, and its share of time.
     """
@@ -71,7 +76,10 @@ def fit_pass(
     forms = {}
     for key in FORMS:
         scored = _Scored(rows, time_s, predicted[key], folds)
-        forms[key] = _form_fit(fits[key], scored, {**head, "form": key}, test)
+        own = {**head, "form": key}
+        if weight_reuse is not None and key not in _OTHERS:
+            own["weight_reuse"] = weight_reuse
+        forms[key] = _form_fit(fits[key], scored, own, test)
     counts = {k: f.rows for k, f in fits[selected].items()}
     baseline, held_out = errors_of(constant_s, time_s), HeldOut(rows, time_s, predicted)
     return Fit(selected, forms, baseline, validation, counts, held_out)

@@ -14,6 +14,7 @@ from alphaflops.fitting.checks import check_times
 from alphaflops.fitting.forms import rows_of
 from alphaflops.fitting.one_pass import fit_pass
 from alphaflops.fitting.result import Fit
+from alphaflops.fitting.reuse import fit_reuse, from_memory
 from alphaflops.fitting.solve import FORMS
 from alphaflops.table import PROVENANCE, Table, check_table, work_table
 
@@ -37,7 +38,7 @@ def fit(
     ----------
     table
         Measurement table with ``time_s``; of one dtype, device and backend. Passes are fitted one
-        by one.
+        by one. Rows with ``reuse_bytes`` tell what caches give, and nothing else.
     form
         Keep this form, one of ``FORMS``, whatever the errors.
     groups
@@ -84,6 +85,8 @@ def fit(
         raise UnsupportedError(f"form {form!r} is not known; use one of {', '.join(FORMS)}")
     table = check_table(table)
     _require_one_of_each(table)
+    reuse = fit_reuse(table)
+    table = _timed_from_memory(table)
     said = check_times(table, rows_of(work_table(table)))
     fits: dict[str, Fit] = {}
     for each in _core.PASSES:
@@ -103,9 +106,20 @@ def fit(
             order=order,
             test=None if tested is None or len(tested) == 0 else tested,
             seed=seed,
+            weight_reuse=reuse if each == "forward" else None,
         )
     first, *others = fits
     return replace(fits[first], passes={each: fits[each] for each in others})
+
+
+def _timed_from_memory(table: Table) -> Table:
+    memory = from_memory(table)
+    if not memory.any():
+        raise TableError(
+            "table: column 'reuse_bytes' is filled in every row; equations are fitted to rows "
+            "whose weights come from memory: measure the same shapes with empty cells too"
+        )
+    return table[memory]
 
 
 def _require_one_of_each(table: Table) -> None:

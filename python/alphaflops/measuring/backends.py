@@ -50,8 +50,11 @@ class Session(Protocol):
     def between_s(self) -> float:
         """What a call costs in a sample beyond what is timed, about."""
 
-    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
-        """Make one pass of a graph's one operator ready; raises Error where it cannot be run."""
+    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
+        """Make one pass of a graph's one operator ready; raises Error where it cannot be run.
+
+        Its weights come from memory, or from where they are after `reuse_bytes` of others.
+        """
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network with random weights ready; raises Error where it cannot be run."""
@@ -74,6 +77,10 @@ class Backend(Protocol):
     @property
     def is_gpu(self) -> bool:
         """Whether it runs on a GPU, which a single image leaves idle for the most part."""
+
+    @property
+    def times_reuse(self) -> bool:
+        """Whether its sessions time weights that are used again after so many bytes."""
 
     def device(self) -> Device:
         """Describe what the operators run on."""
@@ -98,6 +105,11 @@ class NativeBackend:
     def __init__(self, isa: str | None = None, cache: str = "context") -> None:
         self._device = describe_device(isa)
         self._cache = cache
+
+    @property
+    def times_reuse(self) -> bool:
+        """Whether weights come from memory unless a row says otherwise."""
+        return self._cache == "context"
 
     def device(self) -> Device:
         """Describe this processor."""
@@ -141,8 +153,8 @@ class _NativeSession:
         self._isa, self._cache = isa, cache
         self._workbench = _core.Workbench()
 
-    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
-        return _core.Bench(graph, self._workbench, self._isa, self._cache)
+    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
+        return _core.Bench(graph, self._workbench, self._isa, self._cache, reuse_bytes=reuse_bytes)
 
     def network(self, graph: Graph, seed: int) -> Network:
         return _NativeNetwork(_core.Executor(graph, NativeBackend.mode, self._isa, seed))

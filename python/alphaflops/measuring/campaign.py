@@ -20,7 +20,13 @@ import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.errors import BrokenContextError, Error, ShapeError, TableError
+from alphaflops.errors import (
+    BrokenContextError,
+    Error,
+    ShapeError,
+    TableError,
+    UnsupportedError,
+)
 from alphaflops.measuring.backends import Backend, Bench, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
@@ -66,7 +72,8 @@ def measure(
     ----------
     table
         Shapes, as ``check_table(table, need_time=False)`` takes them, or a mapping of columns.
-        Columns of an earlier measurement are replaced.
+        Columns of an earlier measurement are replaced. Where there is a column ``reuse_bytes``,
+        weights of its rows are used again after so many bytes; an empty cell is from memory.
     backend
         What runs the operators: ``"native"``, the kernels of this package, one thread; ``"torch"``,
         PyTorch, eagerly, as its users run it; ``"cuda"``, the kernels of this package on an NVIDIA
@@ -139,8 +146,10 @@ def measure(
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
     shapes = shapes_of(table)
+    _check_reuse(shapes, runs)
     about = {**runs.about(), "shapes": len(shapes)}
-    texts = [json.dumps([row[n].item() for n in _SHAPE_COLUMNS]) for row in shapes]
+    columns = [n for n in (*_SHAPE_COLUMNS, "reuse_bytes") if n in (shapes.dtype.names or ())]
+    texts = [json.dumps([row[n].item() for n in columns]) for row in shapes]
     key = hashlib.sha256(json.dumps([about, texts]).encode()).hexdigest()
     book = nullcontext() if journal is None else Journal(journal, key, about, texts)
     with book as opened, runs.session(_is_of_training(shapes)) as session:
@@ -181,6 +190,15 @@ def _meter_of(session: Session) -> Joules:
     from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
 
     return Joules(meter_of(session))
+
+
+def _check_reuse(shapes: Table, runs: Backend) -> None:
+    if "reuse_bytes" in (shapes.dtype.names or ()) and not runs.times_reuse:
+        for row in np.flatnonzero(~np.isnan(shapes["reuse_bytes"])).tolist():
+            raise UnsupportedError(
+                f"table: row {row + 1}, column 'reuse_bytes': only the native and torch backends "
+                "on a processor, with cache context, time such rows; leave the cell empty"
+            )
 
 
 def _is_of_training(shapes: Table) -> bool:
@@ -244,12 +262,13 @@ class _Campaign:
     def _prepare(self) -> None:
         """Build and warm up a bench for every shape that is not settled, while time lasts."""
         graphs, passes = self._graphs(), self._shapes["pass"].tolist()
+        reuse = self._reuse_bytes()
         waiting = [i for i in range(len(self._shapes)) if i not in self._settled]
         # All are built before any is run: a shape that cannot be is an error before time is spent.
         benches = {}
         for i in waiting:
             try:
-                benches[i] = self._session.bench(graphs[i], passes[i])
+                benches[i] = self._session.bench(graphs[i], passes[i], reuse[i])
             except Error as error:
                 raise type(error)(f"table: row {i + 1}: {error}") from error
         # From the shortest on, until those at hand need what time is left for their first samples.
@@ -278,6 +297,12 @@ class _Campaign:
         del columns["pass"]
         ops, dtypes = (columns.pop(name).tolist() for name in ("op", "dtype"))
         return _core.graphs_from_specs(ops, dtypes, columns)
+
+    def _reuse_bytes(self) -> list[int | None]:
+        if "reuse_bytes" not in (self._shapes.dtype.names or ()):
+            return [None] * len(self._shapes)
+        given = self._shapes["reuse_bytes"].tolist()
+        return [None if math.isnan(each) else int(each) for each in given]
 
     def energy_j(self, meter: Joules, seconds: float) -> npt.NDArray[np.float64]:
         """Return joules of each shape, NaN of those that were not measured."""

@@ -39,6 +39,7 @@ class CudaBackend:
     mode = "fused_relu"
     by_mode = False
     is_gpu = True
+    times_reuse = False
 
     def __init__(
         self,

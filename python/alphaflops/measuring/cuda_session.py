@@ -119,7 +119,7 @@ class CudaSession:
             return program
         return self.driver.captured([program])
 
-    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
         """Make a graph's one operator ready."""
         return _CudaBench(self, graph)
 

@@ -84,6 +84,11 @@ class TorchBackend:
         """Whether PyTorch runs on a GPU."""
         return self._on == "cuda"
 
+    @property
+    def times_reuse(self) -> bool:
+        """Whether PyTorch runs on a processor."""
+        return self._on == "cpu"
+
     def device(self) -> Device:
         """Describe the processor, with the GPU's name where one is measured."""
         torch = import_torch()

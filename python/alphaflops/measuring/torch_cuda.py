@@ -67,7 +67,7 @@ class CudaSession:
         #: The last graph. PyTorch refuses memory of which no graph is left.
         self._kept: Callable[[], Any] | None = None
 
-    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
         """Make a graph's one operator ready."""
         launches = [Launch(graph, self._layout, self._pool) for _ in range(_COPIES)]
         return _CudaBench(self, launches, graph.dtype)

@@ -64,7 +64,7 @@ class TorchSession:
         self.clock_s = statistics.median(_Stopwatch(threads).read_s() for _ in range(101))
         self._training = training
 
-    def bench(self, graph: Graph, pass_: str = "forward") -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
         """Make one pass of a graph's one operator ready."""
         if graph.dtype != "fp32" and (self._training or pass_ != "forward"):
             raise UnsupportedError(
@@ -73,7 +73,7 @@ class TorchSession:
             )
         if pass_ == "optimizer":
             return _TorchBench(optimizer(graph, self.pool, self.run_between), self)
-        launch = Launch(graph, self.layout, self.pool)
+        launch = Launch(graph, self.layout, self.pool, reuse_bytes)
         if pass_ == "forward":
             stage = forward(launch, self.run_between, training=self._training)
         else:
@@ -211,6 +211,7 @@ class _TorchBench:
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
         """
+        self._stage.prepare()
         for _ in range(self._settling):
             self._call()
         watch = Watch(self._session.threads)

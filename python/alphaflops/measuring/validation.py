@@ -99,7 +99,11 @@ def validate(
         raise ShapeError(f"repeats is {repeats}; it must be at least 1")
     # Prices first: what cannot be priced is an error before time is spent.
     backend = backend or NativeBackend()
-    predictions = [_core.predict(_core.lower(g, backend.mode), profile.core) for g in graphs]
+    tables = [_core.lower(graph, backend.mode) for graph in graphs]
+    predictions = [
+        _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
+        for work in tables
+    ]
     with backend.session() as session:
         meter = None
         if energy:

@@ -14,6 +14,7 @@ from alphaflops.measuring.backends import Backend, named
 from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import journal_for
+from alphaflops.measuring.reuse import with_reuse
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.scenarios.progress import Callback
 
@@ -73,6 +74,8 @@ def calibrate(
         shapes["dtype"] = dtype
         if dtype == "int8":  # only what multiplies has kernels in it
             shapes = shapes[np.isin(shapes["op"], ["conv2d", "linear"])]
+    if runs.times_reuse and not training:
+        shapes = with_reuse(shapes)
     with nullcontext() if output is None else journal_for(output) as journal:
         table = measure(
             shapes,

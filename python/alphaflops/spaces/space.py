@@ -187,6 +187,7 @@ class SearchSpace(Coded):
         batch: int = 1,
         dtype: str = "fp32",
         mode: str | None = None,
+        reuse_bytes: float | None = None,
     ) -> CompiledSpace:
         """Price every part once, so that networks are priced by looking up and adding.
 
@@ -198,6 +199,9 @@ class SearchSpace(Coded):
             As of ``graph``.
         mode
             fused, fused_relu or eager; the first profile's own by default.
+        reuse_bytes
+            What is touched between two uses of the same weights, as of ``estimate``. All networks
+            share it, so that costs stay sums: by default that of the mean network.
 
         Raises
         ------
@@ -211,7 +215,7 @@ class SearchSpace(Coded):
         if not loaded:
             raise ModelError(f"{self.name}: give at least one profile to compile for")
         how = mode or loaded[0].mode
-        compiled = self._core.compile([p.core for p in loaded], batch, dtype, how)
+        compiled = self._core.compile([p.core for p in loaded], batch, dtype, how, reuse_bytes)
         return CompiledSpace(self, compiled, tuple(loaded), batch, dtype, how)
 
 

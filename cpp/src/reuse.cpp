@@ -1,0 +1,44 @@
+#include "alphaflops/reuse.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "alphaflops/error.hpp"
+
+namespace alphaflops {
+
+double WeightReuse::share_at(double distance) const {
+  if (!(distance >= 0.0)) {
+    std::ostringstream why;
+    why << "reuse_bytes is " << distance << "; it must be a number of bytes, or inf for memory";
+    throw ShapeError(why.str());
+  }
+  if (distance_bytes.empty() || distance > distance_bytes.back()) return 1.0;
+  const auto above = std::ranges::lower_bound(distance_bytes, distance);
+  const auto i = static_cast<std::size_t>(above - distance_bytes.begin());
+  if (i == 0) return share[0];
+  const double low = distance_bytes[i - 1], high = distance_bytes[i];
+  const double at = std::log(distance / low) / std::log(high / low);
+  return share[i - 1] + at * (share[i] - share[i - 1]);
+}
+
+Footprint footprint_of(const WorkTable& work) {
+  Footprint touched;
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    if (work.pass[i] != Pass::forward) return {.weights = from_memory};
+    const auto element = static_cast<double>(size_of(work.dtype[i]));
+    touched.weights += element * static_cast<double>(work.weights_read[i]);
+    touched.largest_launch =
+        std::max(touched.largest_launch, element * (static_cast<double>(work.activations_read[i]) +
+                                                    static_cast<double>(work.elements_written[i])));
+  }
+  return touched;
+}
+
+double reuse_distance_bytes(const WorkTable& work) {
+  const Footprint touched = footprint_of(work);
+  return touched.weights + touched.largest_launch;
+}
+
+}  // namespace alphaflops
