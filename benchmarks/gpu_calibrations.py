@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import alphaflops as af
-from alphaflops import _core, zoo
+from alphaflops import zoo
 from alphaflops.files import write_text
 from alphaflops.measuring.backends import Backend, named
 from alphaflops.measuring.batches import in_batches
@@ -84,7 +84,6 @@ def networks(
                 row["failed"] = "not reached: the time was up"
                 continue
             try:
-                work = _core.lower(graph, backend.mode)
                 for form, profile in profiles.items():
                     row[f"{form}_s"] = af.estimate(graph, profile, mode=backend.mode).time_s
                 network = session.network(graph, 0)

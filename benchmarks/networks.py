@@ -3,13 +3,15 @@
     python benchmarks/networks.py [--repetitions 5] [--budget 60] [--all]
 
 Each repetition calibrates this processor with other shapes, fits, and holds the prediction of five
-networks against the native executor; with --all, of every network of the zoo that it runs. Exit
+networks against the native executor; with --all, of every network of the zoo that it runs. `cold`
+is the error of the price with weights from memory, as if others ran between two runs. Exit
 status 1 where a repetition has fewer than four fifths of the networks within 15 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 import numpy as np
@@ -18,6 +20,7 @@ from alphaflops import _core, zoo
 from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.device import describe_device
 from alphaflops.measuring.validation import validate
+from alphaflops.report import estimate
 from alphaflops.scenarios.calibrate import calibrate
 
 LIMIT = 0.15
@@ -62,11 +65,13 @@ def main() -> int:
             f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
             f"{LIMIT:.0%}: {within} of {len(rows)}"
         )
-        for row in rows:
+        for row, graph in zip(rows, graphs, strict=True):
+            cold_s = estimate(graph, fit.profile, reuse_bytes=math.inf).time_s
             print(
                 f"  {row['name']:<14} predicted {row['predicted_s'] * 1e3:8.2f} ms  measured "
                 f"{row['measured_s'] * 1e3:8.2f} ms [{row['measured_lo_s'] * 1e3:.2f}, "
-                f"{row['measured_hi_s'] * 1e3:.2f}]  error {row['error']:+.1%}",
+                f"{row['measured_hi_s'] * 1e3:.2f}]  error {row['error']:+.1%} "
+                f"(cold {cold_s / row['measured_s'] - 1:+.1%})",
                 flush=True,
             )
     print(

@@ -36,7 +36,7 @@ class _Again(NamedTuple):
 
     def of(self, rows: NDArray[np.bool_]) -> _Again:
         """Return some of them."""
-        return _Again(*(column[rows] for column in self))
+        return _Again(self.kind[rows], self.s[rows], self.distance_bytes[rows], self.share[rows])
 
 
 def from_memory(table: Table) -> NDArray[np.bool_]:
