@@ -5,7 +5,8 @@
 For NCHW and channels_last, with one thread and with two: calibrate, predict every network of the
 zoo, then run networks and single operators in turns. `benches` is the sum of a network's operators,
 timed one by one as `measure` times them, over the network's time: what a sum of perfect predictions
-would err by; `cold` is the error with weights from memory. Exit status 1 where fewer than nine predictions in ten are within 10 %.
+would err by; `cold` is the error with weights from memory. Exit status 1 where fewer than nine
+predictions in ten are within 10 %.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ namespace {
 struct Prediction {
   std::vector<double> time_s, time_lo_s, time_hi_s, alpha, distance;
   Totals totals;
+  double weight_share = 1.0;
 
   explicit Prediction(std::size_t rows)
       : time_s(rows), time_lo_s(rows), time_hi_s(rows), alpha(rows), distance(rows) {}
@@ -19,9 +20,10 @@ struct Prediction {
 
 /// Into `out` where given: first touches of fresh memory cost more than most forms do.
 std::shared_ptr<Prediction> predict_and_total(const WorkTable& work, const Profile& profile,
-                                              std::shared_ptr<Prediction> out, double reuse_bytes) {
+                                              std::shared_ptr<Prediction> out, double reuse_bytes,
+                                              std::optional<double> reuse_s) {
   if (out == nullptr) out = std::make_shared<Prediction>(work.size());
-  predict(work, profile, out->view(), reuse_bytes);
+  out->weight_share = predict(work, profile, out->view(), reuse_bytes, reuse_s);
   out->totals = total(work, profile, out->view());
   return out;
 }
@@ -107,11 +109,13 @@ void bind_predict(py::module_& m) {
   bind_total<&Totals::time_hi_s>(prediction, "total_time_hi_s");
   bind_total<&Totals::extrapolated_time_s>(prediction, "extrapolated_time_s");
   bind_total<&Totals::alpha_flops>(prediction, "alpha_flops");
+  prediction.def_readonly("weight_share", &Prediction::weight_share);
   prediction.def_property_readonly("unpriced_rows",
                                    [](const Prediction& p) { return p.totals.unpriced_rows; });
 
   m.def("predict", &predict_and_total, arg("work"), arg("profile"), arg("out") = nullptr,
-        arg("reuse_bytes") = from_memory, py::call_guard<py::gil_scoped_release>());
+        arg("reuse_bytes") = from_memory, arg("reuse_s") = std::nullopt,
+        py::call_guard<py::gil_scoped_release>());
   m.def("reuse_distance_bytes", &reuse_distance_bytes, arg("work"));
   m.def("predict_times", &predict_times, arg("work"), arg("profile"), arg("out").noconvert());
   m.def("predict_columns", &predict_columns_of, arg("profile"), arg("kind"), arg("dtype"),

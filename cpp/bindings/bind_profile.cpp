@@ -13,8 +13,10 @@ void bind_profile(py::module_& m) {
       .def_property_readonly("backend", &Profile::backend)
       .def(
           "weight_share",
-          [](const Profile& p, double bytes) { return p.weight_reuse().share_at(bytes); },
-          arg("reuse_bytes"))
+          [](const Profile& p, double bytes, double seconds) {
+            return 1.0 - p.weight_reuse().gain_at(bytes, seconds);
+          },
+          arg("reuse_bytes"), arg("reuse_s") = 0.0)
       .def_property_readonly("interval_level", &Profile::interval_level)
       .def_property_readonly("power_w", &Profile::power_w)
       .def(

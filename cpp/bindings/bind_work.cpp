@@ -129,6 +129,9 @@ void bind_work(py::module_& m) {
   m.attr("KINDS") = names<Kind>(kind_count);
   m.attr("PASSES") = names<Pass>(pass_count);
   m.attr("DTYPES") = names<DType>(dtype_count);
+  py::tuple bytes(dtype_count);
+  for (std::size_t i = 0; i < dtype_count; ++i) bytes[i] = size_of(static_cast<DType>(i));
+  m.attr("DTYPE_BYTES") = bytes;
 
   py::class_<WorkTable> table(m, "WorkTable");
   table.def("__len__", &WorkTable::size)

@@ -183,12 +183,12 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
 }
 
 /// Takes off what is gained where weights come from a cache.
-void reuse_weights(const WorkTable& work, const WeightReuse& reuse, double share,
+void reuse_weights(const WorkTable& work, const WeightReuse& reuse, double gain,
                    PredictionView out) {
   for (std::size_t i = 0; i < work.size(); ++i) {
     if (work.pass[i] != Pass::forward) continue;
     const double rows = static_cast<double>(work.batch[i]) * static_cast<double>(work.spatial[i]);
-    const double factor = reuse.factor(work.kind[i], std::max(rows, 1.0), share);
+    const double factor = reuse.factor(work.kind[i], std::max(rows, 1.0), gain);
     for (const std::span<double> times : {out.time_s, out.time_lo_s, out.time_hi_s}) {
       if (!times.empty()) times[i] *= factor;
     }
@@ -204,8 +204,8 @@ bool alike(const T* values, std::size_t n) {
 
 }  // namespace
 
-void predict(const WorkTable& work, const Profile& profile, PredictionView out,
-             double reuse_bytes) {
+double predict(const WorkTable& work, const Profile& profile, PredictionView out,
+               double reuse_bytes, std::optional<double> reuse_s) {
   const std::size_t rows = work.size();
   require_size("time_s", out.time_s.size(), rows, false);
   require_size("time_lo_s", out.time_lo_s.size(), rows);
@@ -222,8 +222,13 @@ void predict(const WorkTable& work, const Profile& profile, PredictionView out,
       predict_mixed(work, profile, first, n, out);
     }
   }
-  const double share = profile.weight_reuse().share_at(reuse_bytes);
-  if (share < 1.0) reuse_weights(work, profile.weight_reuse(), share, out);
+  const WeightReuse& reuse = profile.weight_reuse();
+  if (reuse.gain_at(reuse_bytes, reuse_s.value_or(0.0)) == 0.0) return 1.0;
+  double all_s = 0.0;
+  for (const double time_s : out.time_s) all_s += std::isnan(time_s) ? 0.0 : time_s;
+  const double gain = reuse.gain_at(reuse_bytes, reuse_s.value_or(all_s));
+  reuse_weights(work, reuse, gain, out);
+  return 1.0 - gain;
 }
 
 bool reads_all_columns(const CostModel& model) {

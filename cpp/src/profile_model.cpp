@@ -194,6 +194,9 @@ WeightReuse read_weight_reuse(const json::Value& value, const std::string& place
     if (share > 0.0 && share <= 1.0) continue;
     throw ProfileError(place + ": \"share\" must be of numbers above 0 and at most 1");
   }
+  if (const std::optional<double> keep = fields.optional_number("keep_s", 1e-9, 1e9)) {
+    reuse.keep_s = *keep;
+  }
   const std::string rows_place = place + ".half_rows";
   const json::Value& rows = fields.require("half_rows");
   const Fields half_rows(rows, rows_place);

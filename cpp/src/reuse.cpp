@@ -8,19 +8,23 @@
 
 namespace alphaflops {
 
-double WeightReuse::share_at(double distance) const {
+double WeightReuse::gain_at(double distance, double seconds) const {
   if (!(distance >= 0.0)) {
     std::ostringstream why;
     why << "reuse_bytes is " << distance << "; it must be a number of bytes, or inf for memory";
     throw ShapeError(why.str());
   }
-  if (distance_bytes.empty() || distance > distance_bytes.back()) return 1.0;
+  if (!(seconds >= 0.0)) {
+    throw ShapeError("reuse_s is " + std::to_string(seconds) + "; it must be a number of seconds");
+  }
+  if (distance_bytes.empty() || distance > distance_bytes.back()) return 0.0;
+  const double kept = std::exp(-seconds / keep_s);
   const auto above = std::ranges::lower_bound(distance_bytes, distance);
   const auto i = static_cast<std::size_t>(above - distance_bytes.begin());
-  if (i == 0) return share[0];
+  if (i == 0) return (1.0 - share[0]) * kept;
   const double low = distance_bytes[i - 1], high = distance_bytes[i];
   const double at = std::log(distance / low) / std::log(high / low);
-  return share[i - 1] + at * (share[i] - share[i - 1]);
+  return (1.0 - share[i - 1] - at * (share[i] - share[i - 1])) * kept;
 }
 
 Footprint footprint_of(const WorkTable& work) {

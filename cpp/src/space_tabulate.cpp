@@ -17,9 +17,10 @@ constexpr std::size_t most_bytes = std::size_t{1} << 31;  // of all tables
 /// All rows of all parts, and each part's columns of sums.
 class Columns {
  public:
-  Columns(const std::vector<Priced>& priced, std::span<const Profile* const> profiles,
-          double reuse_bytes, CompiledSpace::Data& data)
-      : data_(data), reuse_bytes_(reuse_bytes) {
+  Columns(const Parts& parts, std::span<const Profile* const> profiles, double reuse_bytes,
+          CompiledSpace::Data& data)
+      : data_(data), terms_(parts.terms), reuse_bytes_(reuse_bytes) {
+    const std::vector<Priced>& priced = parts.priced;
     std::vector<const WorkTable*> tables;
     for (const Priced& p : priced) tables.push_back(&p.work);
     work_ = join(tables);
@@ -76,7 +77,9 @@ class Columns {
   void add(const Profile& profile, int number) {
     const std::size_t rows = work_.size();
     std::vector<double> time_s(rows), lo(rows), hi(rows), alpha(rows), distance(rows);
-    predict(work_, profile, {time_s, lo, hi, alpha, distance}, reuse_bytes_);
+    const PredictionView view{time_s, lo, hi, alpha, distance};
+    predict(work_, profile, view);
+    predict(work_, profile, view, reuse_bytes_, mean_time_s(time_s));
     std::set<std::string> unpriced;
     for (std::size_t part = 0; part < values_.size(); ++part) {
       std::vector<double>& to = values_[part];
@@ -102,7 +105,23 @@ class Columns {
                               {unpriced.begin(), unpriced.end()}});
   }
 
+  /// Of a network whose choices are drawn evenly.
+  double mean_time_s(const std::vector<double>& time_s) const {
+    double sum = 0.0;
+    for (const Dependence& term : terms_) {
+      for (const int value : term.values) {
+        const auto part = static_cast<std::size_t>(value);
+        for (std::size_t row = first_[part]; row < first_[part + 1]; ++row) {
+          if (!std::isnan(time_s[row]))
+            sum += time_s[row] / static_cast<double>(term.values.size());
+        }
+      }
+    }
+    return sum;
+  }
+
   CompiledSpace::Data& data_;
+  const std::vector<Dependence>& terms_;
   double reuse_bytes_;
   WorkTable work_;
   std::vector<Kind> kinds_;
@@ -163,7 +182,7 @@ CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position
   data.name = name;
   data.positions = positions;
   data.parts = parts.priced.size();
-  const Columns columns(parts.priced, profiles, reuse_bytes, data);
+  const Columns columns(parts, profiles, reuse_bytes, data);
   data.base.assign(data.first_column(static_cast<int>(profiles.size())), 0.0);
   const std::size_t width = data.base.size();
   // A network that launches nothing costs nothing.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 __version__: str
 KINDS: tuple[str, ...]
 DTYPES: tuple[str, ...]
+DTYPE_BYTES: tuple[int, ...]
 PASSES: tuple[str, ...]
 ELEMENT_OPS: tuple[str, ...]
 PROFILE_VERSION: int
@@ -343,7 +344,7 @@ class Profile:
     def backend(self) -> str: ...
     @property
     def interval_level(self) -> float: ...
-    def weight_share(self, reuse_bytes: float) -> float:
+    def weight_share(self, reuse_bytes: float, reuse_s: float = 0.0) -> float:
         """Return what of the time of reading from memory weights take that are used so soon."""
 
     @property
@@ -364,6 +365,10 @@ class Prediction:
     @property
     def distance(self) -> NDArray[np.float64]:
         """Octaves outside of what was measured; 0 inside or where not known."""
+
+    @property
+    def weight_share(self) -> float:
+        """In what share of the time that memory takes weights are read; 1: they come from there."""
 
     @property
     def total_time_s(self) -> float: ...
@@ -521,11 +526,13 @@ def predict(
     profile: Profile,
     out: Prediction | None = None,
     reuse_bytes: float = ...,
+    reuse_s: float | None = None,
 ) -> Prediction:
     """Price a work table, into `out` where it is given: an earlier one of as many rows.
 
     `reuse_bytes` is the reuse distance of the weights: of a network that runs again and again,
-    `reuse_distance_bytes(work)`; without, weights come from memory.
+    `reuse_distance_bytes(work)`; without, weights come from memory. `reuse_s` is the time between
+    two uses, by default that of all rows together.
 
     Raises ProfileError where the profile lacks a kind or dtype, ShapeError where `out` has another
     number of rows.

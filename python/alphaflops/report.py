@@ -17,7 +17,7 @@ from alphaflops.profiles import Profile, load_profile
 if TYPE_CHECKING:
     import pandas as pd
 
-_BYTES = np.array([4, 4, 2, 2, 1], dtype=np.int64)  # of an element, in the order of _core.DTYPES
+_BYTES = np.array(_core.DTYPE_BYTES, dtype=np.int64)  # of an element
 
 
 class Report:
@@ -341,7 +341,7 @@ class Report:
             ", ".join(f"{n} launches {mode}" for mode, n in self.launches.items())
             + f"; priced: {self.mode}",
         ]
-        share = self.profile.core.weight_share(self.reuse_bytes)
+        share = self.prediction.weight_share
         if share < 1:
             lines.append(
                 f"weights are used again after {self.reuse_bytes / 1e6:,.1f} MB, and read in "

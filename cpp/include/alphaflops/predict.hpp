@@ -4,6 +4,7 @@
 // shrinks to nothing outside, by exp(-d^2) at a distance of d octaves.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,9 +31,10 @@ inline constexpr double extrapolated_beyond = 0.5;
 /// Rows of a kind the profile declares out of scope, and rows of unknown kind, get NaN; any other
 /// kind or dtype it lacks raises ProfileError. No allocation; thread-safe. `reuse_bytes` is the
 /// reuse distance of the weights, see reuse.hpp: of a network that runs again and again,
-/// `reuse_distance_bytes(work)`.
-void predict(const WorkTable& work, const Profile& profile, PredictionView out,
-             double reuse_bytes = from_memory);
+/// `reuse_distance_bytes(work)`; `reuse_s` the time between two uses, by default that of all rows
+/// together. Returns the share of the time from memory in which weights are read.
+double predict(const WorkTable& work, const Profile& profile, PredictionView out,
+               double reuse_bytes = from_memory, std::optional<double> reuse_s = std::nullopt);
 
 /// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
 /// row. Columns that the profile's cost of this kind does not read may be null, see `reads`. Raises

@@ -3,10 +3,12 @@
 // A network that runs again and again reads the same weights in every run. In between it touches
 // all else that it has: that many bytes are the weights' reuse distance. Where a cache holds as
 // much, they are read from there, in a share of the time that memory takes; otherwise from memory,
-// which is what operators are timed and fitted with. A launch gains as far as it waits for weights,
-// and how far that is depends on S, since each weight is used S times:
+// which is what operators are timed and fitted with. Others who share a cache take it away in time.
+// A launch gains as far as it waits for weights, and how far that is depends on S, since each
+// weight is used S times:
 //
-//     time = time from memory * (1 - (1 - share(distance)) / (1 + (S - 1) / half_rows))
+//     gain = (1 - share(distance)) exp(-seconds / keep_s)
+//     time = time from memory * (1 - gain / (1 + (S - 1) / half_rows))
 #pragma once
 
 #include <array>
@@ -27,12 +29,15 @@ struct WeightReuse {
   std::vector<double> share{};  // of the time that reading from memory takes, above 0 and at most 1
   std::array<double, kind_count> half_rows{};  // S - 1 at which half is gained; 0: nothing
 
-  /// The share at a distance; beyond the last one, 1. Raises ShapeError for a negative distance.
-  double share_at(double distance_bytes) const;
-  /// What becomes of the time of a launch with S = `rows`, at `share_at` the distance.
-  double factor(Kind kind, double rows, double at_share) const {
+  double keep_s = std::numeric_limits<double>::infinity();  // after which 1/e of the gain is left
+
+  /// What is gained at a distance of so many bytes and seconds: 1 - share, 0 beyond the last one.
+  /// Raises ShapeError for a negative distance.
+  double gain_at(double bytes, double seconds) const;
+  /// What becomes of the time of a launch with S = `rows`, where as much is gained.
+  double factor(Kind kind, double rows, double gain) const {
     const double half = half_rows[static_cast<std::size_t>(kind)];
-    return half > 0.0 ? 1.0 - (1.0 - at_share) * half / (half + rows - 1.0) : 1.0;
+    return half > 0.0 ? 1.0 - gain * half / (half + rows - 1.0) : 1.0;
   }
 };
 

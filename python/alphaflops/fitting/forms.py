@@ -44,7 +44,6 @@ PUBLISHED_SECONDS_PER_MAC = 0.0375e-3 / 1e6
 
 MOST_SHARPNESS = 8.0
 _TINY = np.finfo(float).tiny
-_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Rows:
 
 def rows_of(work: WorkTable) -> Rows:
     """Return what the equations read of `work`."""
-    size = np.array([_BYTES[name] for name in _core.DTYPES], float)[work.dtype]
+    size = np.array(_core.DTYPE_BYTES, float)[work.dtype]
     s = np.maximum(work.batch.astype(float) * work.spatial, 1.0)
     return Rows(
         kind=np.array(_core.KINDS)[work.kind],

@@ -130,12 +130,23 @@ def evaluate(profile: Profile | Fit, table: Table) -> Errors:
 
 def _predicted(core: _core.Profile, table: Table) -> Floats:
     """Return seconds of the rows and both ends of their intervals [3, n]."""
-    work, found = work_table(table), np.empty((3, len(table)))
-    distances = np.full(len(table), np.inf)
-    if "reuse_bytes" in (table.dtype.names or ()):
-        distances = np.where(np.isnan(table["reuse_bytes"]), np.inf, table["reuse_bytes"])
-    for distance in np.unique(distances).tolist():
-        own = np.flatnonzero(distances == distance)
-        rows = _core.predict(work.take(own), core, reuse_bytes=distance)
-        found[:, own] = rows.time_s, rows.time_lo_s, rows.time_hi_s
+    work = work_table(table)
+    far = _core.predict(work, core)
+    found = np.array([far.time_s, far.time_lo_s, far.time_hi_s])
+    if "reuse_bytes" not in (table.dtype.names or ()):
+        return found
+    distances = table["reuse_bytes"]
+    between_s = far.time_s * turns(work, distances)
+    for row in np.flatnonzero(~np.isnan(distances)).tolist():
+        near = _core.predict(
+            work.take(np.array([row])), core, None, float(distances[row]), float(between_s[row])
+        )
+        found[:, row] = near.time_s[0], near.time_lo_s[0], near.time_hi_s[0]
     return found
+
+
+def turns(work: _core.WorkTable, reuse_bytes: Floats) -> Floats:
+    """Return how many calls are made until a row's weights are used again."""
+    sizes = np.array(_core.DTYPE_BYTES, float)[work.dtype]
+    calls: Floats = np.maximum(reuse_bytes // np.maximum(sizes * work.weights_read, 1.0), 1.0)
+    return calls

@@ -2,9 +2,10 @@
 
 A row with ``reuse_bytes`` is held against the same shape from memory:
 
-    time = time from memory * (1 - (1 - share(distance)) / (1 + (S - 1) / half_rows))
+    gain = (1 - share(distance)) exp(-seconds until then / keep_s)
+    time = time from memory * (1 - gain / (1 + (S - 1) / half_rows))
 
-The share is one curve of the device, half_rows a number of each kind.
+The share is one curve of the device, keep_s a number of it, half_rows one of each kind.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from alphaflops.fitting.forms import WEIGHTED, rows_of
-from alphaflops.fitting.metrics import Floats
+from alphaflops.fitting.metrics import Floats, turns
 from alphaflops.table import Table, work_table
 from alphaflops.table.columns import INTEGERS
 
-_START_HALF_ROWS = 32.0
+_START_HALF_ROWS, _START_KEEP_S = 32.0, 0.1
 _PULL = 0.05  # of each kind towards all of them, a factor of e counted as so much of a time
 _LARGEST = 12.0  # ln
 _SCALE = 0.1  # of residuals: beyond, they count linearly
@@ -32,11 +33,18 @@ class _Again(NamedTuple):
     kind: NDArray[np.int64]  # of WEIGHTED
     s: Floats
     distance_bytes: Floats
+    distance_s: Floats
     share: Floats  # of the time from memory
 
     def of(self, rows: NDArray[np.bool_]) -> _Again:
         """Return some of them."""
-        return _Again(self.kind[rows], self.s[rows], self.distance_bytes[rows], self.share[rows])
+        return _Again(
+            self.kind[rows],
+            self.s[rows],
+            self.distance_bytes[rows],
+            self.distance_s[rows],
+            self.share[rows],
+        )
 
 
 def from_memory(table: Table) -> NDArray[np.bool_]:
@@ -63,35 +71,38 @@ def fit_reuse(table: Table) -> dict[str, Any] | None:
     rows = rows.of(rows.distance_bytes <= distances[-1])
 
     def residuals(theta: Floats) -> Floats:
-        share, half_rows = _parameters(theta, len(distances))
+        share, half_rows, keep_s = _parameters(theta, knots)
         at_share = np.interp(np.log(rows.distance_bytes), np.log(distances), share)
-        gain = (1 - at_share) / (1 + (rows.s - 1) / half_rows[rows.kind])
+        kept = (1 - at_share) * np.exp(-rows.distance_s / keep_s)
+        gain = kept / (1 + (rows.s - 1) / half_rows[rows.kind])
         off = np.log((1 - gain) / rows.share)
-        return np.concatenate([off, _PULL * theta[len(distances) + 1 :]])
+        return np.concatenate([off, _PULL * theta[knots + 2 :]])
 
-    start = np.zeros(len(distances) + 1 + len(WEIGHTED))
-    start[: len(distances)] = 1 / len(distances)
-    start[len(distances)] = np.log(_START_HALF_ROWS)
+    knots = len(distances)
+    start = np.zeros(knots + 2 + len(WEIGHTED))
+    start[:knots] = 1 / knots
+    start[knots : knots + 2] = np.log([_START_HALF_ROWS, _START_KEEP_S])
     least = np.full(len(start), -_LARGEST)
-    least[: len(distances)] = 0  # the share rises with the distance
+    least[:knots] = 0  # the share rises with the distance
     found = least_squares(
         residuals, start, bounds=(least, _LARGEST), loss="soft_l1", f_scale=_SCALE
     )
-    share, half_rows = _parameters(found.x, len(distances))
+    share, half_rows, keep_s = _parameters(found.x, knots)
     off = np.abs(np.expm1(residuals(found.x)[: len(rows.s)]))
     return {
         "distance_bytes": distances.tolist(),
         "share": share.tolist(),
+        "keep_s": keep_s,
         "half_rows": dict(zip(WEIGHTED, half_rows.tolist(), strict=True)),
         "rows": len(rows.s),
         "mdape": float(np.median(off)),
     }
 
 
-def _parameters(theta: Floats, knots: int) -> tuple[Floats, Floats]:
-    """Return the share at each distance and the half_rows of each kind."""
+def _parameters(theta: Floats, knots: int) -> tuple[Floats, Floats, float]:
+    """Return the share at each distance, the half_rows of each kind, and keep_s."""
     share = np.exp(-np.cumsum(theta[:knots][::-1])[::-1])
-    return share, np.exp(theta[knots] + theta[knots + 1 :])
+    return share, np.exp(theta[knots] + theta[knots + 2 :]), float(np.exp(theta[knots + 1]))
 
 
 def _again(table: Table) -> _Again:
@@ -103,13 +114,17 @@ def _again(table: Table) -> _Again:
     for key, is_from_memory, time_s in zip(keys, memory, table["time_s"].tolist(), strict=True):
         if is_from_memory:
             times.setdefault(key, []).append(time_s)
-    rows = rows_of(work_table(table))
+    work = work_table(table)
+    rows = rows_of(work)
     index = np.array(
         [i for i in np.flatnonzero(~memory) if keys[i] in times and rows.kind[i] in WEIGHTED], int
     )
+    distances = np.array([table["reuse_bytes"][i] for i in index])
+    time_s = table["time_s"][index]
     return _Again(
         kind=np.array([WEIGHTED.index(kind) for kind in rows.kind[index]], int),
         s=rows.s[index],
-        distance_bytes=np.array([table["reuse_bytes"][i] for i in index]),
-        share=np.array([table["time_s"][i] / np.median(times[keys[i]]) for i in index]),
+        distance_bytes=distances,
+        distance_s=time_s * turns(work.take(index), distances),
+        share=np.array([t / np.median(times[keys[i]]) for t, i in zip(time_s, index, strict=True)]),
     )
