@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,18 @@ def runnable() -> list[_core.Graph]:
     return graphs
 
 
+def described(reuse: dict[str, Any]) -> str:
+    """Return the share at each distance, and what else was found."""
+    share = zip(reuse["distance_bytes"], reuse["share"], strict=True)
+    rows = ", ".join(f"{kind} {half:.0f}" for kind, half in reuse["half_rows"].items())
+    return (
+        "share "
+        + ", ".join(f"{each:.2f} at {distance / 2**20:g} MiB" for distance, each in share)
+        + f"; kept for {reuse['keep_s'] * 1e3:.1f} ms; half_rows {rows}; median error "
+        f"{reuse['mdape']:.1%} of {reuse['rows']} rows"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
@@ -65,6 +78,7 @@ def main() -> int:
             f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
             f"{LIMIT:.0%}: {within} of {len(rows)}"
         )
+        print(f"  weights in a cache: {described(fit.profile.data['weight_reuse'])}")
         for row, graph in zip(rows, graphs, strict=True):
             cold_s = estimate(graph, fit.profile, reuse_bytes=math.inf).time_s
             print(

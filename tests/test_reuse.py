@@ -17,6 +17,7 @@ from alphaflops import _core
 from alphaflops.errors import ProfileError, ShapeError, TableError, UnsupportedError
 from alphaflops.fitting import FORMS, evaluate, fit
 from alphaflops.fitting.forms import WEIGHTED, rows_of
+from alphaflops.fitting.metrics import turns
 from alphaflops.fitting.reuse import fit_reuse
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.campaign import measure
@@ -96,6 +97,26 @@ def test_a_launch_gains_as_far_as_it_waits_for_weights():
     np.testing.assert_array_equal(_core.predict(work, without, reuse_bytes=0.0).time_s, far.time_s)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
+def test_what_is_gained_fades_with_time(seconds):
+    core = profile(keep_s=0.01).core
+    share = 1 - 0.5 * math.exp(-seconds / 0.01)
+    assert core.weight_share(4 * MIB, seconds) == pytest.approx(share, rel=1e-12)
+    work = work_table(shapes(20, 5, kernels=(1, 3)))
+    given = _core.predict(work, core, reuse_bytes=4 * MIB, reuse_s=seconds)
+    assert given.weight_share == pytest.approx(share, rel=1e-12)
+    far = _core.predict(work, core)
+    assert far.weight_share == 1
+    own = _core.predict(work, core, reuse_bytes=4 * MIB)
+    assert own.weight_share == core.weight_share(4 * MIB, far.total_time_s)
+    np.testing.assert_array_equal(
+        own.time_s,
+        _core.predict(work, core, reuse_bytes=4 * MIB, reuse_s=far.time_s.sum()).time_s,
+    )
+    with pytest.raises(ShapeError, match="reuse_s is"):
+        _core.predict(work, core, reuse_bytes=4 * MIB, reuse_s=-1.0)
+
+
 def test_kinds_without_a_number_gain_nothing():
     work = work_table(shapes(40, 2, kernels=(1, 3)))
     core = profile(half_rows={"conv_1x1": 40.0}).core
@@ -115,6 +136,7 @@ def test_kinds_without_a_number_gain_nothing():
         ({"share": [0.0, 0.5, 1.0]}, "above 0"),
         ({"share": [0.5, 0.5, 1.5]}, "at most 1"),
         ({"share": [0.5, "x", 1.0]}, "array of numbers"),
+        ({"keep_s": 0.0}, "keep_s"),
         ({"half_rows": {"conv_7x7": 1.0}}, "conv_7x7"),
         ({"half_rows": {"linear": -1.0}}, "linear"),
         ({"half_rows": None}, "half_rows"),
@@ -201,14 +223,32 @@ def test_by_default_the_distance_is_that_of_the_mean_network():
     )
 
 
-def again(table, distances):
+def test_a_space_is_priced_at_the_mean_time():
+    searched, on = space(), device(weight_reuse=REUSE | {"keep_s": 1e-4})
+    codes = np.array([[a, b] for a in range(2) for b in range(2)], np.uint8)
+    tables = [_core.lower(searched.graph(code)) for code in codes]
+    mean_s = np.mean([_core.predict(table, on.core).time_s.sum() for table in tables])
+    expected = [
+        _core.predict(table, on.core, reuse_bytes=MIB, reuse_s=mean_s).total_time_s
+        for table in tables
+    ]
+    found = searched.compile(on, reuse_bytes=MIB).evaluate(codes)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def again(table, distances, keep_s=math.inf):
     """Return the rows of a timed table, and once more as a device with REUSE runs them."""
-    rows, core = rows_of(work_table(table)), profile().core
+    work, core = work_table(table), profile().core
+    rows = rows_of(work)
     half = np.array([REUSE["half_rows"][kind] for kind in rows.kind])
     parts = [with_column(table, "reuse_bytes", np.full(len(table), np.nan))]
     for distance in distances:
         gain = (1 - core.weight_share(distance)) / (1 + (rows.s - 1) / half)
-        part = with_column(table, "time_s", table["time_s"] * (1 - gain))
+        time_s = table["time_s"]
+        for _ in range(50):
+            between_s = time_s * turns(work, distance)
+            time_s = table["time_s"] * (1 - gain * np.exp(-between_s / keep_s))
+        part = with_column(table, "time_s", time_s)
         parts.append(with_column(part, "reuse_bytes", np.full(len(table), float(distance))))
     return np.concatenate(parts)
 
@@ -236,7 +276,15 @@ def test_the_curve_and_the_rows_are_found(noise):
         expected = REUSE["half_rows"][kind]
         assert found["half_rows"][kind] == pytest.approx(expected, rel=0.15 + 8 * noise), kind
     assert found["mdape"] < 0.01 + noise
+    assert found["keep_s"] > (0.05 if noise else 0.2)  # calls are used again within 0.1 s
     profile(**{k: found[k] for k in REUSE})  # is one that the core takes
+
+
+@pytest.mark.parametrize("keep_s", [0.002, 0.02])
+def test_it_is_found_how_long_weights_are_kept(keep_s):
+    table = again(made_up(120), [MIB, 4 * MIB, 16 * MIB], keep_s)
+    table["time_s"] *= np.exp(0.02 * np.random.default_rng(0).normal(size=len(table)))
+    assert fit_reuse(check_table(table))["keep_s"] == pytest.approx(keep_s, rel=0.3)
 
 
 def test_rows_used_again_change_nothing_else():

@@ -81,10 +81,9 @@ class Report:
         self.mode = mode or profile.mode
         self.training = training
         self.work = _core.lower(graph, self.mode, training)
-        if reuse_bytes is None:
-            reuse_bytes = _core.reuse_distance_bytes(self.work)
-        self.reuse_bytes = reuse_bytes
-        self.prediction = _core.predict(self.work, profile.core, reuse_bytes=reuse_bytes)
+        own = _core.reuse_distance_bytes(self.work)
+        self.reuse_bytes = own if reuse_bytes is None else reuse_bytes
+        self.prediction = _core.predict(self.work, profile.core, reuse_bytes=self.reuse_bytes)
         element = _BYTES[self.work.dtype]
         self._bytes_read = (self.work.activations_read + self.work.weights_read) * element
         self._bytes_written = self.work.elements_written * element
@@ -138,13 +137,6 @@ class Report:
     def head(self) -> dict[str, Any]:
         """What the numbers refer to."""
         return {
-            **self._head,
-            "training": None if self.training is None else training_report.describe(self.training),
-        }
-
-    @property
-    def _head(self) -> dict[str, Any]:
-        return {
             "network": self.graph.name,
             "batch": self.graph.batch,
             "dtype": self.graph.dtype,
@@ -152,6 +144,7 @@ class Report:
             "profile": self.profile.name,
             "backend": self.profile.core.backend,
             "mode": self.mode,
+            "training": None if self.training is None else training_report.describe(self.training),
         }
 
     @cached_property
@@ -341,12 +334,9 @@ class Report:
             ", ".join(f"{n} launches {mode}" for mode, n in self.launches.items())
             + f"; priced: {self.mode}",
         ]
-        share = self.prediction.weight_share
-        if share < 1:
-            lines.append(
-                f"weights are used again after {self.reuse_bytes / 1e6:,.1f} MB, and read in "
-                f"{share:.0%} of the time that memory takes"
-            )
+        if (share := self.prediction.weight_share) < 1:
+            after = f"used again after {self.reuse_bytes / 1e6:,.1f} MB"
+            lines.append(f"weights, {after}, are read in {share:.0%} of the time from memory")
         lines += training_report.memory_lines(self.memory, self.graph, self.training)
         if self.training is not None:
             lines += training_report.pass_lines(self.passes)
@@ -379,9 +369,8 @@ def estimate(
     training : Training, optional
         Price a step of training instead of a forward pass.
     reuse_bytes : float, optional
-        What is touched between two uses of the same weights. By default the network runs again and
-        again, alone: it is what the network itself touches, and weights may stay in a cache. inf
-        where others run in between: they come from memory.
+        What is touched between two uses of the same weights; by default by the network itself, as
+        it runs again and again, alone. inf where others run in between: they come from memory.
 
     Raises
     ------

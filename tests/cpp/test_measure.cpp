@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,20 @@ void test_bench() {
   const OperatorSpec linear{.op = "linear", .c_in = 512, .c_out = 256};
   CHECK(bench_time(linear, CacheState::context) > 1.2 * bench_time(linear, CacheState::hot));
 #endif
+
+  // Weights that are used again after so many bytes: fewer copies, but one at least.
+  const OperatorSpec layer{.op = "linear", .c_in = 512, .c_out = 256};
+  const auto copies_of = [&](std::optional<std::int64_t> reuse_bytes) {
+    const auto bench = std::make_shared<Workbench>();
+    const Bench one(graph_of(layer), bench, best_isa(), CacheState::context, 0, reuse_bytes);
+    return (one.memory_bytes() - Bench(graph_of(layer), bench, best_isa(), CacheState::context, 0, 0)
+                                     .memory_bytes()) /
+               (512 * 256 * 4) +
+           1;
+  };
+  CHECK(copies_of(0) == 1);
+  CHECK(copies_of(4 * 512 * 256 * 4) == 4);
+  CHECK(copies_of(1'000'000'000) == copies_of(std::nullopt));
 
   const auto workbench = std::make_shared<Workbench>(100'000'000);
   Bench small(graph_of(once), workbench);
