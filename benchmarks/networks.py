@@ -78,7 +78,8 @@ def main() -> int:
             f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
             f"{LIMIT:.0%}: {within} of {len(rows)}"
         )
-        print(f"  weights in a cache: {described(fit.profile.data['weight_reuse'])}")
+        if reuse := fit.profile.data.get("weight_reuse"):
+            print(f"  weights in a cache: {described(reuse)}")
         for row, graph in zip(rows, graphs, strict=True):
             cold_s = estimate(graph, fit.profile, reuse_bytes=math.inf).time_s
             print(

@@ -32,10 +32,13 @@ Footprint footprint_of(const WorkTable& work) {
   for (std::size_t i = 0; i < work.size(); ++i) {
     if (work.pass[i] != Pass::forward) return {.weights = from_memory};
     const auto element = static_cast<double>(size_of(work.dtype[i]));
-    touched.weights += element * static_cast<double>(work.weights_read[i]);
-    touched.largest_launch =
-        std::max(touched.largest_launch, element * (static_cast<double>(work.activations_read[i]) +
-                                                    static_cast<double>(work.elements_written[i])));
+    const double second = element * static_cast<double>(work.weights_read[i]);
+    double launch = element * (static_cast<double>(work.activations_read[i]) +
+                               static_cast<double>(work.elements_written[i]));
+    // Of products of activations, what counts as weights is the second operand.
+    const bool is_activation = work.kind[i] == Kind::matmul || work.kind[i] == Kind::attention;
+    (is_activation ? launch : touched.weights) += second;
+    touched.largest_launch = std::max(touched.largest_launch, launch);
   }
   return touched;
 }

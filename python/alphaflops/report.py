@@ -81,6 +81,8 @@ class Report:
         self.mode = mode or profile.mode
         self.training = training
         self.work = _core.lower(graph, self.mode, training)
+        if training is not None and reuse_bytes is not None:
+            raise UnsupportedError("reuse_bytes is of inference; a step of training takes none")
         own = _core.reuse_distance_bytes(self.work)
         self.reuse_bytes = own if reuse_bytes is None else reuse_bytes
         self.prediction = _core.predict(self.work, profile.core, reuse_bytes=self.reuse_bytes)

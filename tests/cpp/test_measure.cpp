@@ -47,8 +47,8 @@ void test_bench() {
   const auto copies_of = [&](std::optional<std::int64_t> reuse_bytes) {
     const auto bench = std::make_shared<Workbench>();
     const Bench one(graph_of(layer), bench, best_isa(), CacheState::context, 0, reuse_bytes);
-    return (one.memory_bytes() - Bench(graph_of(layer), bench, best_isa(), CacheState::context, 0, 0)
-                                     .memory_bytes()) /
+    return (one.memory_bytes() -
+            Bench(graph_of(layer), bench, best_isa(), CacheState::context, 0, 0).memory_bytes()) /
                (512 * 256 * 4) +
            1;
   };

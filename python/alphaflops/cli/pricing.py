@@ -91,7 +91,7 @@ def estimate(
         mode=None if mode is None else mode.value,
         strict=strict,
         training=step if training else None,
-        reuse_bytes=math.inf if cold else None,
+        reuse_bytes=math.inf if cold and not training else None,
     )
     if format is Format.table:
         emit_table(report_table(report, top, table_width(output)), output)

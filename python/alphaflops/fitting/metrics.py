@@ -137,7 +137,7 @@ def _predicted(core: _core.Profile, table: Table) -> Floats:
         return found
     distances = table["reuse_bytes"]
     between_s = far.time_s * turns(work, distances)
-    for row in np.flatnonzero(~np.isnan(distances)).tolist():
+    for row in np.flatnonzero(~np.isnan(distances) & ~np.isnan(far.time_s)).tolist():
         near = _core.predict(
             work.take(np.array([row])), core, None, float(distances[row]), float(between_s[row])
         )

@@ -38,7 +38,8 @@ def fit(
     ----------
     table
         Measurement table with ``time_s``; of one dtype, device and backend. Passes are fitted one
-        by one. Rows with ``reuse_bytes`` tell what caches give, and nothing else.
+        by one. Rows with ``reuse_bytes`` tell what caches give, and nothing else; with `order`,
+        nothing.
     form
         Keep this form, one of ``FORMS``, whatever the errors.
     groups
@@ -85,7 +86,8 @@ def fit(
         raise UnsupportedError(f"form {form!r} is not known; use one of {', '.join(FORMS)}")
     table = check_table(table)
     _require_one_of_each(table)
-    reuse = fit_reuse(table)
+    # A drift is taken out of the others' times only.
+    reuse = None if order is not None else fit_reuse(table)
     table = _timed_from_memory(table)
     said = check_times(table, rows_of(work_table(table)))
     fits: dict[str, Fit] = {}

@@ -117,7 +117,12 @@ def _again(table: Table) -> _Again:
     work = work_table(table)
     rows = rows_of(work)
     index = np.array(
-        [i for i in np.flatnonzero(~memory) if keys[i] in times and rows.kind[i] in WEIGHTED], int
+        [
+            i
+            for i in np.flatnonzero(~memory & (table["pass"] == "forward"))
+            if keys[i] in times and rows.kind[i] in WEIGHTED
+        ],
+        int,
     )
     distances = np.array([table["reuse_bytes"][i] for i in index])
     time_s = table["time_s"][index]

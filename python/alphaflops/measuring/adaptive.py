@@ -19,6 +19,7 @@ from alphaflops import _core
 from alphaflops.errors import ShapeError
 from alphaflops.fitting.forms import Rows, rows_of
 from alphaflops.fitting.kinds import predict_rows
+from alphaflops.fitting.reuse import from_memory
 from alphaflops.fitting.rich import known_facts
 from alphaflops.fitting.solve import fit_forms
 from alphaflops.fitting.steps import launches_steps, step_work
@@ -79,6 +80,7 @@ def next_shapes(
 def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     """Return the numbers of the rows of `pool` to measure next."""
     table = check_table(table)
+    table = table[from_memory(table)]
     per_step = launches_steps(table)
     (work, steps), (new, new_steps) = (step_work(t, per_step=per_step) for t in (table, pool))
     known, candidates = rows_of(work), rows_of(new)

@@ -46,6 +46,7 @@ OnPoint = Callable[[int, Summary], None]
 
 _COMMIT_S = 0.25
 _PROGRESS_S = 0.1
+_MOST_BYTES = 2.0**62
 _SHAPE_COLUMNS = ("op", *INTEGERS, "dtype", "pass")
 
 
@@ -196,8 +197,8 @@ def _check_reuse(shapes: Table, runs: Backend) -> None:
     if "reuse_bytes" in (shapes.dtype.names or ()) and not runs.times_reuse:
         for row in np.flatnonzero(~np.isnan(shapes["reuse_bytes"])).tolist():
             raise UnsupportedError(
-                f"table: row {row + 1}, column 'reuse_bytes': only the native and torch backends "
-                "on a processor, with cache context, time such rows; leave the cell empty"
+                f"table: row {row + 1}, column 'reuse_bytes': only the native backend, with cache "
+                "context, times such rows; leave the cell empty"
             )
 
 
@@ -302,7 +303,7 @@ class _Campaign:
         if "reuse_bytes" not in (self._shapes.dtype.names or ()):
             return [None] * len(self._shapes)
         given = self._shapes["reuse_bytes"].tolist()
-        return [None if math.isnan(each) else int(each) for each in given]
+        return [None if math.isnan(each) else int(min(each, _MOST_BYTES)) for each in given]
 
     def energy_j(self, meter: Joules, seconds: float) -> npt.NDArray[np.float64]:
         """Return joules of each shape, NaN of those that were not measured."""

@@ -25,6 +25,7 @@ _MOST_MACS = 5e7
 #: Of rows that use their weights more often, in turns. Where others share a last-level cache, what
 #: takes longer loses more of it, so that no single distance will do.
 _DISTANCES = (1 << 20, 4 << 20, 16 << 20, 64 << 20)
+_MOST_TURNS = 64  # calls until weights are used again, all of which come before a sample
 
 
 def with_reuse(shapes: Table) -> Table:
@@ -41,12 +42,10 @@ def with_reuse(shapes: Table) -> Table:
     again = np.repeat(once, [len(m) for m in multiples])
     several = shapes[_chosen(shapes)]
     rows = np.concatenate([shapes, once, again, several])
-    distances = np.concatenate(
-        [
-            _weight_bytes(again) * np.concatenate(multiples),
-            np.maximum(_weight_bytes(several), np.resize(_DISTANCES, len(several))),
-        ]
-    )
+    wanted = np.resize(_DISTANCES, len(several))
+    weights = _weight_bytes(several)
+    near = np.clip(wanted, weights, _MOST_TURNS * weights)
+    distances = np.concatenate([_weight_bytes(again) * np.concatenate(multiples), near])
     table = np.empty(len(rows), [*rows.dtype.descr, ("reuse_bytes", np.float64)])
     for name in rows.dtype.names or ():
         table[name] = rows[name]

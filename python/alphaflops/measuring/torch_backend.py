@@ -46,6 +46,7 @@ class TorchBackend:
     """
 
     mode = "eager"
+    times_reuse = False
 
     def __init__(
         self,
@@ -83,11 +84,6 @@ class TorchBackend:
     def is_gpu(self) -> bool:
         """Whether PyTorch runs on a GPU."""
         return self._on == "cuda"
-
-    @property
-    def times_reuse(self) -> bool:
-        """Whether PyTorch runs on a processor."""
-        return self._on == "cpu"
 
     def device(self) -> Device:
         """Describe the processor, with the GPU's name where one is measured."""

@@ -23,7 +23,6 @@ __all__ = ["FLOAT_BYTES", "LIMIT_BYTES", "Launch", "Pool"]
 LIMIT_BYTES = 1_500_000_000  # of one operator's tensors, as of the native backend
 FLOAT_BYTES = 4
 _ALIGNMENT_BYTES = 256  # cuDNN has slower kernels for what begins elsewhere
-_PASSES_TO_SETTLE = 3  # a last-level cache keeps some lines only when they are read again
 _TILE = 1 << 20  # numbers that are drawn; they repeat after that
 
 
@@ -80,11 +79,6 @@ class Pool:
 class Launch:
     """A graph's one operator, with weights and inputs out of a pool.
 
-    Parameters
-    ----------
-    reuse_bytes
-        After so many its weights are used again; without, after all that the pool has.
-
     Attributes
     ----------
     operator : callable
@@ -100,15 +94,12 @@ class Launch:
         It needs more memory than a campaign may take.
     """
 
-    def __init__(
-        self, graph: Graph, layout: str, pool: Pool, reuse_bytes: int | None = None
-    ) -> None:
+    def __init__(self, graph: Graph, layout: str, pool: Pool) -> None:
         node = len(graph) - 1
         self.pool, self._kind = pool, torch_type(graph, pool.on)
         # On a processor what is timed works on copies.
         in_place = pool.on == "cuda" and graph.node_op(node) in IN_PLACE
         self._inputs = "overwritten" if in_place else "activations"
-        self._reuse_bytes = reuse_bytes
         self._layout = NCHW if graph.node_op(node) in MATRIX_OPS else layout
         self.shapes = [graph.shape(tensor) for tensor in graph.node_inputs(node)]
         self.operator = operator_of(graph, node, is_only_reader=True)
@@ -136,23 +127,10 @@ class Launch:
         if not self._parameters:
             return
         flat = self.pool.weights(self._weights, self._kind)
-        offset = turn % self._copies(len(flat)) * self._weights
+        offset = turn % (len(flat) // self._weights) * self._weights
         for parameter, shape, stride in self._parameters:
             parameter.data = flat.as_strided(shape, stride, offset)
             offset += self._room(shape)
-
-    def _copies(self, floats: int) -> int:
-        if self._reuse_bytes is not None:
-            floats = min(floats, max(self._reuse_bytes // self._kind.itemsize, self._weights))
-        return floats // self._weights
-
-    def bring_weights_near(self) -> None:
-        """Read what is used again: others ran since the last sample."""
-        if self._reuse_bytes is None or not self._parameters:
-            return
-        flat = self.pool.weights(self._weights, self._kind)
-        for _ in range(_PASSES_TO_SETTLE):
-            flat[: self._copies(len(flat)) * self._weights].sum()
 
     def _room(self, shape: tuple[int, ...]) -> int:
         """Return what a parameter takes, so that the next begins where an allocator would begin."""

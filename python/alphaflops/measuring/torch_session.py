@@ -73,7 +73,7 @@ class TorchSession:
             )
         if pass_ == "optimizer":
             return _TorchBench(optimizer(graph, self.pool, self.run_between), self)
-        launch = Launch(graph, self.layout, self.pool, reuse_bytes)
+        launch = Launch(graph, self.layout, self.pool)
         if pass_ == "forward":
             stage = forward(launch, self.run_between, training=self._training)
         else:
@@ -211,7 +211,6 @@ class _TorchBench:
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
         """
-        self._stage.prepare()
         for _ in range(self._settling):
             self._call()
         watch = Watch(self._session.threads)

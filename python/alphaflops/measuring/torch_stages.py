@@ -46,12 +46,11 @@ Start = Callable[[], Stopwatch]
 class Stage(NamedTuple):
     """`call` takes the number of the call, and returns its seconds and what is to outlive it.
 
-    `share` of the time is the row's. `prepare` comes before the calls of a sample.
+    `share` of the time is the row's.
     """
 
     call: Callable[[int, Start], tuple[float, Any]]
     share: float = 1.0
-    prepare: Callable[[], None] = lambda: None
 
 
 def forward(launch: Launch, run_between: Callable[[], object], *, training: bool) -> Stage:
@@ -71,7 +70,7 @@ def forward(launch: Launch, run_between: Callable[[], object], *, training: bool
         inputs.clear()
         return stopwatch.read_s(), output
 
-    return Stage(call, prepare=launch.bring_weights_near)
+    return Stage(call)
 
 
 def backward(launch: Launch, graph: Graph, pass_: str, run_between: Callable[[], object]) -> Stage:
