@@ -17,7 +17,7 @@ from alphaflops import _core
 from alphaflops.errors import ProfileError, ShapeError, TableError, UnsupportedError
 from alphaflops.fitting import FORMS, evaluate, fit
 from alphaflops.fitting.forms import WEIGHTED, rows_of
-from alphaflops.fitting.metrics import turns
+from alphaflops.fitting.metrics import seconds_between
 from alphaflops.fitting.reuse import fit_reuse
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.campaign import measure
@@ -260,7 +260,8 @@ def again(table, distances, keep_s=math.inf):
         gain = (1 - core.weight_share(distance)) / (1 + (rows.s - 1) / half)
         time_s = table["time_s"]
         for _ in range(50):
-            between_s = time_s * turns(work, distance)
+            near = with_column(table, "reuse_bytes", np.full(len(table), float(distance)))
+            between_s = seconds_between(near, work, time_s)
             time_s = table["time_s"] * (1 - gain * np.exp(-between_s / keep_s))
         part = with_column(table, "time_s", time_s)
         parts.append(with_column(part, "reuse_bytes", np.full(len(table), float(distance))))
@@ -366,7 +367,8 @@ def test_the_design(dtype):
     assert design["reuse_bytes"][once].max() == 32 * 1024 * 1024 * size
     assert (design["reuse_bytes"][~memory] >= rows.weight_bytes[~memory]).all()
     assert set(rows.kind[~memory]) == set(WEIGHTED)
-    keys = [tuple(r)[:-1] for r in design.tolist()]
+    keys = [tuple(r)[:-2] for r in design.tolist()]
+    assert np.nanmax(design["reuse_s"]) == pytest.approx(0.072)
     in_memory = {k for k, is_far in zip(keys, memory, strict=True) if is_far}
     assert all(k in in_memory for k in keys)
     assert len(design) - len(drawn) < 50
@@ -385,6 +387,18 @@ def test_native_kernels_find_weights_in_the_caches(tmp_path):
     assert np.isnan(table["reuse_bytes"]).tolist() == [True, False]
     with pytest.raises(af.Error, match="another"):
         measure({**LINEAR, "reuse_bytes": [math.nan, 2.0 * MIB]}, budget_s=1.0, journal=journal)
+
+
+def test_weights_are_used_again_after_so_many_seconds():
+    core, workbench = _core.Bench, _core.Workbench()
+    graph = af.Graph("late")
+    graph.linear(graph.input((1, 256)), 256)
+    for seconds in (0.0, 0.02):
+        bench = core(graph, workbench, reuse_bytes=4 * 256 * 256 * 4, reuse_s=seconds)
+        bench.warm_up()
+        sample = bench.sample(8)  # a turn of four calls before it
+        assert sample.wall_s >= 3 * seconds
+        assert sample.time_s < 0.005  # the pauses are not timed
 
 
 def test_backends_that_do_not_time_it():

@@ -23,12 +23,12 @@ void bind_measure(py::module_& m) {
   py::class_<Bench>(m, "Bench")
       .def(py::init([](const Graph& graph, std::shared_ptr<Workbench> workbench,
                        const std::string& isa, const std::string& cache, std::size_t row,
-                       std::optional<std::int64_t> reuse_bytes) {
+                       std::optional<std::int64_t> reuse_bytes, double reuse_s) {
              return Bench(graph, std::move(workbench), isa_of(isa), parse_cache_state(cache), row,
-                          reuse_bytes);
+                          reuse_bytes, reuse_s);
            }),
            arg("graph"), arg("workbench"), arg("isa") = "", arg("cache") = "context",
-           arg("row") = 0, arg("reuse_bytes") = std::nullopt)
+           arg("row") = 0, arg("reuse_bytes") = std::nullopt, arg("reuse_s") = 0.0)
       .def("warm_up", &Bench::warm_up, released)
       .def("sample", &Bench::sample, arg("iterations"), released)
       .def_static("iterations_for", &Bench::iterations_for, arg("call_s"))

@@ -35,6 +35,13 @@ constexpr std::int64_t activation_slots = 2;
 // calls. One is too few: a last-level cache keeps some lines only when they are read again.
 constexpr int passes_to_settle = 2;
 
+/// Leaves caches to others.
+void wait(double pause_s) {
+  const Clock::time_point start = Clock::now();
+  while (seconds(Clock::now() - start) < pause_s) {
+  }
+}
+
 /// Reads a number of every line.
 float read_through(const float* buffer, std::int64_t floats) {
   float sum = 0.0F;
@@ -127,7 +134,7 @@ std::int64_t Workbench::memory_bytes() const { return blocks_->touched_bytes(); 
 
 struct Bench::Plan {
   Plan(const Graph& graph, std::shared_ptr<Workbench> bench, Isa wanted, CacheState cache,
-       std::size_t row, std::optional<std::int64_t> reuse_bytes)
+       std::size_t row, std::optional<std::int64_t> reuse_bytes, double reuse_s)
       : workbench(std::move(bench)), step(step_of(graph, row, wanted)), isa(wanted) {
     for (const int x : step.inputs()) {
       input_floats.push_back(element_count(graph.node(x).shape));
@@ -142,6 +149,7 @@ struct Bench::Plan {
     if (reuse_bytes && copy_floats > 0) {
       reuses = true;
       copies = std::clamp<std::int64_t>(*reuse_bytes / (copy_floats * float_bytes), 1, copies);
+      pause_s = reuse_s / static_cast<double>(copies);
     }
   }
 
@@ -162,6 +170,7 @@ struct Bench::Plan {
   std::int64_t copies = 1, slots = 1;
   std::int64_t calls = 0;
   bool rotates = false, reuses = false;
+  double pause_s = 0.0;  // before a call
 };
 
 ExecutorStep Bench::Plan::step_of(const Graph& graph, std::size_t row, Isa isa) {
@@ -212,6 +221,7 @@ double Bench::Plan::call() {
       .output = blocks.data(2) + calls % slots * output_floats,
       .workspace = blocks.data(3)};
   ++calls;
+  if (pause_s > 0.0) wait(pause_s);
   const Clock::time_point before = Clock::now();
   step.run(arguments);
   const Clock::time_point after = Clock::now();
@@ -219,8 +229,9 @@ double Bench::Plan::call() {
 }
 
 Bench::Bench(const Graph& graph, std::shared_ptr<Workbench> workbench, Isa isa, CacheState cache,
-             std::size_t row, std::optional<std::int64_t> reuse_bytes)
-    : plan_(std::make_unique<Plan>(graph, std::move(workbench), isa, cache, row, reuse_bytes)) {}
+             std::size_t row, std::optional<std::int64_t> reuse_bytes, double reuse_s)
+    : plan_(std::make_unique<Plan>(graph, std::move(workbench), isa, cache, row, reuse_bytes,
+                                   reuse_s)) {}
 Bench::~Bench() = default;
 Bench::Bench(Bench&&) noexcept = default;
 Bench& Bench::operator=(Bench&&) noexcept = default;

@@ -649,6 +649,7 @@ class Bench:
         cache: str = "context",
         row: int = 0,
         reuse_bytes: int | None = None,
+        reuse_s: float = 0.0,
     ) -> None: ...
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""

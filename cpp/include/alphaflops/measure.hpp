@@ -60,13 +60,13 @@ class Workbench {
 /// runs at a time.
 class Bench {
  public:
-  /// In context, weights come from memory, or, with `reuse_bytes`, from wherever they are after so
-  /// many others were used. Raises UnsupportedError as `Executor` does, ShapeError where the
-  /// network has no such row, and Error saying how much it needs where that is beyond the
-  /// workbench's limit.
+  /// In context, weights come from memory; with `reuse_bytes`, from wherever they are after so many
+  /// others were used, and `reuse_s` seconds at least. Raises UnsupportedError as `Executor` does,
+  /// ShapeError where the network has no such row, and Error saying how much it needs where that is
+  /// beyond the workbench's limit.
   Bench(const Graph& graph, std::shared_ptr<Workbench> workbench, Isa isa = best_isa(),
         CacheState cache = CacheState::context, std::size_t row = 0,
-        std::optional<std::int64_t> reuse_bytes = std::nullopt);
+        std::optional<std::int64_t> reuse_bytes = std::nullopt, double reuse_s = 0.0);
   ~Bench();
   Bench(Bench&&) noexcept;
   Bench& operator=(Bench&&) noexcept;

@@ -136,7 +136,7 @@ def _predicted(core: _core.Profile, table: Table) -> Floats:
     if "reuse_bytes" not in (table.dtype.names or ()):
         return found
     distances = table["reuse_bytes"]
-    between_s = far.time_s * turns(work, distances)
+    between_s = seconds_between(table, work, far.time_s)
     for row in np.flatnonzero(~np.isnan(distances) & ~np.isnan(far.time_s)).tolist():
         near = _core.predict(
             work.take(np.array([row])), core, None, float(distances[row]), float(between_s[row])
@@ -145,8 +145,10 @@ def _predicted(core: _core.Profile, table: Table) -> Floats:
     return found
 
 
-def turns(work: _core.WorkTable, reuse_bytes: Floats) -> Floats:
-    """Return how many calls are made until a row's weights are used again."""
+def seconds_between(table: Table, work: _core.WorkTable, time_s: Floats) -> Floats:
+    """Return the seconds that pass until the same weights are used again, where they are."""
     sizes = np.array(_core.DTYPE_BYTES, float)[work.dtype]
-    calls: Floats = np.maximum(reuse_bytes // np.maximum(sizes * work.weights_read, 1.0), 1.0)
-    return calls
+    calls = np.maximum(table["reuse_bytes"] // np.maximum(sizes * work.weights_read, 1.0), 1.0)
+    if "reuse_s" not in (table.dtype.names or ()):
+        return np.asarray(time_s * calls)
+    return np.asarray(np.fmax(time_s * calls, table["reuse_s"]))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from alphaflops.fitting.forms import WEIGHTED, rows_of
-from alphaflops.fitting.metrics import Floats, turns
+from alphaflops.fitting.metrics import Floats, seconds_between
 from alphaflops.table import Table, work_table
 from alphaflops.table.columns import INTEGERS
 
@@ -64,6 +64,8 @@ def fit_reuse(table: Table) -> dict[str, Any] | None:
     table
         Checked; with the column ``reuse_bytes`` in some rows.
     """
+    if from_memory(table).all():
+        return None
     rows = _again(table)
     distances = np.unique(rows.distance_bytes[rows.s == 1])
     if len(distances) == 0:
@@ -124,12 +126,11 @@ def _again(table: Table) -> _Again:
         ],
         int,
     )
-    distances = np.array([table["reuse_bytes"][i] for i in index])
     time_s = table["time_s"][index]
     return _Again(
         kind=np.array([WEIGHTED.index(kind) for kind in rows.kind[index]], int),
         s=rows.s[index],
-        distance_bytes=distances,
-        distance_s=time_s * turns(work.take(index), distances),
+        distance_bytes=table["reuse_bytes"][index],
+        distance_s=seconds_between(table[index], work.take(index), time_s),
         share=np.array([t / np.median(times[keys[i]]) for t, i in zip(time_s, index, strict=True)]),
     )

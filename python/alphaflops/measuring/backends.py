@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from alphaflops import _core
 from alphaflops._core import Graph
@@ -36,6 +36,13 @@ class Bench(Protocol):
         """Time so many calls."""
 
 
+class Reuse(NamedTuple):
+    """After how many bytes and, at least, seconds the same weights are used again."""
+
+    bytes: int
+    seconds: float
+
+
 class Network(Protocol):
     """A whole network, ready to be timed."""
 
@@ -50,10 +57,10 @@ class Session(Protocol):
     def between_s(self) -> float:
         """What a call costs in a sample beyond what is timed, about."""
 
-    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
         """Make one pass of a graph's one operator ready; raises Error where it cannot be run.
 
-        Its weights come from memory, or from where they are after `reuse_bytes` of others.
+        Its weights come from memory, or from where they are when they are used again.
         """
 
     def network(self, graph: Graph, seed: int) -> Network:
@@ -153,8 +160,8 @@ class _NativeSession:
         self._isa, self._cache = isa, cache
         self._workbench = _core.Workbench()
 
-    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
-        return _core.Bench(graph, self._workbench, self._isa, self._cache, reuse_bytes=reuse_bytes)
+    def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
+        return _core.Bench(graph, self._workbench, self._isa, self._cache, 0, *(reuse or ()))
 
     def network(self, graph: Graph, seed: int) -> Network:
         return _NativeNetwork(_core.Executor(graph, NativeBackend.mode, self._isa, seed))

@@ -27,7 +27,7 @@ from alphaflops.errors import (
     TableError,
     UnsupportedError,
 )
-from alphaflops.measuring.backends import Backend, Bench, Session, named
+from alphaflops.measuring.backends import Backend, Bench, Reuse, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
@@ -75,6 +75,7 @@ def measure(
         Shapes, as ``check_table(table, need_time=False)`` takes them, or a mapping of columns.
         Columns of an earlier measurement are replaced. Where there is a column ``reuse_bytes``,
         weights of its rows are used again after so many bytes; an empty cell is from memory.
+        ``reuse_s`` are the seconds that pass at least until then.
     backend
         What runs the operators: ``"native"``, the kernels of this package, one thread; ``"torch"``,
         PyTorch, eagerly, as its users run it; ``"cuda"``, the kernels of this package on an NVIDIA
@@ -149,7 +150,8 @@ def measure(
     shapes = shapes_of(table)
     _check_reuse(shapes, runs)
     about = {**runs.about(), "shapes": len(shapes)}
-    columns = [n for n in (*_SHAPE_COLUMNS, "reuse_bytes") if n in (shapes.dtype.names or ())]
+    here = shapes.dtype.names or ()
+    columns = [n for n in (*_SHAPE_COLUMNS, "reuse_bytes", "reuse_s") if n in here]
     texts = [json.dumps([row[n].item() for n in columns]) for row in shapes]
     key = hashlib.sha256(json.dumps([about, texts]).encode()).hexdigest()
     book = nullcontext() if journal is None else Journal(journal, key, about, texts)
@@ -263,7 +265,7 @@ class _Campaign:
     def _prepare(self) -> None:
         """Build and warm up a bench for every shape that is not settled, while time lasts."""
         graphs, passes = self._graphs(), self._shapes["pass"].tolist()
-        reuse = self._reuse_bytes()
+        reuse = self._reuse()
         waiting = [i for i in range(len(self._shapes)) if i not in self._settled]
         # All are built before any is run: a shape that cannot be is an error before time is spent.
         benches = {}
@@ -299,11 +301,16 @@ class _Campaign:
         ops, dtypes = (columns.pop(name).tolist() for name in ("op", "dtype"))
         return _core.graphs_from_specs(ops, dtypes, columns)
 
-    def _reuse_bytes(self) -> list[int | None]:
-        if "reuse_bytes" not in (self._shapes.dtype.names or ()):
+    def _reuse(self) -> list[Reuse | None]:
+        names = self._shapes.dtype.names or ()
+        if "reuse_bytes" not in names:
             return [None] * len(self._shapes)
-        given = self._shapes["reuse_bytes"].tolist()
-        return [None if math.isnan(each) else int(min(each, _MOST_BYTES)) for each in given]
+        given = self._shapes["reuse_bytes"]
+        seconds = self._shapes["reuse_s"] if "reuse_s" in names else np.zeros(len(given))
+        return [
+            None if math.isnan(each) else Reuse(int(min(each, _MOST_BYTES)), after)
+            for each, after in zip(given.tolist(), np.nan_to_num(seconds).tolist(), strict=True)
+        ]
 
     def energy_j(self, meter: Joules, seconds: float) -> npt.NDArray[np.float64]:
         """Return joules of each shape, NaN of those that were not measured."""

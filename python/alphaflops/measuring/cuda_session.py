@@ -14,7 +14,7 @@ from alphaflops.cuda.driver import Addresses, Driver, Program
 from alphaflops.cuda.nvml import Watch
 from alphaflops.cuda.without import usable
 from alphaflops.errors import BrokenContextError, DeviceError, UnsupportedError
-from alphaflops.measuring.backends import Bench, Network
+from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.cuda_pool import Pool, aligned
 from alphaflops.measuring.cuda_steps import Step, bytes_of, steps_of
 from alphaflops.measuring.readings import Sample
@@ -119,7 +119,7 @@ class CudaSession:
             return program
         return self.driver.captured([program])
 
-    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
         """Make a graph's one operator ready."""
         return _CudaBench(self, graph)
 

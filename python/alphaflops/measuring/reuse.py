@@ -18,6 +18,8 @@ __all__ = ["with_reuse"]
 #: Linear layers that use each weight once: channels in and out, and distances in multiples of their
 #: weights. In fp32, 256 KiB to 128 MiB.
 _USED_ONCE = {256: (1, 2), 512: (1, 2), 1024: (1, 2, 4, 8, 16, 32)}
+#: Of the last of these, at twice its weights: others who share a cache take it away in time.
+_LATE_S = (0.008, 0.024, 0.072)
 _OF_A_KIND = 8
 _MOST_S = 1024  # what uses its weights more often hardly waits for them
 _LEAST_WEIGHTS, _MOST_WEIGHTS = 4 << 10, 4 << 20  # bytes
@@ -29,7 +31,7 @@ _MOST_TURNS = 64  # calls until weights are used again, all of which come before
 
 
 def with_reuse(shapes: Table) -> Table:
-    """Return the shapes and a few more, with the column ``reuse_bytes``: NaN is from memory.
+    """Return the shapes and a few more, with ``reuse_bytes``, NaN from memory, and ``reuse_s``.
 
     Parameters
     ----------
@@ -40,17 +42,22 @@ def with_reuse(shapes: Table) -> Table:
     once["dtype"] = shapes["dtype"][0]
     multiples = list(_USED_ONCE.values())
     again = np.repeat(once, [len(m) for m in multiples])
+    late = np.repeat(once[-1:], len(_LATE_S))
     several = shapes[_chosen(shapes)]
-    rows = np.concatenate([shapes, once, again, several])
+    rows = np.concatenate([shapes, once, again, several, late])
     wanted = np.resize(_DISTANCES, len(several))
     weights = _weight_bytes(several)
     near = np.clip(wanted, weights, _MOST_TURNS * weights)
-    distances = np.concatenate([_weight_bytes(again) * np.concatenate(multiples), near])
-    table = np.empty(len(rows), [*rows.dtype.descr, ("reuse_bytes", np.float64)])
+    distances = np.concatenate(
+        [_weight_bytes(again) * np.concatenate(multiples), near, 2 * _weight_bytes(late)]
+    )
+    added = [("reuse_bytes", np.float64), ("reuse_s", np.float64)]
+    table = np.empty(len(rows), [*rows.dtype.descr, *added])
     for name in rows.dtype.names or ():
         table[name] = rows[name]
-    table["reuse_bytes"] = np.nan
+    table["reuse_bytes"] = table["reuse_s"] = np.nan
     table["reuse_bytes"][-len(distances) :] = distances
+    table["reuse_s"][-len(late) :] = _LATE_S
     return table
 
 

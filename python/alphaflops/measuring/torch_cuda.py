@@ -14,7 +14,7 @@ from typing import Any
 
 from alphaflops._core import Graph
 from alphaflops.cuda.nvml import Watch, open_watch
-from alphaflops.measuring.backends import Bench, Network
+from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.throttling import Throttling
 from alphaflops.measuring.torch_network import TorchNetwork
@@ -67,7 +67,7 @@ class CudaSession:
         #: The last graph. PyTorch refuses memory of which no graph is left.
         self._kept: Callable[[], Any] | None = None
 
-    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
         """Make a graph's one operator ready."""
         launches = [Launch(graph, self._layout, self._pool) for _ in range(_COPIES)]
         return _CudaBench(self, launches, graph.dtype)

@@ -17,7 +17,7 @@ from typing import Any
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
-from alphaflops.measuring.backends import Bench, Network
+from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
@@ -64,7 +64,7 @@ class TorchSession:
         self.clock_s = statistics.median(_Stopwatch(threads).read_s() for _ in range(101))
         self._training = training
 
-    def bench(self, graph: Graph, pass_: str = "forward", reuse_bytes: int | None = None) -> Bench:
+    def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
         """Make one pass of a graph's one operator ready."""
         if graph.dtype != "fp32" and (self._training or pass_ != "forward"):
             raise UnsupportedError(

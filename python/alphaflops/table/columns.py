@@ -40,7 +40,9 @@ TEXTS: dict[str, str] = {
     "device": "",
 }
 #: Optional quantities, NaN where a row lacks them.
-FLOATS: tuple[str, ...] = ("time_lo_s", "time_hi_s", "energy_j", "clock_hz", "reuse_bytes")
+FLOATS: tuple[str, ...] = (
+    *("time_lo_s", "time_hi_s", "energy_j", "clock_hz", "reuse_bytes", "reuse_s"),
+)
 OPTIONAL_INTEGERS = {"samples": (0, 0)}
 #: Optional columns that say how rows were measured; like dtype, one table holds one of each.
 PROVENANCE: tuple[str, ...] = (
