@@ -333,7 +333,9 @@ class Report:
             f"{self.macs / 1e6:,.1f} MMACs, {self.flops / 1e6:,.1f} MFLOPs, "
             f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
             f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
-            ", ".join(f"{n} launches {mode}" for mode, n in self.launches.items())
+            ", ".join(f"{n} {mode}" for mode, n in self.launches.items()).replace(
+                " ", " launches ", 1
+            )
             + f"; priced: {self.mode}",
         ]
         if (share := self.prediction.weight_share) < 1:
