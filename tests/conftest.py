@@ -17,7 +17,7 @@ ALONE = {
     "test_bench",
     "test_campaign",
     "test_probe",
-    "test_reuse",
+    "test_reuse_measured",
     "test_torch_backend",
 }
 

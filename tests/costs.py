@@ -32,6 +32,12 @@ ROOFLINE = {
     "floor_s": 2e-6,
     "sharpness": 2.5,
 }
+MIB = 1 << 20
+REUSE = {
+    "distance_bytes": [MIB, 4 * MIB, 64 * MIB],
+    "share": [0.125, 0.5, 1.0],
+    "half_rows": {"conv_1x1": 40.0, "conv_spatial": 20.0, "conv_grouped": 5.0, "linear": 10.0},
+}
 
 
 def document(form, parameters, *, domain=None, residual=None, overhead_s=None):
@@ -75,3 +81,10 @@ def layer(**changes):
         "k_h": 3, "k_w": 3, "pad_h": 1, "pad_w": 1,
     }  # fmt: skip
     return rows(**(columns | changes))
+
+
+def reusing(**changes):
+    """Return a profile of kinds with weights, with REUSE changed."""
+    return Profile.from_dict(
+        document("roofline-alpha", ROOFLINE) | {"weight_reuse": {**REUSE, **changes}}
+    )

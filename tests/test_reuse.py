@@ -1,4 +1,4 @@
-"""Weights that stay in a cache: what a run touches, what it costs, how it is found and timed."""
+"""Weights that stay in a cache: what a run touches, and what it costs."""
 
 from __future__ import annotations
 
@@ -8,37 +8,16 @@ import math
 import numpy as np
 import pytest
 from command_line import run
-from costs import ROOFLINE, document
-from measurements import shapes, timed, with_column
+from costs import MIB, REUSE, ROOFLINE, document, reusing
+from measurements import shapes
 from space_profiles import device
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.errors import ProfileError, ShapeError, TableError, UnsupportedError
-from alphaflops.fitting import FORMS, evaluate, fit
-from alphaflops.fitting.forms import WEIGHTED, rows_of
-from alphaflops.fitting.metrics import seconds_between
-from alphaflops.fitting.reuse import fit_reuse
-from alphaflops.measuring.backends import named
-from alphaflops.measuring.campaign import measure
-from alphaflops.measuring.reuse import with_reuse
-from alphaflops.measuring.sampling import sample_shapes
+from alphaflops.errors import ProfileError, ShapeError, UnsupportedError
+from alphaflops.fitting.forms import rows_of
 from alphaflops.profiles import Profile
-from alphaflops.table import check_table, work_table
-
-MIB = 1 << 20
-REUSE = {
-    "distance_bytes": [MIB, 4 * MIB, 64 * MIB],
-    "share": [0.125, 0.5, 1.0],
-    "half_rows": {"conv_1x1": 40.0, "conv_spatial": 20.0, "conv_grouped": 5.0, "linear": 10.0},
-}
-
-
-def profile(**changes):
-    """Return a profile of kinds with weights, with REUSE changed."""
-    return Profile.from_dict(
-        document("roofline-alpha", ROOFLINE) | {"weight_reuse": {**REUSE, **changes}}
-    )
+from alphaflops.table import work_table
 
 
 def network(width=256):
@@ -64,26 +43,26 @@ def network(width=256):
     ],
 )
 def test_the_share_at_a_distance(distance, share):
-    assert profile().core.weight_share(distance) == pytest.approx(share, rel=1e-12)
+    assert reusing().core.weight_share(distance) == pytest.approx(share, rel=1e-12)
 
 
 @pytest.mark.parametrize("distance", [-1.0, math.nan])
 def test_no_distance(distance):
     with pytest.raises(ShapeError, match="reuse_bytes is"):
-        profile().core.weight_share(distance)
+        reusing().core.weight_share(distance)
     with pytest.raises(ShapeError, match="reuse_bytes is"):
-        af.estimate(network(), profile(), reuse_bytes=distance)
+        af.estimate(network(), reusing(), reuse_bytes=distance)
 
 
 def test_beyond_the_last_distance_weights_come_from_memory():
-    core = profile(share=[0.1, 0.2, 0.3]).core
+    core = reusing(share=[0.1, 0.2, 0.3]).core
     assert core.weight_share(64 * MIB) == pytest.approx(0.3)
     assert core.weight_share(64 * MIB + 1) == 1.0
 
 
 def test_a_launch_gains_as_far_as_it_waits_for_weights():
     table = shapes(60, 1, kernels=(1, 3))
-    work, core = work_table(table), profile().core
+    work, core = work_table(table), reusing().core
     far, near = _core.predict(work, core), _core.predict(work, core, reuse_bytes=4 * MIB)
     rows = rows_of(work)
     half = np.array([REUSE["half_rows"][kind] for kind in rows.kind])
@@ -99,7 +78,7 @@ def test_a_launch_gains_as_far_as_it_waits_for_weights():
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
 def test_what_is_gained_fades_with_time(seconds):
-    core = profile(keep_s=0.01).core
+    core = reusing(keep_s=0.01).core
     share = 1 - 0.5 * math.exp(-seconds / 0.01)
     assert core.weight_share(4 * MIB, seconds) == pytest.approx(share, rel=1e-12)
     work = work_table(shapes(20, 5, kernels=(1, 3)))
@@ -119,7 +98,7 @@ def test_what_is_gained_fades_with_time(seconds):
 
 def test_kinds_without_a_number_gain_nothing():
     work = work_table(shapes(40, 2, kernels=(1, 3)))
-    core = profile(half_rows={"conv_1x1": 40.0}).core
+    core = reusing(half_rows={"conv_1x1": 40.0}).core
     far, near = _core.predict(work, core), _core.predict(work, core, reuse_bytes=MIB)
     is_1x1 = work.kind == _core.KINDS.index("conv_1x1")
     assert (near.time_s[is_1x1] < far.time_s[is_1x1]).all()
@@ -144,7 +123,7 @@ def test_kinds_without_a_number_gain_nothing():
 )
 def test_an_entry_that_is_not_right(changes, said):
     with pytest.raises(ProfileError, match=said) as error:
-        profile(**changes)
+        reusing(**changes)
     assert "weight_reuse" in str(error.value)
 
 
@@ -160,11 +139,11 @@ def test_what_a_run_touches():
 
 def test_estimates_are_of_a_network_that_runs_alone():
     graph = network(2048)
-    report = af.estimate(graph, profile())
+    report = af.estimate(graph, reusing())
     assert report.reuse_bytes == _core.reuse_distance_bytes(report.work)
-    cold = af.estimate(graph, profile(), reuse_bytes=math.inf)
+    cold = af.estimate(graph, reusing(), reuse_bytes=math.inf)
     assert report.time_s < cold.time_s
-    assert cold.time_s == _core.predict(cold.work, profile().core).total_time_s
+    assert cold.time_s == _core.predict(cold.work, reusing().core).total_time_s
     said = [line for line in report.summary if "used again" in line]
     assert len(said) == 1
     assert f"{report.reuse_bytes / 1e6:,.1f} MB" in said[0]
@@ -248,164 +227,3 @@ def test_a_space_is_priced_at_the_mean_time():
     ]
     found = searched.compile(on, reuse_bytes=MIB).evaluate(codes)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-def again(table, distances, keep_s=math.inf):
-    """Return the rows of a timed table, and once more as a device with REUSE runs them."""
-    work, core = work_table(table), profile().core
-    rows = rows_of(work)
-    half = np.array([REUSE["half_rows"][kind] for kind in rows.kind])
-    parts = [with_column(table, "reuse_bytes", np.full(len(table), np.nan))]
-    for distance in distances:
-        gain = (1 - core.weight_share(distance)) / (1 + (rows.s - 1) / half)
-        time_s = table["time_s"]
-        for _ in range(50):
-            near = with_column(table, "reuse_bytes", np.full(len(table), float(distance)))
-            between_s = seconds_between(near, work, time_s)
-            time_s = table["time_s"] * (1 - gain * np.exp(-between_s / keep_s))
-        part = with_column(table, "time_s", time_s)
-        parts.append(with_column(part, "reuse_bytes", np.full(len(table), float(distance))))
-    return np.concatenate(parts)
-
-
-def made_up(n=40, seed=1, noise=0.0):
-    """Return a timed table of convolutions and of linear layers, some of one row."""
-    several = shapes(n, seed, kernels=(1, 3), ops=("conv2d", "linear"))
-    for name in ("h_in", "w_in"):
-        several[name] = np.where(several["op"] == "linear", 1, several[name] % 15 + 3)
-    several["k_h"] = several["k_w"] = np.where(several["op"] == "linear", 1, several["k_h"])
-    several["pad_h"] = several["pad_w"] = several["k_h"] // 2
-    one = {"seconds_per_mac": 1e-11, "beta": 0.1, "gamma": 0.5, "floor_s": 1e-6, "sharpness": 2.0}
-    parameters = {kind: dict(one) for kind in WEIGHTED}
-    return timed(check_table(several, need_time=False), parameters, noise=noise, seed=seed)
-
-
-@pytest.mark.parametrize("noise", [0.0, 0.03])
-def test_the_curve_and_the_rows_are_found(noise):
-    table = again(made_up(80), [MIB, 4 * MIB, 64 * MIB])
-    table["time_s"] *= np.exp(noise * np.random.default_rng(0).normal(size=len(table)))
-    found = fit_reuse(check_table(table))
-    assert found["distance_bytes"] == [MIB, 4 * MIB, 64 * MIB]
-    assert found["share"] == pytest.approx(REUSE["share"], rel=0.02 + 3 * noise)
-    for kind in ("conv_1x1", "conv_spatial", "linear"):
-        expected = REUSE["half_rows"][kind]
-        assert found["half_rows"][kind] == pytest.approx(expected, rel=0.15 + 8 * noise), kind
-    assert found["mdape"] < 0.01 + noise
-    assert found["keep_s"] > (0.05 if noise else 0.2)  # calls are used again within 0.1 s
-    profile(**{k: found[k] for k in REUSE})  # is one that the core takes
-
-
-@pytest.mark.parametrize("keep_s", [0.002, 0.02])
-def test_it_is_found_how_long_weights_are_kept(keep_s):
-    table = again(made_up(120), [MIB, 4 * MIB, 16 * MIB], keep_s)
-    table["time_s"] *= np.exp(0.02 * np.random.default_rng(0).normal(size=len(table)))
-    assert fit_reuse(check_table(table))["keep_s"] == pytest.approx(keep_s, rel=0.3)
-
-
-def test_rows_used_again_change_nothing_else():
-    table = made_up(noise=0.05)
-    alone, both = fit(table), fit(again(table, [MIB, 4 * MIB, 64 * MIB]))
-    assert both.selected == alone.selected
-    assert both.profile.data["models"] == alone.profile.data["models"]
-    assert both.profile.data["errors"] == alone.profile.data["errors"]
-    for form in FORMS:
-        has = "weight_reuse" in both.forms[form].profile.data
-        assert has == (form not in {"macs", "published"}), form
-    assert "weight_reuse" not in alone.profile.data
-
-
-def test_rows_used_again_are_evaluated_as_such():
-    table = again(made_up(), [MIB, 4 * MIB])
-    fitted = fit(table, form="alpha-floor")
-    assert evaluate(fitted, table).mape < 0.03
-    far = Profile.from_dict({k: v for k, v in fitted.profile.data.items() if k != "weight_reuse"})
-    assert evaluate(far, table).mape > 0.2
-
-
-def test_rows_that_tell_nothing():
-    table = again(made_up(), [MIB])
-    memory = np.isnan(table["reuse_bytes"])
-    assert fit_reuse(check_table(table[memory])) is None
-    few = table["c_in"] < 256
-    unpaired = (memory & few) | (~memory & ~few)  # no shape from memory beside those used again
-    assert fit_reuse(check_table(table[unpaired])) is None
-    often = rows_of(work_table(table)).s > 1  # no shape that uses its weights once
-    assert fit_reuse(check_table(table[often])) is None
-    assert fit_reuse(check_table(table)) is not None
-
-
-def test_a_drift_and_weights_used_again():
-    table = again(made_up(), [MIB, 4 * MIB])
-    fitted = fit(with_column(table, "when", np.arange(len(table)) / len(table)), order="when")
-    assert "weight_reuse" not in fitted.profile.data
-
-
-def test_rows_out_of_scope_are_left_out():
-    table = again(made_up(), [MIB])
-    table["op"][-1] = "relu"
-    data = profile().data | {"out_of_scope": ["elementwise"]}
-    assert evaluate(Profile.from_dict(data), table).n == len(table) - 1
-
-
-def test_a_table_without_rows_from_memory():
-    table = again(made_up(), [MIB])
-    with pytest.raises(TableError, match="'reuse_bytes' is filled in every row"):
-        fit(table[~np.isnan(table["reuse_bytes"])])
-
-
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_the_design(dtype):
-    drawn = sample_shapes(300, seed=3)
-    drawn["dtype"] = dtype
-    design = with_reuse(drawn)
-    memory = np.isnan(design["reuse_bytes"])
-    assert (design[memory][: len(drawn)][list(drawn.dtype.names)] == drawn).all()
-    rows = rows_of(work_table(design))
-    size = {"fp32": 4, "bf16": 2}[dtype]
-    once = ~memory & (rows.s == 1)
-    assert design["reuse_bytes"][once].min() == 256 * 256 * size
-    assert design["reuse_bytes"][once].max() == 32 * 1024 * 1024 * size
-    assert (design["reuse_bytes"][~memory] >= rows.weight_bytes[~memory]).all()
-    assert set(rows.kind[~memory]) == set(WEIGHTED)
-    keys = [tuple(r)[:-2] for r in design.tolist()]
-    assert np.nanmax(design["reuse_s"]) == pytest.approx(0.072)
-    in_memory = {k for k, is_far in zip(keys, memory, strict=True) if is_far}
-    assert all(k in in_memory for k in keys)
-    assert len(design) - len(drawn) < 50
-
-
-LINEAR = {"op": "linear", "batch": [1, 1], "c_in": 512, "c_out": 512, "h_in": 1, "w_in": 1}
-
-
-def test_native_kernels_find_weights_in_the_caches(tmp_path):
-    journal = tmp_path / "j.sqlite"
-    table = measure(
-        {**LINEAR, "reuse_bytes": [math.nan, float(MIB)]}, budget_s=2.0, journal=journal
-    )
-    far, near = table["time_s"]
-    assert near < 0.8 * far
-    assert np.isnan(table["reuse_bytes"]).tolist() == [True, False]
-    with pytest.raises(af.Error, match="another"):
-        measure({**LINEAR, "reuse_bytes": [math.nan, 2.0 * MIB]}, budget_s=1.0, journal=journal)
-
-
-def test_weights_are_used_again_after_so_many_seconds():
-    core, workbench = _core.Bench, _core.Workbench()
-    graph = af.Graph("late")
-    graph.linear(graph.input((1, 256)), 256)
-    for seconds in (0.0, 0.02):
-        bench = core(graph, workbench, reuse_bytes=4 * 256 * 256 * 4, reuse_s=seconds)
-        bench.warm_up()
-        sample = bench.sample(8)  # a turn of four calls before it
-        assert sample.wall_s >= 3 * seconds
-        assert sample.time_s < 0.005  # the pauses are not timed
-
-
-def test_backends_that_do_not_time_it():
-    hot = named("native", cache="hot")
-    assert named("native").times_reuse
-    assert not hot.times_reuse
-    assert len(measure({**LINEAR, "reuse_bytes": 1e30}, budget_s=1.0)) == 2
-    with pytest.raises(UnsupportedError, match="row 2, column 'reuse_bytes'"):
-        measure({**LINEAR, "reuse_bytes": [math.nan, float(MIB)]}, backend=hot, budget_s=1.0)
-    assert len(measure({**LINEAR, "reuse_bytes": math.nan}, backend=hot, budget_s=1.0)) == 2

@@ -4,7 +4,6 @@
 #include <optional>
 #include <sstream>
 #include <string>
-#include <vector>
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/profile.hpp"
@@ -72,9 +71,6 @@ class Fields {
 
 /// One entry of "models". Raises ProfileError.
 CostModel read_model(const json::Value& value, const std::string& place);
-
-/// Raises ProfileError for what is no finite number.
-std::vector<double> read_numbers(const Fields& fields, const char* key);
 
 /// The entry "weight_reuse". Raises ProfileError.
 WeightReuse read_weight_reuse(const json::Value& value, const std::string& place);

@@ -113,6 +113,18 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
                      "tiled");
 }
 
+std::vector<double> read_numbers(const Fields& fields, const char* key) {
+  std::vector<double> numbers;
+  for (const json::Value& value : fields.array(key)) {
+    const double* number = value.number();
+    if (number == nullptr || !std::isfinite(*number)) {
+      throw ProfileError(fields.place() + ": \"" + key + "\" must be an array of numbers");
+    }
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
 Domain read_domain(const Fields& fields) {
   Domain::Bounds bounds_low{}, bounds_high{};
   const std::vector<double> low = read_numbers(fields, "low");
@@ -163,18 +175,6 @@ Forest read_forest(const Fields& fields) {
 }
 
 }  // namespace
-
-std::vector<double> read_numbers(const Fields& fields, const char* key) {
-  std::vector<double> numbers;
-  for (const json::Value& value : fields.array(key)) {
-    const double* number = value.number();
-    if (number == nullptr || !std::isfinite(*number)) {
-      throw ProfileError(fields.place() + ": \"" + key + "\" must be an array of numbers");
-    }
-    numbers.push_back(*number);
-  }
-  return numbers;
-}
 
 WeightReuse read_weight_reuse(const json::Value& value, const std::string& place) {
   const Fields fields(value, place);

@@ -17,7 +17,7 @@ double WeightReuse::gain_at(double distance, double seconds) const {
   if (!(seconds >= 0.0)) {
     throw ShapeError("reuse_s is " + std::to_string(seconds) + "; it must be a number of seconds");
   }
-  if (distance_bytes.empty() || distance > distance_bytes.back()) return 0.0;
+  if (!known() || distance > distance_bytes.back()) return 0.0;
   const double kept = std::exp(-seconds / keep_s);
   const auto above = std::ranges::lower_bound(distance_bytes, distance);
   const auto i = static_cast<std::size_t>(above - distance_bytes.begin());

@@ -79,7 +79,9 @@ class Columns {
     std::vector<double> time_s(rows), lo(rows), hi(rows), alpha(rows), distance(rows);
     const PredictionView view{time_s, lo, hi, alpha, distance};
     predict(work_, profile, view);
-    predict(work_, profile, view, reuse_bytes_, mean_time_s(time_s));
+    if (profile.weight_reuse().known()) {
+      predict(work_, profile, view, reuse_bytes_, mean_time_s(time_s));
+    }
     std::set<std::string> unpriced;
     for (std::size_t part = 0; part < values_.size(); ++part) {
       std::vector<double>& to = values_[part];

@@ -28,9 +28,9 @@ struct WeightReuse {
   std::vector<double> distance_bytes{};
   std::vector<double> share{};  // of the time that reading from memory takes, above 0 and at most 1
   std::array<double, kind_count> half_rows{};  // S - 1 at which half is gained; 0: nothing
-
   double keep_s = std::numeric_limits<double>::infinity();  // after which 1/e of the gain is left
 
+  bool known() const { return !distance_bytes.empty(); }
   /// What is gained at a distance of so many bytes and seconds: 1 - share, 0 beyond the last one.
   /// Raises ShapeError for a negative distance.
   double gain_at(double bytes, double seconds) const;
