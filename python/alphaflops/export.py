@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from alphaflops import training_report
+
 if TYPE_CHECKING:
     from alphaflops.report import Report
 
@@ -81,6 +83,33 @@ def to_html(report: Report) -> str:
     for row in rows:
         out.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
     return "\n".join([*out, "</tbody>", "</table>", ""])
+
+
+def summary(report: Report) -> list[str]:
+    """Totals and notes, a line each."""
+    time = f"time {report.time_s * 1e3:.3f} ms"
+    if (interval := report.time_interval_s) is not None:
+        level = report.profile.core.interval_level
+        time += f" ({level:.0%} interval {interval[0] * 1e3:.3f} to {interval[1] * 1e3:.3f} ms)"
+    lines = [
+        time,
+        f"{report.macs / 1e6:,.1f} MMACs, {report.flops / 1e6:,.1f} MFLOPs, "
+        f"{report.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {report.params:,} parameters",
+        f"{report.bytes_read / 1e6:,.1f} MB read, {report.bytes_written / 1e6:,.1f} MB written",
+        ", ".join(f"{n} {mode}" for mode, n in report.launches.items()).replace(
+            " ", " launches ", 1
+        )
+        + f"; priced: {report.mode}",
+    ]
+    if (share := report.prediction.weight_share) < 1:
+        after = f"used again after {report.reuse_bytes / 1e6:,.1f} MB"
+        lines.append(f"weights, {after}, are read in {share:.0%} of the time from memory")
+    lines += training_report.memory_lines(report.memory, report.graph, report.training)
+    if report.training is not None:
+        lines += training_report.pass_lines(report.passes)
+    if report.energy_j is not None:
+        lines.append(f"energy {report.energy_j * 1e3:,.3f} mJ")
+    return lines + report.notes
 
 
 def plain(value: Any) -> Any:

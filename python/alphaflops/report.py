@@ -324,29 +324,7 @@ class Report:
     @property
     def summary(self) -> list[str]:
         """Totals and notes, a line each."""
-        time = f"time {self.time_s * 1e3:.3f} ms"
-        if (interval := self.time_interval_s) is not None:
-            level = self.profile.core.interval_level
-            time += f" ({level:.0%} interval {interval[0] * 1e3:.3f} to {interval[1] * 1e3:.3f} ms)"
-        lines = [
-            time,
-            f"{self.macs / 1e6:,.1f} MMACs, {self.flops / 1e6:,.1f} MFLOPs, "
-            f"{self.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {self.params:,} parameters",
-            f"{self.bytes_read / 1e6:,.1f} MB read, {self.bytes_written / 1e6:,.1f} MB written",
-            ", ".join(f"{n} {mode}" for mode, n in self.launches.items()).replace(
-                " ", " launches ", 1
-            )
-            + f"; priced: {self.mode}",
-        ]
-        if (share := self.prediction.weight_share) < 1:
-            after = f"used again after {self.reuse_bytes / 1e6:,.1f} MB"
-            lines.append(f"weights, {after}, are read in {share:.0%} of the time from memory")
-        lines += training_report.memory_lines(self.memory, self.graph, self.training)
-        if self.training is not None:
-            lines += training_report.pass_lines(self.passes)
-        if self.energy_j is not None:
-            lines.append(f"energy {self.energy_j * 1e3:,.3f} mJ")
-        return lines + self.notes
+        return export.summary(self)
 
 
 def estimate(
