@@ -165,7 +165,7 @@ def test_networks_are_priced_as_they_are_run() -> None:
     def backend() -> CudaBackend:
         return CudaBackend("hot", driver=FakeDriver(memory_bytes=64 << 30), watch=FakeWatch())
 
-    table = af.measure(af.sample_shapes(200), backend=backend(), budget_s=20)
+    table = af.measure(af.sample_shapes(300), backend=backend(), budget_s=20)
     profile = af.fit(table).profile
     assert profile.mode == "fused_relu"
     names = ("densenet121", "efficientnet_b0", "mobilenet_v3_small", "unet")

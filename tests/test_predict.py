@@ -15,6 +15,7 @@ import alphaflops as af
 from alphaflops import _core
 from alphaflops.errors import ProfileError
 from alphaflops.fitting.forms import (
+    Terms,
     alpha_model,
     alpha_parameters,
     predict_s,
@@ -112,6 +113,24 @@ def test_traffic_by_hand(dtype, size):
     assert np.isnan(got.alpha[0])
 
 
+def test_operators_have_factors_and_taps_a_price():
+    rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9, "floor_s": 1e-6}
+    unlike = rates | {"op_factors": {"max_pool": 0.5, "relu": 3.0}, "seconds_per_tap": 7e-9}
+    profile = profile_of({"elementwise": unlike, "pool": unlike})
+    works, expected = [], []
+    for op, factor in (("relu", 3.0), ("max_pool", 0.5), ("avg_pool", 1.0), ("add", 1.0)):
+        pools = op.endswith("pool")
+        work = conv(10, 10, 8, 2 if pools else 1, op=op)
+        read, written = 2560 * (1 + (op == "add")), 4 * 10 * (81 if pools else 64)
+        taps = 10 * (4 * 81 if pools else 64)
+        assert _core.OPERATORS[work.op[0]] == op
+        works.append(work)
+        expected.append(1e-6 + factor * (2e-9 * read + 3e-9 * written + 7e-9 * taps))
+        assert _core.predict(work, profile).time_s[0] == pytest.approx(expected[-1], rel=1e-14)
+    mixed = _core.predict(_core.join([*works, *works[::-1]]), profile).time_s
+    np.testing.assert_allclose(mixed, [*expected, *expected[::-1]], rtol=1e-14)
+
+
 def test_bytes_beyond_the_cache_cost_more():
     rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9, "floor_s": 1e-6}
     beyond = rates | {"seconds_per_byte_beyond": 7e-9, "cache_bytes": 6000.0}
@@ -174,20 +193,22 @@ def test_numpy_and_the_core_agree_on_alpha(c, beta, gamma, floor, p):
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.tuples(*[st.floats(0, 1e-7)] * 3), floors, sharpness, st.floats(0, 1e7), st.integers(0, 9)
+    st.tuples(*[st.floats(0, 1e-7)] * 4), floors, sharpness, st.floats(0, 1e7), st.integers(0, 9)
 )
 def test_numpy_and_the_core_agree_on_traffic(rates, floor, p, cache, seed):
     parameters = {
         "seconds_per_byte_read": rates[0],
         "seconds_per_byte_written": rates[1],
         "seconds_per_byte_beyond": rates[2],
+        "seconds_per_tap": rates[3],
+        "op_factors": {"add": 0.6, "max_pool": 3.0},
         "cache_bytes": cache,
         "floor_s": floor,
         "sharpness": p,
     }
     kinds = ("elementwise", "norm", "pool", "softmax")
-    ops = ("relu", "add", "batch_norm", "max_pool", "softmax")
-    work = work_table(shapes(30, seed, ops=ops))
+    ops = ("relu", "add", "batch_norm", "max_pool", "avg_pool", "global_avg_pool", "softmax")
+    work = work_table(shapes(40, seed, ops=ops))
     got = _core.predict(work, profile_of(dict.fromkeys(kinds, parameters)))
     np.testing.assert_allclose(predict_s(rows_of(work), parameters), got.time_s, rtol=1e-12)
 
@@ -200,26 +221,41 @@ def test_numpy_and_the_core_agree_on_traffic(rates, floor, p, cache, seed):
         (alpha_model, alpha_parameters, [-24.0, -4.0, -0.3, -9.0, -1.0], "conv2d"),
         (traffic_model, traffic_parameters, [-22.0, -21.0, -11.0, 0.5], "relu"),
         (
-            partial(traffic_model, cache_bytes=5e5),
-            partial(traffic_parameters, cache_bytes=5e5),
+            partial(traffic_model, terms=Terms(cache_bytes=5e5)),
+            partial(traffic_parameters, terms=Terms(cache_bytes=5e5)),
             [-22.0, -21.0, -11.0, 0.5, -20.5],
             "relu",
+        ),
+        (
+            partial(traffic_model, terms=Terms(taps=True)),
+            partial(traffic_parameters, terms=Terms(taps=True)),
+            [-22.0, -21.0, -22.5, -11.0, 0.5],
+            "global_avg_pool",
+        ),
+        (
+            partial(traffic_model, terms=Terms(ops=("add", "mul", "relu"))),
+            partial(traffic_parameters, terms=Terms(ops=("add", "mul", "relu"))),
+            [-22.0, -21.0, 0.4, -0.3, -11.0, 0.5],
+            ("add", "mul", "relu"),
         ),
     ],
 )
 def test_what_a_fit_searches_is_what_is_predicted(model, parameters, theta, op):
     theta = np.array(theta)
-    rows = rows_of(work_table(shapes(40, ops=(op,))))
+    rows = rows_of(work_table(shapes(40, ops=op if isinstance(op, tuple) else (op,))))
     log_time, jacobian = model(theta, rows)
     named, slopes = parameters(theta)
-    np.testing.assert_allclose(np.exp(log_time), predict_s(rows, named), rtol=1e-12)
+    factors = {"op_factors": {k: named[k] for k in named if k in _core.OPERATORS}}
+    np.testing.assert_allclose(np.exp(log_time), predict_s(rows, named | factors), rtol=1e-12)
+    derived = len(slopes)  # the size of the cache has no derivatives
     step = 1e-6
     for i in range(len(theta)):
         shift = np.eye(len(theta))[i] * step
         above, below = model(theta + shift, rows)[0], model(theta - shift, rows)[0]
         np.testing.assert_allclose(jacobian[:, i], (above - below) / (2 * step), atol=1e-7)
-        moved = list(parameters(theta + shift)[0].values())[i]
-        assert (moved - list(named.values())[i]) / step == pytest.approx(slopes[i], rel=1e-4)
+        up, down = (np.array([*parameters(t)[0].values()]) for t in (theta + shift, theta - shift))
+        expected = ((up - down) / (2 * step))[:derived]
+        np.testing.assert_allclose(slopes[:, i], expected, rtol=1e-4, atol=1e-20)
 
 
 def test_arrays_of_an_earlier_call_are_used_again():

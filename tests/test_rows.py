@@ -8,7 +8,7 @@ from costs import CANDIDATE, ROOFLINE, document, rows
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.errors import ProfileError, ShapeError
+from alphaflops.errors import ProfileError, ShapeError, UnsupportedError
 from alphaflops.profiles import Profile
 
 ALPHA = {"seconds_per_mac": 3e-11, "beta": 0.02, "gamma": 0.8, "floor_s": 1e-5, "sharpness": 2.0}
@@ -72,6 +72,19 @@ def test_what_is_no_column(changes, error, match):
     columns = {k: v for k, v in (columns | changes).items() if v is not None}
     with pytest.raises(error, match=match):
         af.predict_rows(Profile.from_dict(document("alpha", ALPHA)), "conv_spatial", columns)
+
+
+def test_which_operator_it_is():
+    columns = columns_of(work_of(3))
+    rates = {"seconds_per_byte_read": 1e-9, "seconds_per_byte_written": 1e-9}
+    data = document("traffic", rates | {"op_factors": {"max_pool": 2.0}})
+    data["models"] = [data["models"][0] | {"kind": "pool"}]
+    profile = Profile.from_dict(data)
+    typical = af.predict_rows(profile, "pool", columns)
+    assert np.array_equal(af.predict_rows(profile, "pool", columns, op="max_pool"), 2 * typical)
+    assert np.array_equal(af.predict_rows(profile, "pool", columns, op="avg_pool"), typical)
+    with pytest.raises(UnsupportedError, match="'best_pool' is not known"):
+        af.predict_rows(profile, "pool", columns, op="best_pool")
 
 
 def test_a_kind_without_a_price():

@@ -1,4 +1,4 @@
-"""A cache beyond which bytes cost more: found where there is one, and only there."""
+"""A cache, factors of operators, a price of taps: found where there are such, and only there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from measurements import shapes, timed
 
+from alphaflops import _core
 from alphaflops.fitting import fit
 from alphaflops.fitting.forms import rows_of
 from alphaflops.fitting.solve import fit_forms
+from alphaflops.profiles import Profile
 from alphaflops.table import work_table
 
 RATES = {
@@ -20,6 +22,18 @@ RATES = {
 CACHE = 2.0**20
 OPS = ("relu", "batch_norm", "max_pool")
 KINDS = ("elementwise", "norm", "pool")
+
+
+def pools(n, seed=0):
+    """Return rows of pools with windows of 2 x 2 and 3 x 3."""
+    table = shapes(n, seed, ops=("max_pool", "avg_pool"))
+    kernel = np.random.default_rng(seed + 1000).choice([2, 3], n)
+    table["h_in"] = table["w_in"] = np.maximum(table["h_in"], 4)
+    for column in ("k_h", "k_w"):
+        table[column] = kernel
+    for column in ("stride_h", "stride_w"):
+        table[column] = 2
+    return table
 
 
 def beyond(rate):
@@ -71,3 +85,70 @@ def test_a_better_description_of_large_and_small():
     error = np.abs(fitted.held_out.predicted_s["macs"] / time_s - 1)
     assert error[large].mean() < 0.08
     assert error[~large].mean() < 0.08
+
+
+UNLIKE = {"hardsigmoid": 1.6, "hardswish": 1.0, "relu": 0.5}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_factors_of_operators_are_found(noise):
+    table = shapes(90, 1, ops=tuple(UNLIKE))
+    fitted = fit(timed(table, {"elementwise": RATES | {"op_factors": UNLIKE}}, noise=noise))
+    found = fitted.parameters["elementwise"]
+    factors, errors = (
+        found["op_factors"],
+        fitted.forms["macs"].standard_errors["elementwise"]["op_factors"],
+    )
+    assert list(factors) == sorted(UNLIKE)
+    for op in ("hardsigmoid", "relu"):
+        ratio = factors[op] / factors["hardswish"]
+        assert ratio == pytest.approx(UNLIKE[op], rel=0.02 + noise), op
+        assert 0 < errors[op] < 0.1 + noise
+    assert np.log(list(factors.values())).sum() == pytest.approx(0.0, abs=0.1)  # 1 is typical
+    assert fitted.errors.mape < 0.01 + noise
+    assert "typical one of its kind:\nelementwise  hardsigmoid 1." in str(fitted)
+
+
+def test_an_operator_that_was_not_timed_is_a_typical_one():
+    table = timed(shapes(90, 1, ops=tuple(UNLIKE)), {"elementwise": RATES | {"op_factors": UNLIKE}})
+    profile = fit(table, form="macs").profile
+    data = profile.data
+    del data["models"][0]["parameters"]["op_factors"]
+    typical = Profile.from_dict(data)
+    for op, factor in (("mul", 1.0), ("hardsigmoid", None)):
+        work = work_table(shapes(20, 3, ops=(op,)))
+        got, without = (_core.predict(work, p.core).time_s for p in (profile, typical))
+        if factor is None:
+            assert (got > without).all()
+        else:
+            np.testing.assert_array_equal(got, without)
+
+
+def test_operators_alike_have_no_factors():
+    table = shapes(120, 1, ops=("add", "relu", "mul", "batch_norm", "layer_norm"))
+    rows = rows_of(work_table(table))
+    device, unlike = {"elementwise": RATES, "norm": RATES}, 0
+    for seed in range(20):
+        time_s = timed(table, device, noise=0.1, seed=seed)["time_s"]
+        forms, _ = fit_forms(rows, time_s, rich=False)
+        unlike += any("op_factors" in forms["macs"][kind].parameters for kind in device)
+    assert unlike <= 1  # none of 100 has any
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_taps_have_a_price_where_windows_tell(noise):
+    device = {"pool": RATES | {"seconds_per_tap": 4e-10, "op_factors": {"avg_pool": 0.4}}}
+    found = fit(timed(pools(80), device, noise=noise)).parameters["pool"]
+    assert found["seconds_per_tap"] / found["seconds_per_byte_read"] == pytest.approx(
+        20.0, rel=0.01 + 6 * noise
+    )
+    factors = found["op_factors"]
+    assert factors["avg_pool"] / factors["max_pool"] == pytest.approx(0.4, rel=0.01 + noise)
+    plain = fit(timed(pools(80), {"pool": RATES}, noise=noise)).parameters["pool"]
+    assert "seconds_per_tap" not in plain
+
+
+def test_few_rows_have_no_factors():
+    device = {"elementwise": RATES | {"op_factors": {"add": 3.0}}}
+    few = fit(timed(shapes(5, 1, ops=("add", "relu")), device, noise=0.05))
+    assert "op_factors" not in few.parameters["elementwise"]

@@ -38,7 +38,7 @@ void predict_times(const WorkTable& work, const Profile& profile,
 /// Columns are read where they are: contiguous int64 arrays.
 void predict_columns_of(const Profile& profile, const std::string& kind_name,
                         const std::string& dtype_name, const py::dict& given,
-                        py::array_t<double, py::array::c_style>& out) {
+                        py::array_t<double, py::array::c_style>& out, const std::string& op_name) {
   const Kind kind = parse_kind(kind_name);
   const DType dtype = parse_dtype(dtype_name);
   const CostModel* model = profile.find(kind, Pass::forward, dtype);
@@ -49,6 +49,10 @@ void predict_columns_of(const Profile& profile, const std::string& kind_name,
   columns.element_bytes = static_cast<double>(size_of(dtype));
   const std::vector<std::uint8_t> unbiased(rows * (needed > alpha_columns ? 1 : 0));
   columns.biased = unbiased.data();
+  const OpCode code = op_code(op_name);
+  if (code == 0 && !op_name.empty()) throw UnsupportedError("op '" + op_name + "' is not known");
+  const std::vector<OpCode> ops(code == 0 ? 0 : rows, code);
+  if (code != 0) columns.op = ops.data();
   std::size_t found = 0;
   for (std::size_t k = 0; k < launch_columns.size(); ++k) {
     const std::string name(launch_columns[k].name);
@@ -119,7 +123,7 @@ void bind_predict(py::module_& m) {
   m.def("reuse_distance_bytes", &reuse_distance_bytes, arg("work"));
   m.def("predict_times", &predict_times, arg("work"), arg("profile"), arg("out").noconvert());
   m.def("predict_columns", &predict_columns_of, arg("profile"), arg("kind"), arg("dtype"),
-        arg("columns"), arg("out").noconvert());
+        arg("columns"), arg("out").noconvert(), arg("op") = "");
   py::list names;
   for (const NamedColumn& named : launch_columns) names.append(named.name);
   m.attr("LAUNCH_COLUMNS") = py::tuple(names);

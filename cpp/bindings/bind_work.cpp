@@ -127,6 +127,9 @@ void bind_column(py::class_<WorkTable>& table, const char* name) {
 void bind_work(py::module_& m) {
   using py::arg;
   m.attr("KINDS") = names<Kind>(kind_count);
+  py::tuple operators(op_names().size());
+  for (std::size_t i = 0; i < op_names().size(); ++i) operators[i] = std::string(op_names()[i]);
+  m.attr("OPERATORS") = operators;
   m.attr("PASSES") = names<Pass>(pass_count);
   m.attr("DTYPES") = names<DType>(dtype_count);
   py::tuple bytes(dtype_count);
@@ -136,6 +139,9 @@ void bind_work(py::module_& m) {
   py::class_<WorkTable> table(m, "WorkTable");
   table.def("__len__", &WorkTable::size)
       .def_property_readonly("kind", [](const WorkTable& w) { return codes(w.kind); })
+      .def_property_readonly(
+          "op",
+          [](const py::object& self) { return column(py::cast<const WorkTable&>(self).op, self); })
       .def_property_readonly("passes", [](const WorkTable& w) { return codes(w.pass); })
       .def_property_readonly("dtype", [](const WorkTable& w) { return codes(w.dtype); })
       .def_property_readonly("node",

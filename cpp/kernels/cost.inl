@@ -87,14 +87,23 @@ void alpha(const AlphaCost* cost, const LaunchColumns* columns, int n, double* t
   }
 }
 
-void traffic(const TrafficCost* cost, const LaunchColumns* columns, int n, double* time_s) {
-  const TrafficCost c = *cost;
+void traffic(const TrafficTerms* cost, const double* op_factors, const LaunchColumns* columns,
+             int n, double* time_s) {
+  const TrafficTerms c = *cost;
   const LaunchColumns x = *columns;
   const double read = c.seconds_per_byte_read * x.element_bytes;
   const double written = c.seconds_per_byte_written * x.element_bytes;
   for (int i = 0; i < n; ++i) {
     time_s[i] = read * (real(x.activations_read[i]) + real(x.weights_read[i])) +
                 written * real(x.elements_written[i]);
+  }
+  if (c.seconds_per_tap != 0.0) {
+    for (int i = 0; i < n; ++i) {
+      time_s[i] += c.seconds_per_tap * real(x.elements_written[i]) * real(x.kernel_volume[i]);
+    }
+  }
+  if (op_factors != nullptr) {
+    for (int i = 0; i < n; ++i) time_s[i] *= op_factors[x.op[i]];
   }
   if (c.sharpness == 1.0 || c.floor_s == 0.0) {
     for (int i = 0; i < n; ++i) time_s[i] += c.floor_s;

@@ -11,7 +11,9 @@ inline constexpr int kCostRows = 64;  // the most that one call takes
 struct CostTable {
   void (*alpha)(const AlphaCost* cost, const LaunchColumns* x, int n, double* time_s,
                 double* alpha);
-  void (*traffic)(const TrafficCost* cost, const LaunchColumns* x, int n, double* time_s);
+  // Factors are by operator; null: all are 1.
+  void (*traffic)(const TrafficTerms* cost, const double* op_factors, const LaunchColumns* x, int n,
+                  double* time_s);
   void (*roofline)(const RooflineCost* cost, const LaunchColumns* x, int n, double* time_s,
                    double* alpha);
   void (*tiled)(const TiledTerms* cost, const TileCandidate* candidates, int count,

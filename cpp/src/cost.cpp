@@ -52,6 +52,7 @@ LaunchColumns columns_of(const WorkTable& w, std::size_t first) {
           .stride = from(w.stride),
           .padded_elements = from(w.padded_elements),
           .biased = from(w.biased),
+          .op = from(w.op),
           .element_bytes = first < w.size() ? static_cast<double>(size_of(w.dtype[first])) : 1.0};
 }
 
@@ -61,6 +62,7 @@ LaunchColumns rows_from(LaunchColumns columns, std::size_t first) {
     if (column != nullptr) column += first;
   }
   if (columns.biased != nullptr) columns.biased += first;
+  if (columns.op != nullptr) columns.op += first;
   return columns;
 }
 
@@ -81,7 +83,8 @@ void seconds(const Cost& cost, const LaunchColumns& x, int n, double* time_s, do
     void operator()(const AlphaCost& c) const { table.alpha(&c, &x, n, time_s, alpha); }
     void operator()(const RooflineCost& c) const { table.roofline(&c, &x, n, time_s, alpha); }
     void operator()(const TrafficCost& c) const {
-      table.traffic(&c, &x, n, time_s);
+      const bool alike = c.op_factors.empty() || x.op == nullptr;
+      table.traffic(&c, alike ? nullptr : c.op_factors.data(), &x, n, time_s);
       std::fill_n(alpha, n, std::numeric_limits<double>::quiet_NaN());
     }
     void operator()(const TiledCost& c) const {

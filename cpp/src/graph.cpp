@@ -55,7 +55,9 @@ int Graph::append(std::string name, Operator op, std::vector<int> inputs, Shape 
   } catch (const OverflowError& e) {
     throw OverflowError(name + ": output " + describe(shape) + ": " + e.what());
   }
-  nodes_.push_back({std::move(name), std::move(op), std::move(inputs), std::move(shape), dtype_});
+  const OpCode code = op_code(op_name(op));
+  nodes_.push_back(
+      {std::move(name), std::move(op), std::move(inputs), std::move(shape), dtype_, code});
   return static_cast<int>(nodes_.size()) - 1;
 }
 

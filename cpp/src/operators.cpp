@@ -92,6 +92,58 @@ constexpr std::array element_costs{
 };
 static_assert(std::ranges::is_sorted(element_costs, {}, &NamedCost::first));
 
+constexpr std::string_view layer_names[] = {
+    // in any order
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "attention",
+    "avg_pool",
+    "batch_norm",
+    "concat",
+    "constant",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "embedding",
+    "flatten",
+    "gelu",
+    "global_avg_pool",
+    "group_norm",
+    "gru",
+    "hardsigmoid",
+    "hardswish",
+    "input",
+    "instance_norm",
+    "layer_norm",
+    "linear",
+    "lstm",
+    "matmul",
+    "max_pool",
+    "parameter",
+    "part",
+    "relu",
+    "relu6",
+    "rms_norm",
+    "rnn",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh"};
+
+constexpr auto names_by_code = [] {
+  std::array<std::string_view, 1 + element_costs.size() + std::size(layer_names)> names{"other"};
+  auto end = std::ranges::copy(layer_names, names.begin() + 1).out;
+  end = std::ranges::transform(element_costs, end, &NamedCost::first).out;
+  std::ranges::sort(names.begin() + 1, end);
+  return names;
+}();
+static_assert(names_by_code.size() <= 256, "a code is a byte");
+
 std::string_view conv_name(const ConvNdOp& op) {
   constexpr std::array names{"conv", "conv1d", "conv2d", "conv3d"};
   constexpr std::array transposed{"conv_transpose", "conv_transpose1d", "conv_transpose2d",
@@ -145,6 +197,15 @@ struct Name {
 }  // namespace
 
 std::string_view op_name(const Operator& op) { return std::visit(Name{}, op); }
+
+std::span<const std::string_view> op_names() { return names_by_code; }
+
+OpCode op_code(std::string_view name) {
+  const std::span<const std::string_view> known = op_names().subspan(1);
+  const auto found = std::ranges::lower_bound(known, name);
+  if (found == known.end() || *found != name) return 0;
+  return static_cast<OpCode>(1 + (found - known.begin()));
+}
 
 bool is_free(const Operator& op) {
   return std::holds_alternative<Input>(op) || std::holds_alternative<ConstantOp>(op) ||

@@ -46,15 +46,19 @@ class Gathered {
       for (int i = 0; i < n; ++i) values_[k][static_cast<std::size_t>(i)] = source[rows[i]];
       view_.*launch_columns[k].column = values_[k].data();
     }
-    for (int i = 0; i < n; ++i) biased_[static_cast<std::size_t>(i)] = from.biased[rows[i]];
+    for (int i = 0; i < n; ++i) {
+      biased_[static_cast<std::size_t>(i)] = from.biased[rows[i]];
+      op_[static_cast<std::size_t>(i)] = from.op[rows[i]];
+    }
     view_.biased = biased_.data();
+    view_.op = op_.data();
     view_.element_bytes = static_cast<double>(size_of(work.dtype[first + rows[0]]));
     return view_;
   }
 
  private:
   std::array<std::array<std::int64_t, launch_block>, launch_columns.size()> values_;
-  std::array<std::uint8_t, launch_block> biased_;
+  std::array<std::uint8_t, launch_block> biased_, op_;
   LaunchColumns view_{};
 };
 

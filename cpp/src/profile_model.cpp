@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kLargest = 1e6;
 constexpr double kMostBytes = 1e15;
+constexpr double kLeastFactor = 1e-6;
 constexpr std::size_t kMostCandidates = most_candidates;
 constexpr std::size_t kMostNodes = 100000;
 
@@ -78,6 +79,23 @@ TiledCost read_tiled(const Fields& p) {
   return cost;
 }
 
+/// By OpCode; none where the profile has none.
+std::vector<double> read_op_factors(const Fields& p) {
+  const json::Value* value = p.find("op_factors");
+  if (value == nullptr || value->is_null()) return {};
+  const std::string place = p.place() + ".op_factors";
+  const Fields factors(*value, place);
+  std::vector<double> by_code(op_names().size(), 1.0);
+  for (const auto& [name, unused] : *value->object()) {
+    const OpCode code = op_code(name);
+    if (code == 0) {
+      throw ProfileError(place + ": operator '" + name + "' is not known to this version");
+    }
+    by_code[code] = factors.number(name.c_str(), kLeastFactor, kLargest);
+  }
+  return by_code;
+}
+
 Cost read_cost(const std::string& form, const Fields& p, const std::string& place) {
   if (form == "alpha") {
     AlphaCost cost;
@@ -90,8 +108,10 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
     cost.seconds_per_byte_read = rate(p, "seconds_per_byte_read");
     cost.seconds_per_byte_written = rate(p, "seconds_per_byte_written");
     read_floor(cost, p);
+    cost.seconds_per_tap = rate_or_zero(p, "seconds_per_tap");
     cost.seconds_per_byte_beyond = rate_or_zero(p, "seconds_per_byte_beyond");
     cost.cache_bytes = p.optional_number("cache_bytes", 0.0, kMostBytes).value_or(0.0);
+    cost.op_factors = read_op_factors(p);
     return cost;
   }
   if (form == "roofline-alpha") {

@@ -29,6 +29,7 @@ constexpr std::array<NamedOptimizer, 5> optimizers{{
 Work addition(DType dtype, std::int64_t elements, Pass pass, const char* what) {
   Work w;
   w.kind = Kind::elementwise;
+  w.op = op_code("add");
   w.pass = pass;
   w.dtype = dtype;
   w.c_in = w.c_out = w.elements_written = w.flops = elements;

@@ -72,6 +72,7 @@ Work one_step(const Work& w) {
 
 void WorkTable::reserve(std::size_t rows) {
   kind.reserve(rows);
+  op.reserve(rows);
   pass.reserve(rows);
   dtype.reserve(rows);
   for (auto* column : {&batch, &groups, &c_in, &c_out, &spatial, &width, &kernel_volume,
@@ -86,6 +87,7 @@ void WorkTable::reserve(std::size_t rows) {
 
 void WorkTable::append(const Work& w, int lead, std::vector<int> also) {
   kind.push_back(w.kind);
+  op.push_back(w.op);
   pass.push_back(w.pass);
   dtype.push_back(w.dtype);
   batch.push_back(w.batch);
@@ -111,6 +113,7 @@ void WorkTable::append(const Work& w, int lead, std::vector<int> also) {
 
 Work WorkTable::row(std::size_t i) const {
   return {.kind = kind.at(i),
+          .op = op[i],
           .pass = pass[i],
           .dtype = dtype[i],
           .batch = batch[i],

@@ -11,6 +11,7 @@ KINDS: tuple[str, ...]
 DTYPES: tuple[str, ...]
 DTYPE_BYTES: tuple[int, ...]
 PASSES: tuple[str, ...]
+OPERATORS: tuple[str, ...]
 ELEMENT_OPS: tuple[str, ...]
 PROFILE_VERSION: int
 TRAITS: tuple[str, ...]
@@ -259,6 +260,10 @@ class WorkTable:
     @property
     def kind(self) -> NDArray[np.uint8]:
         """Indices into KINDS."""
+
+    @property
+    def op(self) -> NDArray[np.uint8]:
+        """Indices into OPERATORS, of the nodes that lead the rows."""
 
     @property
     def passes(self) -> NDArray[np.uint8]:
@@ -518,6 +523,7 @@ def predict_columns(
     dtype: str,
     columns: Mapping[str, NDArray[np.int64]],
     out: NDArray[np.float64],
+    op: str = "",
 ) -> None:
     """Write the seconds of rows of one kind into `out`; alphaflops.predict_rows has the words."""
 

@@ -21,6 +21,7 @@ def predict_rows(
     *,
     dtype: str = "fp32",
     out: NDArray[np.float64] | None = None,
+    op: str = "",
 ) -> NDArray[np.float64]:
     """Return the seconds of rows of one kind of operator.
 
@@ -39,6 +40,9 @@ def predict_rows(
         Element type of all rows.
     out
         Where to write, [n].
+    op
+        Which of the kind's operators, such as max_pool: profiles may have a factor for it. Without,
+        a typical one.
 
     Raises
     ------
@@ -46,6 +50,8 @@ def predict_rows(
         The profile does not price this kind.
     ShapeError
         A column is missing, not known, no integers, or of another length.
+    UnsupportedError
+        The kind, the dtype or the operator is not known.
 
     Examples
     --------
@@ -58,7 +64,7 @@ def predict_rows(
     if out is None:
         n = next((len(values) for values in arrays.values()), 0)
         out = np.empty(n)
-    _core.predict_columns(loaded.core, kind, dtype, arrays, out)
+    _core.predict_columns(loaded.core, kind, dtype, arrays, out, op)
     return out
 
 

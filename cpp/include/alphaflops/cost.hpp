@@ -1,7 +1,7 @@
 // What a launch costs: the equations of the cost model, one struct a form.
 //
 //     alpha           time = (t0^p + (c alpha(S) macs)^p)^(1/p)
-//     traffic         time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p)
+//     traffic         time = (t0^p + moved^p)^(1/p) + b max(0, bytes - cache)
 //     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p) + d padded
 //     tiled           time = soft minimum over candidate algorithms, each in tiles and waves
 //
@@ -28,6 +28,10 @@ double alpha(double s, double kernel_volume, double beta, double gamma);
 std::string_view to_string(TileAlgorithm algorithm);
 /// Raises UnsupportedError listing the known names.
 TileAlgorithm parse_tile_algorithm(std::string_view name);
+
+struct TrafficCost : TrafficTerms {
+  std::vector<double> op_factors;  // by OpCode; none: all are 1
+};
 
 struct TiledCost : TiledTerms {
   std::vector<TileCandidate> candidates;  // at most `most_candidates`; one applies to everything

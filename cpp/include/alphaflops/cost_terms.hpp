@@ -14,13 +14,16 @@ struct AlphaCost {
   double sharpness = 1.0;        // p of the p-norm that joins floor and work
 };
 
-///     time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p) + b max(0, bytes - cache_bytes)
+///     moved = f (r bytes_read + w bytes_written + v taps)
+///     time  = (t0^p + moved^p)^(1/p) + b max(0, bytes - cache_bytes)
+/// f is the operator's factor. Taps are elements of windows: those written times the kernel volume.
 /// Bytes are those read and written: beyond some cache they come from slower memory.
-struct TrafficCost {
+struct TrafficTerms {
   double seconds_per_byte_read = 0.0;
   double seconds_per_byte_written = 0.0;
   double floor_s = 0.0;
   double sharpness = 1.0;
+  double seconds_per_tap = 0.0;          // v
   double seconds_per_byte_beyond = 0.0;  // b
   double cache_bytes = 0.0;
 };
@@ -92,7 +95,7 @@ struct LaunchColumns {
   const std::int64_t *batch, *spatial, *kernel_volume, *macs;
   const std::int64_t *activations_read, *weights_read, *elements_written;
   const std::int64_t *c_in, *c_out, *groups, *width, *kernel_width, *stride, *padded_elements;
-  const std::uint8_t* biased;
+  const std::uint8_t *biased, *op;
   double element_bytes;
 };
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -134,6 +135,12 @@ using Operator =
 
 /// "conv2d", "linear", "relu", "max_pool", ... as reports and measurement tables name it.
 std::string_view op_name(const Operator& op);
+
+/// "other", then the names that `op_name` gives, sorted, but for those that a maker chose.
+std::span<const std::string_view> op_names();
+/// Where a name stands among them; 0 for a name that does not.
+using OpCode = std::uint8_t;
+OpCode op_code(std::string_view name);
 
 /// Whether it launches nothing: inputs, constants, views and parts.
 bool is_free(const Operator& op);

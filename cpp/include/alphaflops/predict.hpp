@@ -37,7 +37,8 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
                double reuse_bytes = from_memory, std::optional<double> reuse_s = std::nullopt);
 
 /// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
-/// row. Columns that the profile's cost of this kind does not read may be null, see `reads`. Raises
+/// row. Columns that the profile's cost of this kind does not read may be null, see `reads`, and so
+/// may `op`: then it is a typical operator of the kind. Raises
 /// ProfileError where the profile does not price the kind. No allocation; thread-safe.
 void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,
                      std::span<double> time_s, Pass pass = Pass::forward);

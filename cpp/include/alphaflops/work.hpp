@@ -58,6 +58,7 @@ Pass parse_pass(std::string_view name);
 /// One row of the table.
 struct Work {
   Kind kind = Kind::unknown;
+  OpCode op = 0;  // of the node that leads the row
   Pass pass = Pass::forward;
   DType dtype = DType::fp32;
   std::int64_t batch = 1;
@@ -95,6 +96,7 @@ class WorkTable {
   WorkTable take(std::span<const std::int64_t> rows) const;
 
   std::vector<Kind> kind;
+  std::vector<OpCode> op;
   std::vector<Pass> pass;
   std::vector<DType> dtype;
   std::vector<std::int64_t> batch, groups, c_in, c_out, spatial, width, kernel_volume, kernel_width,

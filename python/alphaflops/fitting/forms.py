@@ -3,9 +3,10 @@
 They mirror cpp/src/cost.cpp, vectorised over rows, in the logarithm and with derivatives:
 
     alpha      time = (t0^p + (c alpha(S) macs)^p)^(1/p)
-    traffic    time = (t0^p + (r bytes_read + w bytes_written)^p)^(1/p) + b max(0, bytes - cache)
+    traffic    time = (t0^p + (f (r bytes_read + w bytes_written + v taps))^p)^(1/p)
+                      + b max(0, bytes - cache)
 
-A fit searches over ln c, ln r, ln w, ln b, ln t0, logit beta, ln gamma and
+A fit searches over ln c, ln r, ln w, ln v, ln f, ln b, ln t0, logit beta, ln gamma and
 logit((p - 1) / 7), which keeps every parameter where it makes sense. Source of alpha: Asperti,
 Evangelista, Marzolla, LOD 2021.
 """
@@ -14,9 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from alphaflops import _core
 from alphaflops._core import WorkTable
@@ -51,6 +54,7 @@ class Rows:
     """What the equations read of a work table, one element a row."""
 
     kind: NDArray[np.str_]
+    op: NDArray[np.str_]
     s: Floats  # batch * h_out * w_out
     s_k: Floats  # ln(kernel volume) + 1, at most s
     macs: Floats
@@ -66,6 +70,12 @@ class Rows:
         numbers = np.arange(len(self))[index]
         columns = {k: column[index] for k, column in self.__dict__.items() if k != "work"}
         return Rows(**columns, work=self.work.take(numbers))
+
+    @property
+    def taps(self) -> Floats:
+        """Elements of windows: those written, each as often as its window has elements."""
+        taps: Floats = np.multiply(self.work.elements_written, self.work.kernel_volume, dtype=float)
+        return taps
 
     @property
     def bytes_moved(self) -> Floats:
@@ -84,6 +94,7 @@ def rows_of(work: WorkTable) -> Rows:
     s = np.maximum(work.batch.astype(float) * work.spatial, 1.0)
     return Rows(
         kind=np.array(_core.KINDS)[work.kind],
+        op=np.array(_core.OPERATORS)[work.op],
         s=s,
         s_k=np.minimum(np.log(work.kernel_volume) + 1, s),
         macs=work.macs.astype(float),
@@ -94,7 +105,7 @@ def rows_of(work: WorkTable) -> Rows:
     )
 
 
-def predict_s(rows: Rows, parameters: Mapping[str, float]) -> Floats:
+def predict_s(rows: Rows, parameters: Mapping[str, Any]) -> Floats:
     """Return the seconds of rows of one kind; parameters are named as in a profile."""
     if "seconds_per_mac" in parameters:
         share = (rows.s_k + parameters["beta"] * (rows.s - rows.s_k)) / rows.s
@@ -103,13 +114,16 @@ def predict_s(rows: Rows, parameters: Mapping[str, float]) -> Floats:
         body = (
             parameters["seconds_per_byte_read"] * rows.bytes_read
             + parameters["seconds_per_byte_written"] * rows.bytes_written
+            + parameters.get("seconds_per_tap", 0.0) * rows.taps
         )
+        factors = parameters.get("op_factors", {})
+        body = body * np.array([factors.get(op, 1.0) for op in rows.op.tolist()])
     floor, p = parameters.get("floor_s", 0.0), parameters.get("sharpness", 1.0)
     big, small = np.maximum(body, floor), np.minimum(body, floor)
     ratio = np.divide(small, big, out=np.zeros_like(big), where=big > 0)
     joined: Floats = big * (1 + ratio**p) ** (1 / p)
-    beyond = rows.bytes_beyond(parameters.get("cache_bytes", 0.0))
-    return joined + parameters.get("seconds_per_byte_beyond", 0.0) * beyond
+    beyond_s = float(parameters.get("seconds_per_byte_beyond", 0.0))
+    return joined + beyond_s * rows.bytes_beyond(parameters.get("cache_bytes", 0.0))
 
 
 def alpha_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
@@ -129,20 +143,65 @@ def alpha_model(theta: Floats, rows: Rows) -> tuple[Floats, Floats]:
     return body if len(theta) <= 3 else _with_floor(*body, theta[3], theta[4])  # noqa: PLR2004
 
 
-def traffic_model(
-    theta: Floats, rows: Rows, cache_bytes: float | None = None
-) -> tuple[Floats, Floats]:
+class Terms(NamedTuple):
+    """What a form traffic has beyond rates, floor and sharpness."""
+
+    taps: bool = False  # a price for each element of each window
+    ops: tuple[str, ...] = ()  # that have a factor
+    cache_bytes: float | None = None
+
+    @property
+    def rates(self) -> int:
+        """Prices of bytes and taps."""
+        return 2 + self.taps
+
+    @property
+    def factors(self) -> Floats:
+        """The ln f of each operator by those that are free: their sum is 0."""
+        free = max(len(self.ops) - 1, 0)
+        rows: Floats = np.concatenate([np.eye(free), -np.ones((len(self.ops) - free, free))])
+        return rows
+
+    @property
+    def floor(self) -> int:
+        """Where in a theta the floor stands: after the rates and the free factors."""
+        return self.rates + max(len(self.ops) - 1, 0)
+
+    @property
+    def parameters(self) -> int:
+        """The length of a theta."""
+        return self.floor + 2 + (self.cache_bytes is not None)
+
+    def nested(self, values: Mapping[str, float]) -> dict[str, Any]:
+        """Return values by parameter with those of operators as a profile has them."""
+        if not self.ops:
+            return dict(values)
+        others: dict[str, Any] = {k: v for k, v in values.items() if k not in self.ops}
+        return others | {"op_factors": {op: values[op] for op in self.ops}}
+
+
+NO_TERMS = Terms()
+
+
+def traffic_model(theta: Floats, rows: Rows, terms: Terms = NO_TERMS) -> tuple[Floats, Floats]:
     """Return ln seconds [n] and its derivatives [n, len(theta)].
 
-    `theta` is ln r, ln w, ln t0, logit((p - 1) / 7), and ln b where there is a cache.
+    `theta` is ln r, ln w, ln v where taps have a price, ln f of each operator but the last, ln t0,
+    logit((p - 1) / 7), and ln b where there is a cache.
     """
-    amounts = np.log([rows.bytes_read, rows.bytes_written])
-    log_parts = theta[:2, None] + amounts
-    log_body = np.logaddexp(*log_parts)
-    log_time, jacobian = _with_floor(log_body, np.exp(log_parts - log_body).T, theta[2], theta[3])
-    if cache_bytes is None:
+    amounts = np.log([rows.bytes_read, rows.bytes_written, rows.taps][: terms.rates])
+    log_parts = theta[: terms.rates, None] + amounts
+    log_moved = np.logaddexp.reduce(log_parts)
+    of_parts = np.exp(log_parts - log_moved).T
+    of_op = np.equal.outer(rows.op, np.array(terms.ops, np.str_)) @ terms.factors
+    log_time, jacobian = _with_floor(
+        log_moved + of_op @ theta[terms.rates : terms.floor],
+        np.concatenate([of_parts, of_op], axis=1),
+        *theta[terms.floor : terms.floor + 2],
+    )
+    if terms.cache_bytes is None:
         return log_time, jacobian
-    log_beyond = theta[4] + np.log(np.maximum(rows.bytes_beyond(cache_bytes), _TINY))
+    log_beyond = theta[-1] + np.log(np.maximum(rows.bytes_beyond(terms.cache_bytes), _TINY))
     log_sum = np.logaddexp(log_time, log_beyond)
     of_time = np.exp(log_time - log_sum)[:, None]
     return log_sum, np.concatenate([of_time * jacobian, 1 - of_time], axis=1)
@@ -161,39 +220,41 @@ def _with_floor(
 
 
 def alpha_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
-    """Return the parameters that `theta` stands for, and the derivative of each by its theta."""
+    """Return the parameters that `theta` stands for, and their derivatives [parameters, theta]."""
     c = float(np.exp(theta[0]))
     if len(theta) == 1:
-        return {"seconds_per_mac": c, "beta": 0.0, "gamma": 0.0}, np.array([c])
+        return {"seconds_per_mac": c, "beta": 0.0, "gamma": 0.0}, np.array([[c], [0.0], [0.0]])
     beta, gamma = float(_sigmoid(theta[1])), float(np.exp(theta[2]))
     parameters = {"seconds_per_mac": c, "beta": beta, "gamma": gamma}
-    slopes = np.array([c, beta * (1 - beta), gamma])
+    slopes = np.diag([c, beta * (1 - beta), gamma])
     if len(theta) == 3:  # noqa: PLR2004
         return parameters, slopes
     floor, floor_slopes = _floor_parameters(theta[3:])
-    return parameters | floor, np.concatenate([slopes, floor_slopes])
+    return parameters | floor, block_diag(slopes, floor_slopes)
 
 
-def traffic_parameters(
-    theta: Floats, cache_bytes: float | None = None
-) -> tuple[dict[str, float], Floats]:
-    """Return the parameters that `theta` stands for, and the derivative of each by its theta.
+def traffic_parameters(theta: Floats, terms: Terms = NO_TERMS) -> tuple[dict[str, float], Floats]:
+    """Return the parameters that `theta` stands for, and their derivatives [parameters, theta].
 
-    The size of the cache comes last, and has no derivative.
+    Factors are by the name of the operator. The size of the cache comes last, and has no
+    derivatives.
     """
-    r, w = np.exp(theta[:2]).tolist()
-    floor, floor_slopes = _floor_parameters(theta[2:4])
-    parameters = {"seconds_per_byte_read": r, "seconds_per_byte_written": w} | floor
-    slopes = np.concatenate([[r, w], floor_slopes, np.exp(theta[4:])])
-    if cache_bytes is not None:
-        parameters |= {"seconds_per_byte_beyond": float(slopes[4]), "cache_bytes": cache_bytes}
-    return parameters, slopes
+    logs = block_diag(np.eye(terms.rates), terms.factors)
+    prices = np.exp(logs @ theta[: terms.floor])
+    names = ("seconds_per_byte_read", "seconds_per_byte_written", "seconds_per_tap")
+    named = dict(zip((*names[: terms.rates], *terms.ops), prices.tolist(), strict=True))
+    floor, floor_slopes = _floor_parameters(theta[terms.floor :])
+    beyond = np.exp(theta[terms.floor + 2 :])
+    if terms.cache_bytes is not None:
+        floor |= {"seconds_per_byte_beyond": float(beyond[0]), "cache_bytes": terms.cache_bytes}
+    slopes: Floats = block_diag(prices[:, None] * logs, floor_slopes, np.diag(beyond))
+    return named | floor, slopes
 
 
 def _floor_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
     floor, p = float(np.exp(theta[0])), _sharpness(theta[1])
     slope = (p - 1) * (MOST_SHARPNESS - p) / (MOST_SHARPNESS - 1)
-    return {"floor_s": floor, "sharpness": p}, np.array([floor, slope])
+    return {"floor_s": floor, "sharpness": p}, np.diag([floor, slope])
 
 
 def _sharpness(logit: float) -> float:

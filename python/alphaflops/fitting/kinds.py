@@ -22,7 +22,7 @@ class KindFit:
 
     form: str  # of the equation: alpha, traffic, roofline-alpha or tiled
     parameters: Parameters
-    standard_errors: dict[str, float]
+    standard_errors: Parameters
     rows: int
     note: str = ""  # why it is not what was asked for
     borrowed_from: str = ""

@@ -19,7 +19,7 @@ from alphaflops.fitting.kinds import KindFit, Parameters
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.search import LOSS_SCALE, covariance
 
-_PULL = 0.003
+PULL = 0.003
 _FIRST_STEPS, _LAST_STEPS = 25, 100  # of every start, and of the best one after that
 
 #: ln seconds [n] and its derivatives [n, len(theta)].
@@ -43,14 +43,17 @@ def solve(
     *,
     bounds: tuple[Any, Any] = (-np.inf, np.inf),
     free: int = 1,
+    pull: Floats | None = None,
 ) -> Solution:
     """Return the best theta over the starts.
 
     All of theta but its first `free` is pulled towards the first start, which is where the
-    published parameters are. What the rows may leave undetermined must not be free.
+    published parameters are, or by the weights `pull` [pulls, len(theta)]. What the rows may leave
+    undetermined must not be free.
     """
     centre = starts[0]
-    pull = _PULL * np.eye(len(centre))[free:]
+    if pull is None:
+        pull = PULL * np.eye(len(centre))[free:]
     last: dict[str, Any] = {}
 
     def evaluate(theta: Floats) -> tuple[Floats, Floats]:
@@ -86,7 +89,7 @@ def solve(
 def named(names: Names, solution: Solution, form: str, n: int, note: str = "") -> KindFit:
     """Return the fit of a kind, its parameters by their names in a profile."""
     parameters, slopes = names(solution.theta)
-    spread = slopes * np.sqrt(np.maximum(np.diag(solution.covariance), 0.0))
+    spread = np.sqrt(np.maximum(np.diag(slopes @ solution.covariance @ slopes.T), 0.0))
     errors = dict(zip(parameters, spread.tolist(), strict=False))
     return KindFit(form, parameters, errors, n, note)
 

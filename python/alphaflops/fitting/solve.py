@@ -92,10 +92,7 @@ def with_trees(
     cores: Mapping[str, str],
     seed: int,
 ) -> dict[str, KindFit]:
-    """Return the form hybrid, by kind: trees on the form that `cores` names, by default tiled.
-
-    A kind that moves data has them too: it holds unlike operators, such as maximum and average.
-    """
+    """Return the form hybrid, by kind: trees on the form that `cores` names, by default tiled."""
     hybrid = {}
     for name in np.unique(rows.kind):
         kind, own = str(name), rows.kind == name

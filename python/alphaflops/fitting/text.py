@@ -19,6 +19,7 @@ _COLUMNS = {
     "gamma": ("gamma", 1.0),
     "seconds_per_byte_read": ("read [ms/MB]", 1e9),
     "seconds_per_byte_written": ("written [ms/MB]", 1e9),
+    "seconds_per_tap": ("taps [ms/10^6]", 1e9),
     "floor_s": ("t0 [us]", 1e6),
     "sharpness": ("p", 1.0),
     "seconds_per_byte_beyond": ("beyond [ms/MB]", 1e9),
@@ -55,6 +56,8 @@ def describe(fit: Fit, rows: dict[str, int]) -> str:
     for kinds in (multiply, [kind for kind in others if kind not in multiply]):
         if kinds:
             parts.append(_parameters(selected, kinds, rows))
+    if factors := _factors(selected):
+        parts.append("time of an operator over that of a typical one of its kind:\n" + factors)
     if any("~" in part for part in parts):
         parts.append("~ the standard error exceeds the value: other values would fit as well")
     notes = fit.profile.assumptions
@@ -73,6 +76,18 @@ def _parameters(form: FormFit, kinds: Sequence[str], rows: dict[str, int]) -> st
             cells.append(_with_error(value, error, factor))
         lines.append((kind, str(rows[kind]), *cells))
     return _aligned(lines)
+
+
+def _factors(form: FormFit) -> str:
+    lines = []
+    for kind, parameters in form.parameters.items():
+        factors = parameters.get("op_factors", {})
+        errors = form.standard_errors[kind].get("op_factors", {})
+        cells = [f"{op} {_with_error(factors[op], errors.get(op), 1.0)}" for op in factors]
+        if cells:
+            lines.append((kind, ", ".join(cells)))
+    width = max((len(kind) for kind, _ in lines), default=0)
+    return "\n".join(f"{kind:<{width}}  {cells}" for kind, cells in lines)
 
 
 def _with_error(value: float | None, error: float | None, factor: float) -> str:

@@ -1,66 +1,80 @@
-"""The form traffic: rates of bytes, and of those beyond a cache where the rows ask for one.
+"""The form traffic: rates of bytes, and whatever else its rows ask for.
+
+A pool reads every element in as many windows as it lies in: taps may have a price beside bytes.
+
+Operators of a kind share the ratio of their rates, each at a pace of its own: an average pool sums
+where a maximum compares, a GELU has more instructions than a SiLU. Factors have a mean of 1, and
+one that was not timed is taken for typical.
 
 What a launch moves beyond some cache comes from slower memory. Where that begins is one number of
 the device, searched for over all kinds together; what it costs is each kind's own.
 
-A cache is kept if n ln(cost without / cost with) exceeds ln n for what it costs a kind, and ln of
-all rows for its size: the Bayesian information criterion (Schwarz, "Estimating the dimension of a
-model", 1978).
+All are kept only if the loss falls by more than chance explains: n ln(loss without / loss with)
+exceeds ln n for each price and factor, and ln of all rows for a cache's size, where a loss is that
+of a row left free by the parameters. That is the Bayesian information criterion (Schwarz,
+"Estimating the dimension of a model", 1978).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import block_diag
 
-from alphaflops.fitting.forms import Rows, traffic_model, traffic_parameters
+from alphaflops.fitting.forms import NO_TERMS, Rows, Terms, traffic_model, traffic_parameters
 from alphaflops.fitting.kinds import KindFit
-from alphaflops.fitting.least_squares import Solution, floor_start, named, solve
+from alphaflops.fitting.least_squares import PULL, Solution, floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
 
 _NO_FLOOR_BELOW = 3  # rows of a kind: one rate is all that they tell
 _NO_CACHE_BELOW = 10
+_FACTOR_PULL = 0.1  # rows scatter by a tenth of what ln f does
 _ON_A_SIDE = 3  # rows of a kind that move more, and less, than a cache holds
 _CACHES = 2.0 ** np.arange(14, 31, 0.5)  # bytes; 16 KiB to 1 GiB
-_EXACT = 0.002  # of a time; a cache that describes less is none
+_EXACT = 0.002  # of a time; what describes less is not kept
 
 Timed = tuple[Rows, Floats]
 
 
 class _Fitted(NamedTuple):
-    cache_bytes: float | None
     solution: Solution
+    terms: Terms
+
+    def named(self, n: int) -> KindFit:
+        names = partial(traffic_parameters, terms=self.terms)
+        found = named(names, self.solution, "traffic", n)
+        return replace(
+            found,
+            parameters=self.terms.nested(found.parameters),
+            standard_errors=self.terms.nested(found.standard_errors),
+        )
 
 
 def fit_traffic(by_kind: Mapping[str, Timed]) -> dict[str, KindFit]:
     """Fit kinds that move data, each given as its rows [n] and ln seconds [n]."""
-    cache_bytes = _find_cache(by_kind)
-    found = {}
-    for kind, (rows, log_time) in by_kind.items():
-        if len(rows) < _NO_FLOOR_BELOW:
-            found[kind] = _one_rate(kind, rows, log_time)
-            continue
-        without = _without_cache(rows, log_time)
-        more = None if cache_bytes is None else _beyond(cache_bytes, rows, log_time, without)
-        cache, solution = without if more is None else more
-        names = partial(traffic_parameters, cache_bytes=cache)
-        found[kind] = named(names, solution, "traffic", len(rows))
-    return found
+    few = {kind: timed for kind, timed in by_kind.items() if len(timed[0]) < _NO_FLOOR_BELOW}
+    fits = {kind: _without_cache(kind, *by_kind[kind]) for kind in by_kind if kind not in few}
+    cache_bytes = _find_cache(by_kind, fits)
+    found = {kind: _one_rate(kind, *timed) for kind, timed in few.items()}
+    for kind, without in fits.items():
+        more = None if cache_bytes is None else _beyond(cache_bytes, *by_kind[kind], without)
+        found[kind] = (more or without).named(len(by_kind[kind][0]))
+    return {kind: found[kind] for kind in by_kind}
 
 
-def _find_cache(by_kind: Mapping[str, Timed]) -> float | None:
+def _find_cache(by_kind: Mapping[str, Timed], without: Mapping[str, _Fitted]) -> float | None:
     """Return the bytes of the cache by which all kinds together gain most; None if not enough."""
-    enough = {k: v for k, v in by_kind.items() if len(v[0]) >= _NO_CACHE_BELOW}
-    without = {kind: _without_cache(*timed) for kind, timed in enough.items()}
+    enough = {k: by_kind[k] for k in without if len(by_kind[k][0]) >= _NO_CACHE_BELOW}
     best, best_gain = None, float(np.log(max(1, sum(len(rows) for rows, _ in enough.values()))))
     for cache in _CACHES.tolist():
         gain = 0.0
-        for kind, (rows, log_time) in enough.items():
-            more = _beyond(cache, rows, log_time, without[kind])
-            gain += 0.0 if more is None else _gain(without[kind], more, len(rows))
+        for kind, timed in enough.items():
+            more = _beyond(cache, *timed, without[kind])
+            gain += 0.0 if more is None else _gain(without[kind], more, len(timed[0]))
         if gain > best_gain:
             best, best_gain = cache, gain
     return best
@@ -77,10 +91,24 @@ def _one_rate(kind: str, rows: Rows, log_time: Floats) -> KindFit:
     )
 
 
-def _without_cache(rows: Rows, log_time: Floats) -> _Fitted:
+def _without_cache(kind: str, rows: Rows, log_time: Floats) -> _Fitted:
+    """Return the fit of what the rows ask for but a cache."""
+    ops = tuple(np.unique(rows.op).tolist())
+    taps = (False, True) if kind == "pool" else (False,)
+    tried = [Terms(t, o) for t in taps for o in ((), ops)[: len(ops)]]
+    enough = [terms for terms in tried if terms.parameters < len(rows)]
+    fitted = [_fit(rows, log_time, terms) for terms in enough or [NO_TERMS]]
+    plain = fitted[0]
+    return max(fitted, key=lambda each: _gain(plain, each, len(rows)))
+
+
+def _fit(rows: Rows, log_time: Floats, terms: Terms) -> _Fitted:
     rate, floor = _rate(rows, log_time), floor_start(log_time)
-    starts = [np.concatenate([[rate, rate], floor]), np.concatenate([[rate - 2, rate - 2], floor])]
-    return _Fitted(None, solve(traffic_model, rows, log_time, starts, free=0))
+    factors = np.zeros(terms.floor - terms.rates)
+    starts = [
+        np.concatenate([np.full(terms.rates, first), factors, floor]) for first in (rate, rate - 2)
+    ]
+    return _solve(rows, log_time, starts, terms)
 
 
 def _beyond(cache: float, rows: Rows, log_time: Floats, without: _Fitted) -> _Fitted | None:
@@ -89,15 +117,29 @@ def _beyond(cache: float, rows: Rows, log_time: Floats, without: _Fitted) -> _Fi
     if n < _NO_CACHE_BELOW or not _ON_A_SIDE <= beyond <= n - _ON_A_SIDE:
         return None
     start = np.append(without.solution.theta, _rate(rows, log_time))
-    model = partial(traffic_model, cache_bytes=cache)
-    more = _Fitted(cache, solve(model, rows, log_time, [start], free=0))
+    more = _solve(rows, log_time, [start], without.terms._replace(cache_bytes=cache))
     return more if _gain(without, more, n) > 0 else None
 
 
+def _solve(rows: Rows, log_time: Floats, starts: list[Floats], terms: Terms) -> _Fitted:
+    pull = block_diag(
+        PULL * np.eye(terms.rates),
+        _FACTOR_PULL * terms.factors,
+        PULL * np.eye(terms.parameters - terms.floor),
+    )
+    model = partial(traffic_model, terms=terms)
+    return _Fitted(solve(model, rows, log_time, starts, pull=pull), terms)
+
+
 def _gain(without: _Fitted, more: _Fitted, n: int) -> float:
-    exact = 0.5 * n * _EXACT**2
-    ratio = (without.solution.cost + exact) / (more.solution.cost + exact)
-    return float(n * np.log(ratio) - np.log(n))
+    def log_loss(fitted: _Fitted) -> float:
+        exact = 0.5 * n * _EXACT**2
+        return float(np.log((fitted.solution.cost + exact) / (n - fitted.terms.parameters)))
+
+    if more is without:
+        return 0.0
+    parameters = more.terms.parameters - without.terms.parameters
+    return n * (log_loss(without) - log_loss(more)) - parameters * float(np.log(n))
 
 
 def _rate(rows: Rows, log_time: Floats) -> float:

@@ -106,7 +106,7 @@ def _linear(random: np.random.Generator) -> Shape:
 
 
 def _elementwise(random: np.random.Generator) -> Shape:
-    op = str(random.choice(["relu", "relu6", "add", "add", "add", "mul"]))
+    op = str(random.choice(["relu", "relu", "relu6", "hardswish", "add", "add", "add", "mul"]))
     size = _size(random, most=112)
     channels = _channels(random, size)
     return Shape(op, channels, size, channels)
@@ -129,8 +129,8 @@ def _pool(random: np.random.Generator) -> Shape:
 
 
 def _eager_pool(random: np.random.Generator) -> Shape:
-    """Draw mostly maxima, and not the smallest: in NCHW, PyTorch's are a tenth of a network."""
-    if random.random() < 0.2:  # noqa: PLR2004
+    """Draw more maxima, and not the smallest: in NCHW, PyTorch's are a tenth of a network."""
+    if random.random() < 0.5:  # noqa: PLR2004
         return _pool(random)
     size = _size(random, least=14)
     channels = _channels(random, size)
@@ -201,7 +201,7 @@ def _mean(random: np.random.Generator) -> Shape:
 
 def _transcendental(random: np.random.Generator) -> Shape:
     """Draw GELUs of tokens, and what newer convolution networks have in place of a ReLU."""
-    op = str(random.choice(["gelu", "gelu", "gelu", "silu", "silu", "sigmoid"]))
+    op = str(random.choice(["gelu", "gelu", "gelu", "silu", "silu", "sigmoid", "tanh"]))
     if op == "gelu":
         features, size = _features(random), max(1, round(math.sqrt(_length(random))))
     else:
@@ -211,9 +211,9 @@ def _transcendental(random: np.random.Generator) -> Shape:
 
 
 def _image_transcendental(random: np.random.Generator) -> Shape:
-    """Draw what convolution networks have in place of a ReLU: GELUs are not run without tokens."""
+    """Draw what convolution networks have in place of a ReLU."""
     size = _size(random, most=112)
-    op = str(random.choice(["silu", "silu", "sigmoid"]))
+    op = str(random.choice(["silu", "silu", "gelu", "sigmoid"]))
     return Shape(op, channels := _channels(random, size), size, channels)
 
 
@@ -221,7 +221,7 @@ Family: TypeAlias = Callable[[np.random.Generator], Shape]
 #: Family: its share of a design.
 SHARES: dict[str, dict[Family, float]] = {
     "fused": {
-        _pointwise: 0.27,
+        _pointwise: 0.25,
         _spatial: 0.22,
         large: 0.05,
         _depthwise: 0.12,
@@ -232,7 +232,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _pool: 0.05,
         _grouped: 0.02,
         _softmax: 0.02,
-        _image_transcendental: 0.03,
+        _image_transcendental: 0.05,
     },
     # Fused launches of image classifiers and of transformers.
     "sequences": {
