@@ -114,6 +114,22 @@ def test_there_and_back(tmp_path_factory, data):
     assert known == methods - helpers
 
 
+@given(data=st.data())
+@settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+def test_rows_name_the_operators_that_lead_them(data):
+    graph = everything(data.draw)
+    work = af._core.lower(graph, "eager")
+    for node, op in zip(work.node.tolist(), work.op.tolist(), strict=True):
+        is_a_makers = graph.node_method(node) in ("custom", "unknown")
+        expected = "other" if is_a_makers else graph.node_op(node)
+        assert af._core.OPERATORS[op] == expected, graph.node_name(node)
+
+
 @pytest.mark.parametrize("name", ["mobilenet_v2", "densenet121"])
 def test_zoo_networks_there_and_back(tmp_path, name):
     graph = af.zoo.build(name, 2)

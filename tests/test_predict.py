@@ -213,6 +213,9 @@ def test_numpy_and_the_core_agree_on_traffic(rates, floor, p, cache, seed):
     np.testing.assert_allclose(predict_s(rows_of(work), parameters), got.time_s, rtol=1e-12)
 
 
+ALL_TERMS = Terms(taps=True, ops=("avg_pool", "max_pool"), cache_bytes=5e5)
+
+
 @pytest.mark.parametrize(
     ("model", "parameters", "theta", "op"),
     [
@@ -237,6 +240,12 @@ def test_numpy_and_the_core_agree_on_traffic(rates, floor, p, cache, seed):
             partial(traffic_parameters, terms=Terms(ops=("add", "mul", "relu"))),
             [-22.0, -21.0, 0.4, -0.3, -11.0, 0.5],
             ("add", "mul", "relu"),
+        ),
+        (
+            partial(traffic_model, terms=ALL_TERMS),
+            partial(traffic_parameters, terms=ALL_TERMS),
+            [-22.0, -21.0, -22.5, 0.4, -11.0, 0.5, -20.5],
+            ("avg_pool", "max_pool", "global_avg_pool"),
         ),
     ],
 )

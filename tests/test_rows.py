@@ -87,6 +87,21 @@ def test_which_operator_it_is():
         af.predict_rows(profile, "pool", columns, op="best_pool")
 
 
+def test_only_a_price_of_taps_reads_flops():
+    columns = columns_of(work_of(3))
+    without = {name: values for name, values in columns.items() if name != "flops"}
+    rates = {"seconds_per_byte_read": 1e-9, "seconds_per_byte_written": 1e-9}
+    plain = Profile.from_dict(document("traffic", rates))
+    assert (af.predict_rows(plain, "conv_spatial", without) > 0).all()
+    taps = Profile.from_dict(document("traffic", rates | {"seconds_per_tap": 1e-9}))
+    more = af.predict_rows(taps, "conv_spatial", columns) - af.predict_rows(
+        plain, "conv_spatial", columns
+    )
+    np.testing.assert_allclose(more, 1e-9 * columns["flops"], rtol=1e-9)
+    with pytest.raises(ShapeError, match="'flops' is missing"):
+        af.predict_rows(taps, "conv_spatial", without)
+
+
 def test_a_kind_without_a_price():
     columns = {name: [4] for name in ("batch", "spatial", "kernel_volume", "macs")}
     profile = Profile.from_dict(document("alpha", ALPHA))

@@ -42,15 +42,16 @@ void predict_columns_of(const Profile& profile, const std::string& kind_name,
   const Kind kind = parse_kind(kind_name);
   const DType dtype = parse_dtype(dtype_name);
   const CostModel* model = profile.find(kind, Pass::forward, dtype);
-  const std::size_t needed =
-      model == nullptr || !reads_all_columns(*model) ? alpha_columns : launch_columns.size();
+  const std::size_t needed = model == nullptr ? alpha_columns : columns_read(*model);
   const auto rows = static_cast<std::size_t>(out.size());
   LaunchColumns columns{};
   columns.element_bytes = static_cast<double>(size_of(dtype));
   const std::vector<std::uint8_t> unbiased(rows * (needed > alpha_columns ? 1 : 0));
   columns.biased = unbiased.data();
   const OpCode code = op_code(op_name);
-  if (code == 0 && !op_name.empty()) throw UnsupportedError("op '" + op_name + "' is not known");
+  if (code == 0 && op_name != op_names()[0]) {
+    throw UnsupportedError("op '" + op_name + "' is not known; use one of OPERATORS");
+  }
   const std::vector<OpCode> ops(code == 0 ? 0 : rows, code);
   if (code != 0) columns.op = ops.data();
   std::size_t found = 0;
@@ -123,7 +124,7 @@ void bind_predict(py::module_& m) {
   m.def("reuse_distance_bytes", &reuse_distance_bytes, arg("work"));
   m.def("predict_times", &predict_times, arg("work"), arg("profile"), arg("out").noconvert());
   m.def("predict_columns", &predict_columns_of, arg("profile"), arg("kind"), arg("dtype"),
-        arg("columns"), arg("out").noconvert(), arg("op") = "");
+        arg("columns"), arg("out").noconvert(), arg("op") = "other");
   py::list names;
   for (const NamedColumn& named : launch_columns) names.append(named.name);
   m.attr("LAUNCH_COLUMNS") = py::tuple(names);

@@ -98,9 +98,7 @@ void traffic(const TrafficTerms* cost, const double* op_factors, const LaunchCol
                 written * real(x.elements_written[i]);
   }
   if (c.seconds_per_tap != 0.0) {
-    for (int i = 0; i < n; ++i) {
-      time_s[i] += c.seconds_per_tap * real(x.elements_written[i]) * real(x.kernel_volume[i]);
-    }
+    for (int i = 0; i < n; ++i) time_s[i] += c.seconds_per_tap * real(x.flops[i]);
   }
   if (op_factors != nullptr) {
     for (int i = 0; i < n; ++i) time_s[i] *= op_factors[x.op[i]];

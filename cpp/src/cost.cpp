@@ -52,8 +52,9 @@ LaunchColumns columns_of(const WorkTable& w, std::size_t first) {
           .stride = from(w.stride),
           .padded_elements = from(w.padded_elements),
           .biased = from(w.biased),
-          .op = from(w.op),
-          .element_bytes = first < w.size() ? static_cast<double>(size_of(w.dtype[first])) : 1.0};
+          .element_bytes = first < w.size() ? static_cast<double>(size_of(w.dtype[first])) : 1.0,
+          .flops = from(w.flops),
+          .op = from(w.op)};
 }
 
 LaunchColumns rows_from(LaunchColumns columns, std::size_t first) {

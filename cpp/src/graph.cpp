@@ -55,9 +55,13 @@ int Graph::append(std::string name, Operator op, std::vector<int> inputs, Shape 
   } catch (const OverflowError& e) {
     throw OverflowError(name + ": output " + describe(shape) + ": " + e.what());
   }
-  const OpCode code = op_code(op_name(op));
-  nodes_.push_back(
-      {std::move(name), std::move(op), std::move(inputs), std::move(shape), dtype_, code});
+  const OpCode code = op_code(op);
+  nodes_.push_back({.name = std::move(name),
+                    .op = std::move(op),
+                    .inputs = std::move(inputs),
+                    .shape = std::move(shape),
+                    .dtype = dtype_,
+                    .code = code});
   return static_cast<int>(nodes_.size()) - 1;
 }
 

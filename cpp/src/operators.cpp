@@ -93,7 +93,7 @@ constexpr std::array element_costs{
 static_assert(std::ranges::is_sorted(element_costs, {}, &NamedCost::first));
 
 constexpr std::string_view layer_names[] = {
-    // in any order
+    // those of the alternatives of Operator, activations among them
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "attention",
@@ -205,6 +205,12 @@ OpCode op_code(std::string_view name) {
   const auto found = std::ranges::lower_bound(known, name);
   if (found == known.end() || *found != name) return 0;
   return static_cast<OpCode>(1 + (found - known.begin()));
+}
+
+OpCode op_code(const Operator& op) {
+  const bool is_a_makers =
+      std::holds_alternative<CustomOp>(op) || std::holds_alternative<UnknownOp>(op);
+  return is_a_makers ? OpCode{0} : op_code(op_name(op));
 }
 
 bool is_free(const Operator& op) {

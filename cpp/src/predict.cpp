@@ -40,8 +40,7 @@ class Gathered {
   const LaunchColumns& gather(const WorkTable& work, const CostModel& model, std::size_t first,
                               const std::uint16_t* rows, int n) {
     const LaunchColumns from = columns_of(work, first);
-    const std::size_t used = reads_all_columns(model) ? launch_columns.size() : alpha_columns;
-    for (std::size_t k = 0; k < used; ++k) {
+    for (std::size_t k = 0; k < columns_read(model); ++k) {
       const std::int64_t* source = from.*launch_columns[k].column;
       for (int i = 0; i < n; ++i) values_[k][static_cast<std::size_t>(i)] = source[rows[i]];
       view_.*launch_columns[k].column = values_[k].data();
@@ -94,14 +93,14 @@ void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
   if (!model.per_step) return evaluate_rows(model, x, n, to);
   WorkTable steps;
   std::array<std::int64_t, launch_block> count;
-  const bool all = reads_all_columns(model);
+  const std::size_t read = columns_read(model);
   for (int i = 0; i < n; ++i) {
     Work w;
     w.kind = Kind::recurrent;
-    for (std::size_t k = 0; k < (all ? launch_columns.size() : alpha_columns); ++k) {
+    for (std::size_t k = 0; k < read; ++k) {
       w.*launch_columns[k].member = (x.*launch_columns[k].column)[i];
     }
-    w.biased = all && x.biased[i] != 0;
+    w.biased = read > alpha_columns && x.biased[i] != 0;
     steps.append(one_step(w));
     count[static_cast<std::size_t>(i)] = steps_of(w);
   }
@@ -235,8 +234,11 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
   return 1.0 - gain;
 }
 
-bool reads_all_columns(const CostModel& model) {
-  return !std::holds_alternative<AlphaCost>(model.cost) || model.domain.known();
+std::size_t columns_read(const CostModel& model) {
+  if (std::holds_alternative<AlphaCost>(model.cost) && !model.domain.known()) return alpha_columns;
+  const auto* traffic = std::get_if<TrafficCost>(&model.cost);
+  const bool has_taps = traffic != nullptr && traffic->seconds_per_tap != 0.0;
+  return launch_columns.size() - (has_taps ? 0 : 1);
 }
 
 void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,

@@ -113,7 +113,6 @@ void WorkTable::append(const Work& w, int lead, std::vector<int> also) {
 
 Work WorkTable::row(std::size_t i) const {
   return {.kind = kind.at(i),
-          .op = op[i],
           .pass = pass[i],
           .dtype = dtype[i],
           .batch = batch[i],
@@ -132,7 +131,8 @@ Work WorkTable::row(std::size_t i) const {
           .biased = biased[i] != 0,
           .macs = macs[i],
           .flops = flops[i],
-          .params = params[i]};
+          .params = params[i],
+          .op = op[i]};
 }
 
 WorkTable WorkTable::take(std::span<const std::int64_t> rows) const {
@@ -192,6 +192,7 @@ Work conv_work(const ConvSpec& s) {
                      std::to_string(s.c_in) + " and c_out " + std::to_string(s.c_out));
   }
   Work w;
+  w.op = op_code("conv2d");
   w.dtype = s.dtype;
   w.batch = s.batch;
   w.groups = s.groups;

@@ -523,7 +523,7 @@ def predict_columns(
     dtype: str,
     columns: Mapping[str, NDArray[np.int64]],
     out: NDArray[np.float64],
-    op: str = "",
+    op: str = "other",
 ) -> None:
     """Write the seconds of rows of one kind into `out`; alphaflops.predict_rows has the words."""
 

@@ -21,7 +21,7 @@ def predict_rows(
     *,
     dtype: str = "fp32",
     out: NDArray[np.float64] | None = None,
-    op: str = "",
+    op: str = "other",
 ) -> NDArray[np.float64]:
     """Return the seconds of rows of one kind of operator.
 
@@ -34,14 +34,14 @@ def predict_rows(
     columns
         Integers [n] by name, read where they are if they are contiguous int64. The form ``alpha``
         reads batch, spatial (h_out * w_out), kernel_volume (k_h * k_w) and macs; the others read
-        all ``COLUMNS``, as of `WorkTable`. Sizes are taken as they are: those below one give
-        numbers without a meaning.
+        all ``COLUMNS``, as of `WorkTable`, but for flops, which only a price of taps needs. Sizes
+        are taken as they are: those below one give numbers without a meaning.
     dtype
         Element type of all rows.
     out
         Where to write, [n].
     op
-        Which of the kind's operators, such as max_pool: profiles may have a factor for it. Without,
+        Which of the kind's operators, such as max_pool: profiles may have a factor for it. "other" is
         a typical one.
 
     Raises

@@ -1,7 +1,7 @@
 // What a launch costs: the equations of the cost model, one struct a form.
 //
 //     alpha           time = (t0^p + (c alpha(S) macs)^p)^(1/p)
-//     traffic         time = (t0^p + moved^p)^(1/p) + b max(0, bytes - cache)
+//     traffic         time = (t0^p + (f moved)^p)^(1/p) + b max(0, bytes - cache)
 //     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p) + d padded
 //     tiled           time = soft minimum over candidate algorithms, each in tiles and waves
 //
@@ -48,8 +48,9 @@ struct NamedColumn {
   const std::int64_t* LaunchColumns::* column;
   std::int64_t Work::* member;
 };
-/// Columns of integers by name; alpha by itself reads the first `alpha_columns`.
-inline constexpr std::array<NamedColumn, 14> launch_columns{{
+/// Columns of integers by name; alpha by itself reads the first `alpha_columns`, and the last, of
+/// which taps are made, is read by what has a price for them.
+inline constexpr std::array<NamedColumn, 15> launch_columns{{
     {"batch", &LaunchColumns::batch, &Work::batch},
     {"spatial", &LaunchColumns::spatial, &Work::spatial},
     {"kernel_volume", &LaunchColumns::kernel_volume, &Work::kernel_volume},
@@ -64,6 +65,7 @@ inline constexpr std::array<NamedColumn, 14> launch_columns{{
     {"kernel_width", &LaunchColumns::kernel_width, &Work::kernel_width},
     {"stride", &LaunchColumns::stride, &Work::stride},
     {"padded_elements", &LaunchColumns::padded_elements, &Work::padded_elements},
+    {"flops", &LaunchColumns::flops, &Work::flops},
 }};
 inline constexpr std::size_t alpha_columns = 4;
 

@@ -16,8 +16,8 @@ struct AlphaCost {
 
 ///     moved = f (r bytes_read + w bytes_written + v taps)
 ///     time  = (t0^p + moved^p)^(1/p) + b max(0, bytes - cache_bytes)
-/// f is the operator's factor. Taps are elements of windows: those written times the kernel volume.
-/// Bytes are those read and written: beyond some cache they come from slower memory.
+/// f is the operator's factor. Taps are what a pool counts as operations: an element of a window
+/// each. Bytes are those read and written: beyond some cache they come from slower memory.
 struct TrafficTerms {
   double seconds_per_byte_read = 0.0;
   double seconds_per_byte_written = 0.0;
@@ -95,8 +95,10 @@ struct LaunchColumns {
   const std::int64_t *batch, *spatial, *kernel_volume, *macs;
   const std::int64_t *activations_read, *weights_read, *elements_written;
   const std::int64_t *c_in, *c_out, *groups, *width, *kernel_width, *stride, *padded_elements;
-  const std::uint8_t *biased, *op;
+  const std::uint8_t* biased;
   double element_bytes;
+  const std::int64_t* flops;
+  const std::uint8_t* op;  // null: a typical operator of the kind
 };
 
 }  // namespace alphaflops

@@ -33,8 +33,8 @@ struct Node {
   std::vector<int> inputs;
   Shape shape;
   DType dtype = DType::fp32;  // of its result and its parameters
-  OpCode code = 0;            // of its operator
   int tied_to = -1;           // an earlier node whose parameters it uses, -1 for its own
+  OpCode code = 0;            // of its operator
 };
 
 class Graph {

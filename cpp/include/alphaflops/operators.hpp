@@ -138,9 +138,10 @@ std::string_view op_name(const Operator& op);
 
 /// "other", then the names that `op_name` gives, sorted, but for those that a maker chose.
 std::span<const std::string_view> op_names();
-/// Where a name stands among them; 0 for a name that does not.
+/// Where a name stands among them; 0 for one that does not, and for what its maker named.
 using OpCode = std::uint8_t;
 OpCode op_code(std::string_view name);
+OpCode op_code(const Operator& op);
 
 /// Whether it launches nothing: inputs, constants, views and parts.
 bool is_free(const Operator& op);

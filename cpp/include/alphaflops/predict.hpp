@@ -37,15 +37,14 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
                double reuse_bytes = from_memory, std::optional<double> reuse_s = std::nullopt);
 
 /// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
-/// row. Columns that the profile's cost of this kind does not read may be null, see `reads`, and so
-/// may `op`: then it is a typical operator of the kind. Raises
-/// ProfileError where the profile does not price the kind. No allocation; thread-safe.
+/// row. Columns that the profile's cost of this kind does not read may be null, see `columns_read`,
+/// and so may `op`: then it is a typical operator of the kind. Raises ProfileError where the
+/// profile does not price the kind. No allocation; thread-safe.
 void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,
                      std::span<double> time_s, Pass pass = Pass::forward);
 
-/// Whether pricing such rows reads all columns: alpha by itself reads batch, spatial, kernel_volume
-/// and macs.
-bool reads_all_columns(const CostModel& model);
+/// How many of `launch_columns` pricing such rows reads.
+std::size_t columns_read(const CostModel& model);
 
 struct Totals {
   double time_s = 0.0;

@@ -58,7 +58,6 @@ Pass parse_pass(std::string_view name);
 /// One row of the table.
 struct Work {
   Kind kind = Kind::unknown;
-  OpCode op = 0;  // of the node that leads the row
   Pass pass = Pass::forward;
   DType dtype = DType::fp32;
   std::int64_t batch = 1;
@@ -78,6 +77,7 @@ struct Work {
   std::int64_t macs = 0;
   std::int64_t flops = 0;
   std::int64_t params = 0;  // trainable parameters of every node in the row
+  OpCode op = 0;  // of the node that leads the row; of sums of gradients add, of updates 0
 };
 
 /// What a row makes one after the other: a recurrence its tokens in each layer, else one.

@@ -24,6 +24,7 @@ NetworksLike: TypeAlias = Sequence[Graph] | tuple[SearchSpace, ArrayLike | Seque
 
 _COLUMNS = (
     "kind",
+    "op",
     "dtype",
     "batch",
     "groups",

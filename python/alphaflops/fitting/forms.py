@@ -73,9 +73,8 @@ class Rows:
 
     @property
     def taps(self) -> Floats:
-        """Elements of windows: those written, each as often as its window has elements."""
-        taps: Floats = np.multiply(self.work.elements_written, self.work.kernel_volume, dtype=float)
-        return taps
+        """What a pool counts as operations: an element of a window each."""
+        return self.work.flops.astype(float)
 
     @property
     def bytes_moved(self) -> Floats:
@@ -157,20 +156,20 @@ class Terms(NamedTuple):
 
     @property
     def factors(self) -> Floats:
-        """The ln f of each operator by those that are free: their sum is 0."""
+        """What every ln f is made of [operators, free ones]: their sum is 0."""
         free = max(len(self.ops) - 1, 0)
         rows: Floats = np.concatenate([np.eye(free), -np.ones((len(self.ops) - free, free))])
         return rows
 
     @property
-    def floor(self) -> int:
+    def floor_at(self) -> int:
         """Where in a theta the floor stands: after the rates and the free factors."""
         return self.rates + max(len(self.ops) - 1, 0)
 
     @property
-    def parameters(self) -> int:
+    def size(self) -> int:
         """The length of a theta."""
-        return self.floor + 2 + (self.cache_bytes is not None)
+        return self.floor_at + 2 + (self.cache_bytes is not None)
 
     def nested(self, values: Mapping[str, float]) -> dict[str, Any]:
         """Return values by parameter with those of operators as a profile has them."""
@@ -189,15 +188,15 @@ def traffic_model(theta: Floats, rows: Rows, terms: Terms = NO_TERMS) -> tuple[F
     `theta` is ln r, ln w, ln v where taps have a price, ln f of each operator but the last, ln t0,
     logit((p - 1) / 7), and ln b where there is a cache.
     """
-    amounts = np.log([rows.bytes_read, rows.bytes_written, rows.taps][: terms.rates])
+    amounts = np.log([rows.bytes_read, rows.bytes_written, *([rows.taps] if terms.taps else [])])
     log_parts = theta[: terms.rates, None] + amounts
     log_moved = np.logaddexp.reduce(log_parts)
     of_parts = np.exp(log_parts - log_moved).T
     of_op = np.equal.outer(rows.op, np.array(terms.ops, np.str_)) @ terms.factors
     log_time, jacobian = _with_floor(
-        log_moved + of_op @ theta[terms.rates : terms.floor],
+        log_moved + of_op @ theta[terms.rates : terms.floor_at],
         np.concatenate([of_parts, of_op], axis=1),
-        *theta[terms.floor : terms.floor + 2],
+        *theta[terms.floor_at : terms.floor_at + 2],
     )
     if terms.cache_bytes is None:
         return log_time, jacobian
@@ -220,10 +219,13 @@ def _with_floor(
 
 
 def alpha_parameters(theta: Floats) -> tuple[dict[str, float], Floats]:
-    """Return the parameters that `theta` stands for, and their derivatives [parameters, theta]."""
+    """Return the parameters that `theta` stands for, and their derivatives [parameters, theta].
+
+    What is fixed comes last, and has none.
+    """
     c = float(np.exp(theta[0]))
     if len(theta) == 1:
-        return {"seconds_per_mac": c, "beta": 0.0, "gamma": 0.0}, np.array([[c], [0.0], [0.0]])
+        return {"seconds_per_mac": c, "beta": 0.0, "gamma": 0.0}, np.array([[c]])
     beta, gamma = float(_sigmoid(theta[1])), float(np.exp(theta[2]))
     parameters = {"seconds_per_mac": c, "beta": beta, "gamma": gamma}
     slopes = np.diag([c, beta * (1 - beta), gamma])
@@ -240,11 +242,11 @@ def traffic_parameters(theta: Floats, terms: Terms = NO_TERMS) -> tuple[dict[str
     derivatives.
     """
     logs = block_diag(np.eye(terms.rates), terms.factors)
-    prices = np.exp(logs @ theta[: terms.floor])
+    prices = np.exp(logs @ theta[: terms.floor_at])
     names = ("seconds_per_byte_read", "seconds_per_byte_written", "seconds_per_tap")
     named = dict(zip((*names[: terms.rates], *terms.ops), prices.tolist(), strict=True))
-    floor, floor_slopes = _floor_parameters(theta[terms.floor :])
-    beyond = np.exp(theta[terms.floor + 2 :])
+    floor, floor_slopes = _floor_parameters(theta[terms.floor_at :])
+    beyond = np.exp(theta[terms.floor_at + 2 :])
     if terms.cache_bytes is not None:
         floor |= {"seconds_per_byte_beyond": float(beyond[0]), "cache_bytes": terms.cache_bytes}
     slopes: Floats = block_diag(prices[:, None] * logs, floor_slopes, np.diag(beyond))

@@ -44,14 +44,15 @@ def solve(
     bounds: tuple[Any, Any] = (-np.inf, np.inf),
     free: int = 1,
     pull: Floats | None = None,
+    centre: Floats | None = None,
 ) -> Solution:
     """Return the best theta over the starts.
 
-    All of theta but its first `free` is pulled towards the first start, which is where the
-    published parameters are, or by the weights `pull` [pulls, len(theta)]. What the rows may leave
-    undetermined must not be free.
+    All of theta but its first `free` is pulled towards `centre`, by default the first start, which
+    is where the published parameters are; or by the weights `pull` [pulls, len(theta)]. What the
+    rows may leave undetermined must not be free.
     """
-    centre = starts[0]
+    centre = starts[0] if centre is None else centre
     if pull is None:
         pull = PULL * np.eye(len(centre))[free:]
     last: dict[str, Any] = {}

@@ -57,7 +57,9 @@ def describe(fit: Fit, rows: dict[str, int]) -> str:
         if kinds:
             parts.append(_parameters(selected, kinds, rows))
     if factors := _factors(selected):
-        parts.append("time of an operator over that of a typical one of its kind:\n" + factors)
+        parts.append(
+            "what moving its bytes costs, over that of a typical operator of the kind:\n" + factors
+        )
     if any("~" in part for part in parts):
         parts.append("~ the standard error exceeds the value: other values would fit as well")
     notes = fit.profile.assumptions

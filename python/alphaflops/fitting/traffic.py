@@ -3,8 +3,8 @@
 A pool reads every element in as many windows as it lies in: taps may have a price beside bytes.
 
 Operators of a kind share the ratio of their rates, each at a pace of its own: an average pool sums
-where a maximum compares, a GELU has more instructions than a SiLU. Factors have a mean of 1, and
-one that was not timed is taken for typical.
+where a maximum compares, a GELU has more instructions than a SiLU. Their factors have a geometric
+mean of 1, and one that was not timed is taken for typical.
 
 What a launch moves beyond some cache comes from slower memory. Where that begins is one number of
 the device, searched for over all kinds together; what it costs is each kind's own.
@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import block_diag
 
+from alphaflops import _core
 from alphaflops.fitting.forms import NO_TERMS, Rows, Terms, traffic_model, traffic_parameters
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.least_squares import PULL, Solution, floor_start, named, solve
@@ -32,7 +33,7 @@ from alphaflops.fitting.metrics import Floats
 
 _NO_FLOOR_BELOW = 3  # rows of a kind: one rate is all that they tell
 _NO_CACHE_BELOW = 10
-_FACTOR_PULL = 0.1  # rows scatter by a tenth of what ln f does
+_FACTOR_PULL = 0.2  # a row is off by a fifth of what ln f scatters by
 _ON_A_SIDE = 3  # rows of a kind that move more, and less, than a cache holds
 _CACHES = 2.0 ** np.arange(14, 31, 0.5)  # bytes; 16 KiB to 1 GiB
 _EXACT = 0.002  # of a time; what describes less is not kept
@@ -43,6 +44,7 @@ Timed = tuple[Rows, Floats]
 class _Fitted(NamedTuple):
     solution: Solution
     terms: Terms
+    centre: Floats  # where theta is pulled to
 
     def named(self, n: int) -> KindFit:
         names = partial(traffic_parameters, terms=self.terms)
@@ -93,10 +95,10 @@ def _one_rate(kind: str, rows: Rows, log_time: Floats) -> KindFit:
 
 def _without_cache(kind: str, rows: Rows, log_time: Floats) -> _Fitted:
     """Return the fit of what the rows ask for but a cache."""
-    ops = tuple(np.unique(rows.op).tolist())
-    taps = (False, True) if kind == "pool" else (False,)
-    tried = [Terms(t, o) for t in taps for o in ((), ops)[: len(ops)]]
-    enough = [terms for terms in tried if terms.parameters < len(rows)]
+    ops = tuple(op for op in np.unique(rows.op).tolist() if op != _core.OPERATORS[0])
+    factors = [(), ops] if len(ops) > 1 else [()]
+    tried = [Terms(taps, f) for taps in (False, True)[: 1 + (kind == "pool")] for f in factors]
+    enough = [terms for terms in tried if terms.size < len(rows)]
     fitted = [_fit(rows, log_time, terms) for terms in enough or [NO_TERMS]]
     plain = fitted[0]
     return max(fitted, key=lambda each: _gain(plain, each, len(rows)))
@@ -104,41 +106,46 @@ def _without_cache(kind: str, rows: Rows, log_time: Floats) -> _Fitted:
 
 def _fit(rows: Rows, log_time: Floats, terms: Terms) -> _Fitted:
     rate, floor = _rate(rows, log_time), floor_start(log_time)
-    factors = np.zeros(terms.floor - terms.rates)
+    factors = np.zeros(terms.floor_at - terms.rates)
     starts = [
         np.concatenate([np.full(terms.rates, first), factors, floor]) for first in (rate, rate - 2)
     ]
-    return _solve(rows, log_time, starts, terms)
+    return _solve(rows, log_time, starts, terms, starts[0])
 
 
 def _beyond(cache: float, rows: Rows, log_time: Floats, without: _Fitted) -> _Fitted | None:
     """Return the fit with a cache; None where the rows do not ask for it."""
     n, beyond = len(rows), int((rows.bytes_moved > cache).sum())
-    if n < _NO_CACHE_BELOW or not _ON_A_SIDE <= beyond <= n - _ON_A_SIDE:
+    terms = without.terms._replace(cache_bytes=cache)
+    if n < _NO_CACHE_BELOW or n <= terms.size or not _ON_A_SIDE <= beyond <= n - _ON_A_SIDE:
         return None
-    start = np.append(without.solution.theta, _rate(rows, log_time))
-    more = _solve(rows, log_time, [start], without.terms._replace(cache_bytes=cache))
+    rate = _rate(rows, log_time)
+    start, centre = np.append(without.solution.theta, rate), np.append(without.centre, rate)
+    more = _solve(rows, log_time, [start], terms, centre)
     return more if _gain(without, more, n) > 0 else None
 
 
-def _solve(rows: Rows, log_time: Floats, starts: list[Floats], terms: Terms) -> _Fitted:
+def _solve(
+    rows: Rows, log_time: Floats, starts: list[Floats], terms: Terms, centre: Floats
+) -> _Fitted:
     pull = block_diag(
         PULL * np.eye(terms.rates),
         _FACTOR_PULL * terms.factors,
-        PULL * np.eye(terms.parameters - terms.floor),
+        PULL * np.eye(terms.size - terms.floor_at),
     )
     model = partial(traffic_model, terms=terms)
-    return _Fitted(solve(model, rows, log_time, starts, pull=pull), terms)
+    solution = solve(model, rows, log_time, starts, pull=pull, centre=centre)
+    return _Fitted(solution, terms, centre)
 
 
 def _gain(without: _Fitted, more: _Fitted, n: int) -> float:
     def log_loss(fitted: _Fitted) -> float:
         exact = 0.5 * n * _EXACT**2
-        return float(np.log((fitted.solution.cost + exact) / (n - fitted.terms.parameters)))
+        return float(np.log((fitted.solution.cost + exact) / (n - fitted.terms.size)))
 
     if more is without:
         return 0.0
-    parameters = more.terms.parameters - without.terms.parameters
+    parameters = more.terms.size - without.terms.size
     return n * (log_loss(without) - log_loss(more)) - parameters * float(np.log(n))
 
 
