@@ -158,7 +158,8 @@ def test_few_rows_have_no_factors():
 def test_factors_are_no_cache():
     """A fit with a cache begins where that without ends, and is pulled to the same centre."""
     ops = ("add", "hardsigmoid", "hardswish", "mul", "relu", "relu6")
-    device = {"elementwise": RATES | {"op_factors": dict(zip(ops, (3, 2, 1, 1, 0.5, 0.3)))}}
+    factors = dict(zip(ops, (3, 2, 1, 1, 0.5, 0.3), strict=True))
+    device = {"elementwise": RATES | {"op_factors": factors}}
     with_one = 0
     for seed in range(10):
         table = timed(shapes(80, 1, ops=ops), device, noise=0.03, seed=seed)
@@ -170,9 +171,10 @@ def test_factors_are_no_cache():
 
 def test_as_many_parameters_as_rows():
     ops = ("add", "hardsigmoid", "hardswish", "mul", "relu", "relu6")
-    table = shapes(12, 5, ops=("relu",))
+    table = shapes(12, 5, ops=("hardsigmoid",))
     table["op"] = [*ops, *ops]
-    device = {"elementwise": RATES | {"op_factors": dict(zip(ops, (9, 5, 2, 1, 0.5, 0.1)))}}
+    factors = dict(zip(ops, (9, 5, 2, 1, 0.5, 0.1), strict=True))
+    device = {"elementwise": RATES | {"op_factors": factors}}
     for n in range(3, 13):
         few = timed(table[:n], device)
         forms, _ = fit_forms(rows_of(work_table(few)), few["time_s"], rich=False)

@@ -41,8 +41,8 @@ def predict_rows(
     out
         Where to write, [n].
     op
-        Which of the kind's operators, such as max_pool: profiles may have a factor for it. "other" is
-        a typical one.
+        Which of the kind's operators, such as max_pool: profiles may have a factor for it.
+        "other" is a typical one.
 
     Raises
     ------
