@@ -131,6 +131,17 @@ def test_operators_have_factors_and_taps_a_price():
     np.testing.assert_allclose(mixed, [*expected, *expected[::-1]], rtol=1e-14)
 
 
+def test_taps_of_a_gradient_are_its_additions():
+    graph = af.Graph("mean")
+    graph.global_avg_pool(graph.conv2d(graph.input((2, 3, 7, 7)), 10))
+    rates = {"seconds_per_byte_read": 0.0, "seconds_per_byte_written": 0.0, "seconds_per_tap": 1.0}
+    step = _core.lower(graph, "eager", _core.Training())
+    work = step.take(np.flatnonzero(step.kind == _core.KINDS.index("pool")))
+    assert [_core.PASSES[p] for p in work.passes] == ["forward", "input_gradient"]
+    got = _core.predict(work, profile_of({"pool": rates})).time_s
+    np.testing.assert_array_equal(got, [2 * 10 * 49, 2 * 10 * 49])
+
+
 def test_bytes_beyond_the_cache_cost_more():
     rates = {"seconds_per_byte_read": 2e-9, "seconds_per_byte_written": 3e-9, "floor_s": 1e-6}
     beyond = rates | {"seconds_per_byte_beyond": 7e-9, "cache_bytes": 6000.0}

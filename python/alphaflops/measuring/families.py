@@ -211,9 +211,10 @@ def _transcendental(random: np.random.Generator) -> Shape:
 
 
 def _image_transcendental(random: np.random.Generator) -> Shape:
-    """Draw what convolution networks have in place of a ReLU."""
-    size = _size(random, most=112)
+    """Draw what convolution networks have in place of a ReLU, and sigmoids, mostly of gates."""
     op = str(random.choice(["silu", "silu", "gelu", "sigmoid"]))
+    is_gate = op == "sigmoid" and random.random() < 0.75  # noqa: PLR2004
+    size = 1 if is_gate else _size(random, most=112)
     return Shape(op, channels := _channels(random, size), size, channels)
 
 
@@ -224,13 +225,13 @@ SHARES: dict[str, dict[Family, float]] = {
         _pointwise: 0.25,
         _spatial: 0.22,
         large: 0.05,
-        _depthwise: 0.12,
+        _depthwise: 0.11,
         _linear: 0.06,
         _elementwise: 0.07,
         _concat: 0.04,
         _norm: 0.05,
         _pool: 0.05,
-        _grouped: 0.02,
+        _grouped: 0.03,
         _softmax: 0.02,
         _image_transcendental: 0.05,
     },
