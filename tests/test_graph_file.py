@@ -93,13 +93,16 @@ def everything(draw):
     return graph
 
 
-@given(data=st.data())
-@settings(
+slow = settings(
     max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+@given(data=st.data())
+@slow
 def test_there_and_back(tmp_path_factory, data):
     graph = everything(data.draw)
     path = tmp_path_factory.getbasetemp() / "graph.json"
@@ -115,12 +118,7 @@ def test_there_and_back(tmp_path_factory, data):
 
 
 @given(data=st.data())
-@settings(
-    max_examples=20,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@slow
 def test_rows_name_the_operators_that_lead_them(data):
     graph = everything(data.draw)
     work = af._core.lower(graph, "eager")

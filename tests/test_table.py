@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from measurements import with_column
 
 import alphaflops as af
+from alphaflops import _core
 from alphaflops.errors import IoError, MissingExtraError, TableError
 from alphaflops.table import check_table, read_table, work_table, write_table
 
@@ -70,6 +71,7 @@ def test_work_counts_by_hand():
     table = with_column(table, "w_out", [56, 0])
     work = work_table(table)
     assert work.macs.tolist() == [56 * 56 * 9 * 64 * 128, 7 * 7 * 9 * 8 * 16]
+    assert [_core.OPERATORS[op] for op in work.op] == ["conv2d", "conv2d"]
 
 
 def test_byte_order_mark_and_windows_lines_are_read(tmp_path):

@@ -294,7 +294,6 @@ Work own_work(const Graph& graph, int index) {
   const Node& node = graph.node(index);
   const char* what = node.name.c_str();
   Work w;
-  w.op = node.code;
   w.dtype = node.dtype;
   w.batch = node.shape.empty() ? 1 : node.shape[0];
   w.elements_written = element_count(node.shape);
@@ -364,6 +363,7 @@ Work own_work(const Graph& graph, int index) {
         }
       },
       node.op);
+  w.op = node.code;
   return w;
 }
 

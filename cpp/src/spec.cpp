@@ -154,22 +154,24 @@ Work work_of(const OperatorSpec& s) {
   }
   if (s.training || s.pass != Pass::forward) return work_in_training(s);
   if (s.op == "conv2d" && s.h_out > 0 && s.w_out > 0) {
-    return conv_work({.batch = s.batch,
-                      .c_in = s.c_in,
-                      .h_in = s.h_in,
-                      .w_in = s.w_in,
-                      .c_out = s.c_out,
-                      .k_h = s.k_h,
-                      .k_w = s.k_w,
-                      .stride_h = s.stride_h,
-                      .stride_w = s.stride_w,
-                      .h_out = s.h_out,
-                      .w_out = s.w_out,
-                      .groups = s.groups,
-                      .padded_elements = padded_elements({s.batch, s.c_in, s.h_in, s.w_in},
-                                                         window_of(s), "conv2d padded input"),
-                      .bias = s.bias,
-                      .dtype = s.dtype});
+    Work w = conv_work({.batch = s.batch,
+                        .c_in = s.c_in,
+                        .h_in = s.h_in,
+                        .w_in = s.w_in,
+                        .c_out = s.c_out,
+                        .k_h = s.k_h,
+                        .k_w = s.k_w,
+                        .stride_h = s.stride_h,
+                        .stride_w = s.stride_w,
+                        .h_out = s.h_out,
+                        .w_out = s.w_out,
+                        .groups = s.groups,
+                        .padded_elements = padded_elements({s.batch, s.c_in, s.h_in, s.w_in},
+                                                           window_of(s), "conv2d padded input"),
+                        .bias = s.bias,
+                        .dtype = s.dtype});
+    w.op = op_code(s.op);
+    return w;
   }
   const Graph graph = build(s);
   return work_of(graph, static_cast<int>(graph.nodes().size()) - 1);

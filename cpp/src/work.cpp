@@ -192,7 +192,6 @@ Work conv_work(const ConvSpec& s) {
                      std::to_string(s.c_in) + " and c_out " + std::to_string(s.c_out));
   }
   Work w;
-  w.op = op_code("conv2d");
   w.dtype = s.dtype;
   w.batch = s.batch;
   w.groups = s.groups;

@@ -164,7 +164,7 @@ class Terms(NamedTuple):
     @property
     def floor_at(self) -> int:
         """Where in a theta the floor stands: after the rates and the free factors."""
-        return self.rates + max(len(self.ops) - 1, 0)
+        return self.rates + int(self.factors.shape[1])
 
     @property
     def size(self) -> int:

@@ -19,7 +19,7 @@ from alphaflops.fitting.kinds import KindFit, Parameters
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.search import LOSS_SCALE, covariance
 
-PULL = 0.003
+WEAK_PULL = 0.003
 _FIRST_STEPS, _LAST_STEPS = 25, 100  # of every start, and of the best one after that
 
 #: ln seconds [n] and its derivatives [n, len(theta)].
@@ -42,19 +42,17 @@ def solve(
     starts: Sequence[Floats],
     *,
     bounds: tuple[Any, Any] = (-np.inf, np.inf),
-    free: int = 1,
     pull: Floats | None = None,
     centre: Floats | None = None,
 ) -> Solution:
     """Return the best theta over the starts.
 
-    All of theta but its first `free` is pulled towards `centre`, by default the first start, which
-    is where the published parameters are; or by the weights `pull` [pulls, len(theta)]. What the
-    rows may leave undetermined must not be free.
+    Theta is pulled towards `centre`, by default the first start, which is where the published
+    parameters are, with the weights `pull` [pulls, len(theta)], by default all but its first by
+    WEAK_PULL. What the rows may leave undetermined must not be free.
     """
     centre = starts[0] if centre is None else centre
-    if pull is None:
-        pull = PULL * np.eye(len(centre))[free:]
+    pull = WEAK_PULL * np.eye(len(centre))[1:] if pull is None else pull
     last: dict[str, Any] = {}
 
     def evaluate(theta: Floats) -> tuple[Floats, Floats]:

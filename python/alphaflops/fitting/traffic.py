@@ -28,7 +28,7 @@ from scipy.linalg import block_diag
 from alphaflops import _core
 from alphaflops.fitting.forms import NO_TERMS, Rows, Terms, traffic_model, traffic_parameters
 from alphaflops.fitting.kinds import KindFit
-from alphaflops.fitting.least_squares import PULL, Solution, floor_start, named, solve
+from alphaflops.fitting.least_squares import WEAK_PULL, Solution, floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
 
 _NO_FLOOR_BELOW = 3  # rows of a kind: one rate is all that they tell
@@ -97,7 +97,8 @@ def _without_cache(kind: str, rows: Rows, log_time: Floats) -> _Fitted:
     """Return the fit of what the rows ask for but a cache."""
     ops = tuple(op for op in np.unique(rows.op).tolist() if op != _core.OPERATORS[0])
     factors = [(), ops] if len(ops) > 1 else [()]
-    tried = [Terms(taps, f) for taps in (False, True)[: 1 + (kind == "pool")] for f in factors]
+    taps = [False, True] if kind == "pool" else [False]
+    tried = [Terms(t, f) for t in taps for f in factors]
     enough = [terms for terms in tried if terms.size < len(rows)]
     fitted = [_fit(rows, log_time, terms) for terms in enough or [NO_TERMS]]
     plain = fitted[0]
@@ -129,9 +130,9 @@ def _solve(
     rows: Rows, log_time: Floats, starts: list[Floats], terms: Terms, centre: Floats
 ) -> _Fitted:
     pull = block_diag(
-        PULL * np.eye(terms.rates),
+        WEAK_PULL * np.eye(terms.rates),
         _FACTOR_PULL * terms.factors,
-        PULL * np.eye(terms.size - terms.floor_at),
+        WEAK_PULL * np.eye(terms.size - terms.floor_at),
     )
     model = partial(traffic_model, terms=terms)
     solution = solve(model, rows, log_time, starts, pull=pull, centre=centre)
