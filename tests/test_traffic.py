@@ -166,6 +166,18 @@ def test_factors_are_no_cache():
     assert with_one <= 1
 
 
+def test_factors_that_show_only_beside_a_cache():
+    """Either alone explains little: it makes some rows of every operator too fast."""
+    table = shapes(56, 2, ops=("add", "add", "add", "relu", "relu", "hardswish"))
+    slow = RATES | {"seconds_per_byte_beyond": 4e-11, "cache_bytes": CACHE}
+    device = {"elementwise": slow | {"op_factors": {"add": 1.0, "hardswish": 1.7, "relu": 0.7}}}
+    for seed in range(3):
+        found = fit(timed(table, device, noise=0.08, seed=seed)).parameters["elementwise"]
+        assert found["cache_bytes"] == pytest.approx(CACHE, rel=0.5)
+        factors = found["op_factors"]
+        assert factors["hardswish"] / factors["relu"] == pytest.approx(1.7 / 0.7, rel=0.2)
+
+
 def test_as_many_parameters_as_rows():
     ops = ("add", "hardsigmoid", "hardswish", "mul", "relu", "relu6")
     table = shapes(12, 5, ops=("hardsigmoid",))

@@ -1,3 +1,4 @@
+#include "alphaflops/heap.hpp"
 #include "alphaflops/measure.hpp"
 #include "bindings.hpp"
 
@@ -34,6 +35,11 @@ void bind_measure(py::module_& m) {
       .def_static("iterations_for", &Bench::iterations_for, arg("call_s"))
       .def_property_readonly("isa", [](const Bench& b) { return std::string(to_string(b.isa())); })
       .def_property_readonly("memory_bytes", &Bench::memory_bytes);
+
+  py::class_<HeapFilling>(m, "HeapFilling")
+      .def(py::init<>())
+      .def("fill", &HeapFilling::fill, arg("least_bytes"))
+      .def_property_readonly("bytes", &HeapFilling::bytes);
 
   m.def("sample_network", &sample_network, arg("executor"), arg("iterations") = 1, released);
 }

@@ -670,6 +670,19 @@ class Bench:
     @property
     def memory_bytes(self) -> int: ...
 
+class HeapFilling:
+    """What fills the holes of the C library's heap, so that what comes next lies side by side.
+
+    Of glibc's, and where the process's first thread calls; elsewhere it does nothing.
+    """
+
+    def __init__(self) -> None: ...
+    def fill(self, least_bytes: int) -> None:
+        """Fill holes of at least so many bytes; their pages go back to the system."""
+
+    @property
+    def bytes(self) -> int: ...
+
 def sample_network(executor: Executor, iterations: int = 1) -> Sample:
     """Time whole forward passes."""
 

@@ -10,9 +10,9 @@ What a launch moves beyond some cache comes from slower memory. Where that begin
 the device, searched for over all kinds together; what it costs is each kind's own.
 
 All are kept only if the loss falls by more than chance explains: n ln(loss without / loss with)
-exceeds ln n for each price and factor, and ln of all rows for a cache's size, where a loss is that
-of a row left free by the parameters. That is the Bayesian information criterion (Schwarz,
-"Estimating the dimension of a model", 1978).
+exceeds ln n for each price and factor, where a loss is that of a row left free by the parameters.
+That is the Bayesian information criterion (Schwarz, "Estimating the dimension of a model", 1978).
+For a cache's size it is ln of all rows, and ln of how many sizes are tried.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _NO_FLOOR_BELOW = 3  # rows of a kind: one rate is all that they tell
 _NO_CACHE_BELOW = 10
 _FACTOR_PULL = 0.2  # a row is off by a fifth of what ln f scatters by
 _ON_A_SIDE = 3  # rows of a kind that move more, and less, than a cache holds
-_CACHES = 2.0 ** np.arange(14, 31, 0.5)  # bytes; 16 KiB to 1 GiB
+_CACHES = [2.0**i for i in range(14, 31)]  # bytes; 16 KiB to 1 GiB
+_BETWEEN = 2.0**0.5  # sizes beside the best of these
 _EXACT = 0.002  # of a time; what describes less is not kept
 
 Timed = tuple[Rows, Floats]
@@ -45,6 +46,12 @@ class _Fitted(NamedTuple):
     solution: Solution
     terms: Terms
     centre: Floats  # where theta is pulled to
+
+    def score(self, n: int) -> float:
+        """Return what speaks for it, of `n` rows: a difference of scores is a gain."""
+        free = max(n - self.terms.size, 1)  # of fewer rows there is but one fit
+        loss = (self.solution.cost + 0.5 * n * _EXACT**2) / free
+        return float(-n * np.log(loss) - self.terms.size * np.log(n))
 
     def named(self, n: int) -> KindFit:
         names = partial(traffic_parameters, terms=self.terms)
@@ -58,28 +65,82 @@ class _Fitted(NamedTuple):
 
 def fit_traffic(by_kind: Mapping[str, Timed]) -> dict[str, KindFit]:
     """Fit kinds that move data, each given as its rows [n] and ln seconds [n]."""
-    few = {kind: timed for kind, timed in by_kind.items() if len(timed[0]) < _NO_FLOOR_BELOW}
-    fits = {kind: _without_cache(kind, *by_kind[kind]) for kind in by_kind if kind not in few}
-    cache_bytes = _find_cache(by_kind, fits)
-    found = {kind: _one_rate(kind, *timed) for kind, timed in few.items()}
-    for kind, without in fits.items():
-        more = None if cache_bytes is None else _beyond(cache_bytes, *by_kind[kind], without)
-        found[kind] = (more or without).named(len(by_kind[kind][0]))
-    return {kind: found[kind] for kind in by_kind}
+    few = {kind for kind, (rows, _) in by_kind.items() if len(rows) < _NO_FLOOR_BELOW}
+    kinds = {name: _Kind(name, *timed) for name, timed in by_kind.items() if name not in few}
+    cache_bytes = _find_cache(list(kinds.values()))
+    return {
+        name: _one_rate(name, *timed)
+        if name in few
+        else kinds[name].best(cache_bytes).named(len(timed[0]))
+        for name, timed in by_kind.items()
+    }
 
 
-def _find_cache(by_kind: Mapping[str, Timed], without: Mapping[str, _Fitted]) -> float | None:
+def _find_cache(kinds: list[_Kind]) -> float | None:
     """Return the bytes of the cache by which all kinds together gain most; None if not enough."""
-    enough = {k: by_kind[k] for k in without if len(by_kind[k][0]) >= _NO_CACHE_BELOW}
-    best, best_gain = None, float(np.log(max(1, sum(len(rows) for rows, _ in enough.values()))))
-    for cache in _CACHES.tolist():
-        gain = 0.0
-        for kind, timed in enough.items():
-            more = _beyond(cache, *timed, without[kind])
-            gain += 0.0 if more is None else _gain(without[kind], more, len(timed[0]))
-        if gain > best_gain:
-            best, best_gain = cache, gain
-    return best
+
+    def score(cache_bytes: float | None) -> float:
+        return sum(kind.best(cache_bytes).score(kind.n) for kind in kinds)
+
+    near = max(_CACHES, key=score)
+    best = max((near / _BETWEEN, near, near * _BETWEEN), key=score)
+    rows = sum(kind.n for kind in kinds if kind.may_tell_caches)
+    chance = np.log(max(rows, 1)) + np.log(len(_CACHES))
+    return best if score(best) > score(None) + chance else None
+
+
+class _Kind:
+    """One kind's rows, and what fits them: with and without whatever they may ask for."""
+
+    def __init__(self, name: str, rows: Rows, log_time: Floats) -> None:
+        self.rows, self.log_time, self.n = rows, log_time, len(rows)
+        self.may_tell_caches = self.n >= _NO_CACHE_BELOW
+        ops = tuple(op for op in np.unique(rows.op).tolist() if op != _core.OPERATORS[0])
+        factors = [(), ops] if len(ops) > 1 else [()]
+        taps = [False, True] if name == "pool" else [False]
+        tried = [Terms(t, f) for t in taps for f in factors]
+        enough = [terms for terms in tried if terms.size < self.n]
+        self._without = [self._fit(terms) for terms in enough or [NO_TERMS]]
+        self._found: dict[float | None, _Fitted] = {}
+
+    def best(self, cache_bytes: float | None) -> _Fitted:
+        """Return the fit that the rows ask for, of a device with such a cache or with none."""
+        if cache_bytes not in self._found:
+            fits = list(self._without)
+            if cache_bytes is not None and self._is_told_by_rows(cache_bytes):
+                room = [fit for fit in fits if fit.terms.size + 1 < self.n]
+                fits += [self._beyond(cache_bytes, without) for without in room]
+            self._found[cache_bytes] = max(fits, key=lambda fit: fit.score(self.n))
+        return self._found[cache_bytes]
+
+    def _is_told_by_rows(self, cache_bytes: float) -> bool:
+        beyond = int((self.rows.bytes_moved > cache_bytes).sum())
+        return self.may_tell_caches and _ON_A_SIDE <= beyond <= self.n - _ON_A_SIDE
+
+    def _fit(self, terms: Terms) -> _Fitted:
+        rate, floor = _rate(self.rows, self.log_time), floor_start(self.log_time)
+        factors = np.zeros(terms.floor_at - terms.rates)
+        starts = [
+            np.concatenate([np.full(terms.rates, first), factors, floor])
+            for first in (rate, rate - 2)
+        ]
+        return self._solve(starts, terms, starts[0])
+
+    def _beyond(self, cache_bytes: float, without: _Fitted) -> _Fitted:
+        """Return the fit with a price for what is beyond a cache."""
+        rate = _rate(self.rows, self.log_time)
+        start, centre = np.append(without.solution.theta, rate), np.append(without.centre, rate)
+        return self._solve([start], without.terms._replace(cache_bytes=cache_bytes), centre)
+
+    def _solve(self, starts: list[Floats], terms: Terms, centre: Floats) -> _Fitted:
+        pull = block_diag(
+            WEAK_PULL * np.eye(terms.rates),
+            _FACTOR_PULL * terms.factors,
+            WEAK_PULL * np.eye(terms.size - terms.floor_at),
+        )
+        model = partial(traffic_model, terms=terms)
+        solution = solve(model, self.rows, self.log_time, starts, pull=pull, centre=centre)
+        return _Fitted(solution, terms, centre)
 
 
 def _one_rate(kind: str, rows: Rows, log_time: Floats) -> KindFit:
@@ -91,63 +152,6 @@ def _one_rate(kind: str, rows: Rows, log_time: Floats) -> KindFit:
         rows=n,
         note=f"{kind}: {n} row{'s' * (n > 1)}; one rate for bytes read and written, no floor",
     )
-
-
-def _without_cache(kind: str, rows: Rows, log_time: Floats) -> _Fitted:
-    """Return the fit of what the rows ask for but a cache."""
-    ops = tuple(op for op in np.unique(rows.op).tolist() if op != _core.OPERATORS[0])
-    factors = [(), ops] if len(ops) > 1 else [()]
-    taps = [False, True] if kind == "pool" else [False]
-    tried = [Terms(t, f) for t in taps for f in factors]
-    enough = [terms for terms in tried if terms.size < len(rows)]
-    fitted = [_fit(rows, log_time, terms) for terms in enough or [NO_TERMS]]
-    plain = fitted[0]
-    return max(fitted, key=lambda each: _gain(plain, each, len(rows)))
-
-
-def _fit(rows: Rows, log_time: Floats, terms: Terms) -> _Fitted:
-    rate, floor = _rate(rows, log_time), floor_start(log_time)
-    factors = np.zeros(terms.floor_at - terms.rates)
-    starts = [
-        np.concatenate([np.full(terms.rates, first), factors, floor]) for first in (rate, rate - 2)
-    ]
-    return _solve(rows, log_time, starts, terms, starts[0])
-
-
-def _beyond(cache: float, rows: Rows, log_time: Floats, without: _Fitted) -> _Fitted | None:
-    """Return the fit with a cache; None where the rows do not ask for it."""
-    n, beyond = len(rows), int((rows.bytes_moved > cache).sum())
-    terms = without.terms._replace(cache_bytes=cache)
-    if n < _NO_CACHE_BELOW or n <= terms.size or not _ON_A_SIDE <= beyond <= n - _ON_A_SIDE:
-        return None
-    rate = _rate(rows, log_time)
-    start, centre = np.append(without.solution.theta, rate), np.append(without.centre, rate)
-    more = _solve(rows, log_time, [start], terms, centre)
-    return more if _gain(without, more, n) > 0 else None
-
-
-def _solve(
-    rows: Rows, log_time: Floats, starts: list[Floats], terms: Terms, centre: Floats
-) -> _Fitted:
-    pull = block_diag(
-        WEAK_PULL * np.eye(terms.rates),
-        _FACTOR_PULL * terms.factors,
-        WEAK_PULL * np.eye(terms.size - terms.floor_at),
-    )
-    model = partial(traffic_model, terms=terms)
-    solution = solve(model, rows, log_time, starts, pull=pull, centre=centre)
-    return _Fitted(solution, terms, centre)
-
-
-def _gain(without: _Fitted, more: _Fitted, n: int) -> float:
-    def log_loss(fitted: _Fitted) -> float:
-        exact = 0.5 * n * _EXACT**2
-        return float(np.log((fitted.solution.cost + exact) / (n - fitted.terms.size)))
-
-    if more is without:
-        return 0.0
-    parameters = more.terms.size - without.terms.size
-    return n * (log_loss(without) - log_loss(more)) - parameters * float(np.log(n))
 
 
 def _rate(rows: Rows, log_time: Floats) -> float:

@@ -19,14 +19,14 @@ from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
+from alphaflops.measuring.torch_heap import Heap
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
-from alphaflops.measuring.torch_pool import FLOAT_BYTES, Launch, Pool
+from alphaflops.measuring.torch_pool import Launch, Pool
 from alphaflops.measuring.torch_stages import Stage, backward, forward, optimizer
 
 __all__ = ["TorchSession", "Watch"]
 
-_HEAP_BLOCK_BYTES = 31 << 20  # the largest that glibc takes from its heap
 _LEAST_SAMPLE_S = 200e-6
 _MOST_CALLS = 8  # in a sample: what runs between them takes longer than the short ones
 _WORTH_REPEATING_S = 2e-3
@@ -52,10 +52,7 @@ class TorchSession:
 
     def __init__(self, layout: str, threads: int, *, training: bool = False) -> None:
         self.layout, self.threads = layout, threads
-        # Once so large a block was freed, glibc keeps freed memory. Before, it may give memory back
-        # and take it again, page by page, in every pass; whether it does depends on what the
-        # process freed earlier, which no sum of operators can tell.
-        import_torch().empty(_HEAP_BLOCK_BYTES // FLOAT_BYTES)
+        self.heap = Heap()
         l3_bytes = int(_core.system_info()["l3_bytes"])
         self.pool = Pool("cpu", min(max(2 * l3_bytes, 48 << 20), 256 << 20))
         interlude = TorchNetwork(_interlude(), layout).run
@@ -86,7 +83,7 @@ class TorchSession:
 
     def timed(self, run: Callable[[], Any]) -> Network:
         """Make whatever runs a network ready: a module's call."""
-        return _TimedNetwork(run, self.threads)
+        return _TimedNetwork(run, self)
 
     def iterations_for(self, call_s: float) -> int:
         """Few, since every call has others before it."""
@@ -211,6 +208,7 @@ class _TorchBench:
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
         """
+        self._session.heap.tidy()
         for _ in range(self._settling):
             self._call()
         watch = Watch(self._session.threads)
@@ -220,13 +218,14 @@ class _TorchBench:
 
 
 class _TimedNetwork:
-    def __init__(self, run: Callable[[], Any], threads: int) -> None:
-        self._run, self._threads = run, threads
+    def __init__(self, run: Callable[[], Any], session: TorchSession) -> None:
+        self._run, self._session = run, session
 
     def sample(self, passes: int) -> Sample:
         """Time so many passes together."""
-        watch = Watch(self._threads)
-        stopwatch = _Stopwatch(self._threads)
+        self._session.heap.tidy()
+        watch = Watch(self._session.threads)
+        stopwatch = _Stopwatch(self._session.threads)
         for _ in range(passes):
             self._run()
         return watch.finish(stopwatch.read_s(), passes)

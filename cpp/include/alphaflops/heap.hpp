@@ -1,0 +1,31 @@
+// The C library's heap, kept in one piece while other people's code is timed on it.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace alphaflops {
+
+/// What fills the holes of the heap, so that what is allocated next lies side by side at its end.
+///
+/// A process that has made and freed much gives each block the smallest hole that holds it: what is
+/// in use at one time then lies far apart, and takes more of the caches. Only glibc's main arena
+/// (the one of a process's first thread) is filled; on other heaps nothing happens.
+class HeapFilling {
+ public:
+  HeapFilling() = default;
+  HeapFilling(const HeapFilling&) = delete;
+  HeapFilling& operator=(const HeapFilling&) = delete;
+  ~HeapFilling();
+
+  /// Fill holes of at least so many bytes. Their pages go back to the system.
+  void fill(std::size_t least_bytes);
+  /// What is held.
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<void*> blocks_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace alphaflops

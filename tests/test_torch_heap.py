@@ -1,0 +1,63 @@
+"""The heap that PyTorch's tensors come from: in one piece while a session times them."""
+
+from __future__ import annotations
+
+import platform
+from types import SimpleNamespace
+
+import pytest
+
+import alphaflops as af
+from alphaflops.measuring.backends import named
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+from alphaflops.measuring import torch_heap  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+BYTES, BLOCKS = 256 << 10, 64
+
+
+def block(size):
+    return torch.empty(size, dtype=torch.uint8)
+
+
+def span():
+    """Return how far apart new tensors lie."""
+    addresses = [tensor.data_ptr() for tensor in [block(BYTES) for _ in range(BLOCKS)]]
+    return max(addresses) - min(addresses)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other heaps stay as they are")
+def test_new_tensors_lie_side_by_side(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(torch_heap, "time", SimpleNamespace(monotonic=lambda: now))
+    heap = torch_heap.Heap()
+    holes, walls = zip(*[(block(4 * BYTES), block(BYTES)) for _ in range(BLOCKS)], strict=True)
+    del holes
+    heap.tidy()
+    assert heap.held_bytes > 3 * BLOCKS * BYTES
+    assert span() < BLOCKS * (BYTES + 4096)
+    held = heap.held_bytes
+    del walls
+    now += 0.5
+    heap.tidy()
+    assert heap.held_bytes == held  # once a second
+    now += 0.6
+    heap.tidy()
+    assert heap.held_bytes > held + BLOCKS * BYTES / 2
+
+
+def test_whatever_is_timed_has_a_tidy_heap():
+    graph = af.Graph("one")
+    graph.relu(graph.input((1, 8, 14, 14)))
+    times = []
+    with named("torch", on="cpu").session() as session:
+        session.heap = SimpleNamespace(tidy=lambda: times.append(1))
+        bench = session.bench(graph)
+        bench.warm_up()
+        bench.sample(2)
+        assert len(times) == 1
+        session.network(graph, 0).sample(3)
+        assert len(times) == 2
