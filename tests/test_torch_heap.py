@@ -34,30 +34,36 @@ def test_new_tensors_lie_side_by_side(monkeypatch):
     now = 1000.0
     monkeypatch.setattr(torch_heap, "time", SimpleNamespace(monotonic=lambda: now))
     heap = torch_heap.Heap()
+    heap.tidy()  # others have run in this process
+    before = heap.held_bytes
+    now += 1.1
     holes, walls = zip(*[(block(4 * BYTES), block(BYTES)) for _ in range(BLOCKS)], strict=True)
     del holes
-    heap.tidy()
-    assert heap.held_bytes > 3 * BLOCKS * BYTES
+    assert heap.tidy()
+    assert heap.held_bytes - before > 3 * BLOCKS * BYTES
     assert span() < BLOCKS * (BYTES + 4096)
     held = heap.held_bytes
     del walls
     now += 0.5
-    heap.tidy()
-    assert heap.held_bytes == held  # once a second
+    assert not heap.tidy()  # once a second
+    assert heap.held_bytes == held
     now += 0.6
-    heap.tidy()
+    assert heap.tidy()
     assert heap.held_bytes > held + BLOCKS * BYTES / 2
 
 
-def test_whatever_is_timed_has_a_tidy_heap():
+@pytest.mark.parametrize("tidied", [False, True])
+def test_whatever_is_timed_has_a_tidy_heap(tidied):
+    """And a call that is not timed behind it, where it was untidy."""
+    tidyings, passes = [], []
     graph = af.Graph("one")
     graph.relu(graph.input((1, 8, 14, 14)))
-    times = []
     with named("torch", on="cpu").session() as session:
-        session.heap = SimpleNamespace(tidy=lambda: times.append(1))
+        session.heap = SimpleNamespace(tidy=lambda: tidyings.append(1) or tidied)
         bench = session.bench(graph)
         bench.warm_up()
+        bench._settling, calls = 0, bench._calls
         bench.sample(2)
-        assert len(times) == 1
-        session.network(graph, 0).sample(3)
-        assert len(times) == 2
+        assert (len(tidyings), bench._calls - calls) == (1, 2 + tidied)
+        session.timed(lambda: passes.append(1)).sample(3)
+        assert (len(tidyings), len(passes)) == (2, 3 + tidied)

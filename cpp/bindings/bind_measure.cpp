@@ -36,10 +36,11 @@ void bind_measure(py::module_& m) {
       .def_property_readonly("isa", [](const Bench& b) { return std::string(to_string(b.isa())); })
       .def_property_readonly("memory_bytes", &Bench::memory_bytes);
 
-  py::class_<HeapFilling>(m, "HeapFilling")
-      .def(py::init<>())
+  py::class_<HeapFilling> filling(m, "HeapFilling");
+  filling.def(py::init<>())
       .def("fill", &HeapFilling::fill, arg("least_bytes"))
       .def_property_readonly("bytes", &HeapFilling::bytes);
+  filling.attr("largest_bytes") = HeapFilling::largest_bytes;
 
   m.def("sample_network", &sample_network, arg("executor"), arg("iterations") = 1, released);
 }

@@ -1,31 +1,54 @@
 #include "alphaflops/heap.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 
-#ifdef __GLIBC__
+#if defined(__linux__) && defined(__GLIBC__)
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#define ALPHAFLOPS_HAS_GLIBC_HEAP 1
 #endif
 
 namespace alphaflops {
+
+HeapFilling::~HeapFilling() {
+  for (void* block : blocks_) std::free(block);
+}
+
+#ifdef ALPHAFLOPS_HAS_GLIBC_HEAP
+
 namespace {
-
-#ifdef __GLIBC__
-
-constexpr std::size_t largest_bytes = std::size_t{31} << 20;  // larger ones may be mapped apart
 
 std::uintptr_t address_of(const void* block) { return reinterpret_cast<std::uintptr_t>(block); }
 
-/// Where the free end of the main arena's heap begins.
-std::uintptr_t free_end() {
+/// The part of the heap that has been given out before, as far as the heap's owner says.
+struct Used {
+  std::uintptr_t begin = 0, end = 0;  // empty where the heap is not glibc's
+  std::size_t free_bytes = 0;         // of it, or more
+
+  bool holds(const void* block) const {
+    return begin <= address_of(block) && address_of(block) < end;
+  }
+};
+
+Used used_heap() {
 #if __GLIBC_PREREQ(2, 33)
-  const auto free_bytes = static_cast<std::uintptr_t>(mallinfo2().keepcost);
+  const auto info = mallinfo2();
+  const auto bytes = [](std::size_t value) { return value; };
 #else
-  const auto free_bytes = static_cast<std::uintptr_t>(mallinfo().keepcost);
+  const auto info = mallinfo();
+  const auto bytes = [](int value) { return std::size_t{static_cast<unsigned>(value)}; };
 #endif
-  return address_of(sbrk(0)) - free_bytes;
+  // Other threads have heaps of their own, and so has a malloc that was put before glibc's.
+  const std::size_t at_end = bytes(info.keepcost);
+  if (syscall(SYS_gettid) != getpid() || at_end == 0 || bytes(info.fordblks) < at_end) return {};
+  const std::uintptr_t end = address_of(sbrk(0));
+  return {.begin = end - bytes(info.arena),
+          .end = end - at_end,
+          .free_bytes = bytes(info.fordblks) - at_end};
 }
 
 /// Give the whole pages of a block back to the system. It stays allocated.
@@ -36,31 +59,34 @@ void discard_pages(void* block, std::size_t bytes) {
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
-#endif
-
 }  // namespace
 
-HeapFilling::~HeapFilling() {
-  for (void* block : blocks_) std::free(block);
-}
-
-void HeapFilling::fill([[maybe_unused]] std::size_t least_bytes) {
-#ifdef __GLIBC__
-  const std::uintptr_t end = free_end();
-  for (std::size_t size = largest_bytes; size >= least_bytes; size -= size / 4) {
-    for (;;) {
+std::size_t HeapFilling::fill(std::size_t least_bytes) {
+  const std::size_t least = std::max(least_bytes, std::size_t{4096});
+  const Used used = used_heap();
+  std::size_t filled = 0;
+  for (std::size_t size = largest_bytes; size >= least;) {
+    while (filled + size <= used.free_bytes) {
       void* block = std::malloc(size);
-      if (block == nullptr) break;
-      if (address_of(block) >= end) {  // no hole is as large
+      if (!used.holds(block)) {  // no hole is as large
         std::free(block);
         break;
       }
       discard_pages(block, size);
       blocks_.push_back(block);
-      bytes_ += size;
+      filled += size;
     }
+    if (size == least) break;
+    size = std::max(size - size / 4, least);
   }
-#endif
+  bytes_ += filled;
+  return filled;
 }
+
+#else
+
+std::size_t HeapFilling::fill(std::size_t) { return 0; }
+
+#endif
 
 }  // namespace alphaflops

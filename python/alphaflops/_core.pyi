@@ -673,15 +673,22 @@ class Bench:
 class HeapFilling:
     """What fills the holes of the C library's heap, so that what comes next lies side by side.
 
-    Of glibc's, and where the process's first thread calls; elsewhere it does nothing.
+    This is of glibc's heap as a process's first thread sees it; on others nothing happens.
     """
 
+    #: The largest block that glibc takes from its heap, once one of that size was freed.
+    largest_bytes: int
+
     def __init__(self) -> None: ...
-    def fill(self, least_bytes: int) -> None:
-        """Fill holes of at least so many bytes; their pages go back to the system."""
+    def fill(self, least_bytes: int) -> int:
+        """Fill holes of at least so many bytes; return what was filled.
+
+        Their pages go back to the system. What is allocated next may lie on untouched ones.
+        """
 
     @property
-    def bytes(self) -> int: ...
+    def bytes(self) -> int:
+        """What is held."""
 
 def sample_network(executor: Executor, iterations: int = 1) -> Sample:
     """Time whole forward passes."""

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "alphaflops/heap.hpp"
@@ -55,10 +56,12 @@ void test_filling() {
 
   HeapFilling filling;
   CHECK(filling.bytes() == 0);
+  std::thread([&filling] { CHECK(filling.fill(block_bytes / 4) == 0); }).join();
   const Span before = span_of_new_blocks();
   CHECK(before.first < end_of_holes);  // else there is nothing to be shown
 
-  filling.fill(block_bytes / 4);
+  const std::size_t filled = filling.fill(block_bytes / 4);
+  CHECK(filling.bytes() == filled);
   CHECK(filling.bytes() >= 3 * blocks * block_bytes);
   CHECK(filling.bytes() <= 5 * blocks * block_bytes);
   const Span after = span_of_new_blocks();
@@ -76,6 +79,18 @@ void test_filling() {
     CHECK(other.bytes() >= blocks * block_bytes / 2);
   }
   CHECK(span_of_new_blocks().first < end_of_holes);  // given back
+
+  // Holes that hold just so much, and a size that no hole has.
+  HeapFilling last;
+  last.fill(block_bytes / 4);
+  std::vector<void*> small;
+  for (std::size_t i = 0; i < 2 * blocks; ++i) small.push_back(std::malloc(40'960));
+  for (std::size_t i = 0; i < 2 * blocks; i += 2) std::free(small[i]);
+  CHECK(last.fill(65'536) == 0);
+  CHECK(last.fill(40'960) >= blocks / 2 * 40'960);
+  last.fill(0);  // of pages
+  CHECK(last.fill(0) == 0);
+  for (std::size_t i = 1; i < 2 * blocks; i += 2) std::free(small[i]);
 }
 
 #else  // a heap of another kind, which stays as it is

@@ -9,17 +9,21 @@ namespace alphaflops {
 /// What fills the holes of the heap, so that what is allocated next lies side by side at its end.
 ///
 /// A process that has made and freed much gives each block the smallest hole that holds it: what is
-/// in use at one time then lies far apart, and takes more of the caches. Only glibc's main arena
-/// (the one of a process's first thread) is filled; on other heaps nothing happens.
+/// in use at one time then lies far apart, and takes more of the caches. This is of glibc's heap as
+/// a process's first thread sees it; on others nothing happens.
 class HeapFilling {
  public:
+  /// The largest block that glibc takes from its heap, once one of that size was freed.
+  static constexpr std::size_t largest_bytes = std::size_t{31} << 20;
+
   HeapFilling() = default;
   HeapFilling(const HeapFilling&) = delete;
   HeapFilling& operator=(const HeapFilling&) = delete;
   ~HeapFilling();
 
-  /// Fill holes of at least so many bytes. Their pages go back to the system.
-  void fill(std::size_t least_bytes);
+  /// Fill holes of at least so many bytes, a page or more, and return what was filled. Their pages
+  /// go back to the system. What is allocated next may lie on pages that nothing has touched yet.
+  std::size_t fill(std::size_t least_bytes);
   /// What is held.
   std::size_t bytes() const { return bytes_; }
 

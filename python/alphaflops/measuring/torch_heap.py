@@ -14,7 +14,6 @@ from alphaflops.measuring.torch_operators import import_torch
 
 __all__ = ["Heap"]
 
-_LARGEST_BYTES = 31 << 20  # that glibc takes from its heap
 _LEAST_BYTES = 32 << 10  # what is smaller stays in near caches wherever it lies
 _EVERY_S = 1.0
 
@@ -28,13 +27,18 @@ class Heap:
         # Once so large a block was freed, glibc keeps freed memory. Before, it may give memory back
         # and take it again, page by page, in every pass; whether it does depends on what the
         # process freed earlier, which no sum of operators can tell.
-        import_torch().empty(_LARGEST_BYTES, dtype=import_torch().uint8)
+        import_torch().empty(_core.HeapFilling.largest_bytes, dtype=import_torch().uint8)
 
-    def tidy(self) -> None:
-        """Fill its holes; once a second, however often it is called."""
-        if time.monotonic() >= self._next_at:
-            self._filling.fill(_LEAST_BYTES)
-            self._next_at = time.monotonic() + _EVERY_S
+    def tidy(self) -> bool:
+        """Fill its holes, once a second however often it is called.
+
+        Returns whether there were any: then the next call may touch new pages.
+        """
+        if time.monotonic() < self._next_at:
+            return False
+        filled = self._filling.fill(_LEAST_BYTES)
+        self._next_at = time.monotonic() + _EVERY_S
+        return filled > 0
 
     @property
     def held_bytes(self) -> int:

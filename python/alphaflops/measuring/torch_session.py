@@ -200,6 +200,7 @@ class _TorchBench:
                 break
             call_s = self._call()
         self._settling = _CALLS_TO_SETTLE if call_s < _SETTLES_BELOW_S else 0
+        self._output = None  # of a few megabytes, and others are warmed up before a sample
         return max(call_s, 1e-7)
 
     def sample(self, iterations: int) -> Sample:
@@ -208,8 +209,7 @@ class _TorchBench:
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
         """
-        self._session.heap.tidy()
-        for _ in range(self._settling):
+        for _ in range(max(self._settling, self._session.heap.tidy())):
             self._call()
         watch = Watch(self._session.threads)
         call_s = statistics.median(self._call() for _ in range(iterations))
@@ -223,7 +223,8 @@ class _TimedNetwork:
 
     def sample(self, passes: int) -> Sample:
         """Time so many passes together."""
-        self._session.heap.tidy()
+        if self._session.heap.tidy():
+            self._run()
         watch = Watch(self._session.threads)
         stopwatch = _Stopwatch(self._session.threads)
         for _ in range(passes):
