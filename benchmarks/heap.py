@@ -27,8 +27,9 @@ _OPERATORS = 700
 
 
 class _HeapAsItIs:
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         """Leave it."""
+        return False
 
 
 def graphs_of_random_operators() -> list[_core.Graph]:
