@@ -106,16 +106,16 @@ def images(shape, address=4096, typestr="<f4", device=0):
     return made
 
 
-@pytest.mark.parametrize("odd", ["x", "w", "out"])
+@pytest.mark.parametrize("odd", ["x", "w", "out", "bias"])
 def test_arrays_begin_where_16_bytes_can_be_read(launches: list, odd: str) -> None:
     arrays = {
         name: images(shape, (number << 16) + (8 if name == odd else 0))
         for number, (name, shape) in enumerate(
-            [("x", (1, 4, 4, 16)), ("w", (8, 1, 1, 16)), ("out", (1, 4, 4, 8))], 1
+            [("x", (1, 4, 4, 16)), ("w", (8, 1, 1, 16)), ("out", (1, 4, 4, 8)), ("bias", (8,))], 1
         )
     }
     with pytest.raises(ShapeError, match=rf"{odd} begins at address 0x\d0008.* give a copy"):
-        af.cuda.conv2d(arrays["x"], arrays["w"], out=arrays["out"])
+        af.cuda.conv2d(arrays["x"], arrays["w"], arrays["bias"], out=arrays["out"])
     assert not launches
 
 

@@ -62,7 +62,7 @@ def test_what_needs_no_cache_has_none():
         time_s = timed(table, dict.fromkeys(KINDS, RATES), noise=0.1, seed=seed)["time_s"]
         forms, _ = fit_forms(rows, time_s, rich=False)
         with_one += any("cache_bytes" in forms["macs"][kind].parameters for kind in KINDS)
-    assert with_one <= 3  # 4 of 100 have one
+    assert with_one <= 2
 
 
 def test_a_kind_that_is_not_slower_beyond_has_no_price_for_it():
@@ -130,7 +130,7 @@ def test_operators_alike_have_no_factors():
         time_s = timed(table, device, noise=0.1, seed=seed)["time_s"]
         forms, _ = fit_forms(rows, time_s, rich=False)
         unlike += any("op_factors" in forms["macs"][kind].parameters for kind in device)
-    assert unlike <= 1  # none of 100 has any
+    assert unlike <= 1
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])

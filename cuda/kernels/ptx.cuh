@@ -102,13 +102,16 @@ AF_DEVICE void store_word(SharedAddress at, unsigned word) {
 }
 
 // Rounds fp32 to tf32, half away from zero. The matrix units drop the low 13 bits by themselves.
-// The maximum keeps the NaN that arithmetic makes, 0x7fffffff, from carrying into the sign.
+// The maximum keeps the NaN that arithmetic makes, 0x7fffffff, from carrying into the sign. Of
+// others it does not: NaNs from 0xfffff000 on become 0, and those whose payload is within the low
+// 13 bits infinite.
 AF_DEVICE unsigned round_tf32(unsigned bits) {
+  const int given = static_cast<int>(bits), rounded = static_cast<int>(bits + 0x1000u);
+  const auto kept = static_cast<unsigned>(given > rounded ? given : rounded);
 #if defined(AF_EMULATED)
-  return (bits & 0x7fffffffu) > 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+  return kept & 0xffffe000u;
 #else
-  const int rounded = static_cast<int>(bits + 0x1000u);
-  return static_cast<unsigned>(max(static_cast<int>(bits), rounded));
+  return kept;
 #endif
 }
 

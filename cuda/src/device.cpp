@@ -51,9 +51,20 @@ DeviceInfo device_info(int index) {
   return info;
 }
 
+CurrentDevice::CurrentDevice(int index) : index_(index) {
+  check(cudaGetDevice(&before_), "asking which device is chosen");
+  if (before_ != index_) {
+    check(cudaSetDevice(index_), "choosing device " + std::to_string(index_));
+  }
+}
+
+CurrentDevice::~CurrentDevice() {
+  if (before_ != index_) cudaSetDevice(before_);
+}
+
 MemoryInfo memory_info(int index) {
   require_healthy();
-  check(cudaSetDevice(index), "choosing device " + std::to_string(index));
+  const CurrentDevice current(index);
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "asking for free memory");
   return {static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
@@ -68,6 +79,7 @@ DeviceMemory::DeviceMemory(std::int64_t bytes, int device)
                             std::to_string(memory.total_bytes) +
                             " are free; use a smaller batch, or end what else runs on the GPU");
   }
+  const CurrentDevice current(device);
   void* address = nullptr;
   check(cudaMalloc(&address, static_cast<std::size_t>(size_)),
         "taking " + std::to_string(size_) + " bytes");
@@ -85,6 +97,7 @@ void DeviceMemory::check_range(std::int64_t bytes, std::int64_t offset) const {
 
 void DeviceMemory::write(const void* from, std::int64_t bytes, std::int64_t offset) {
   check_range(bytes, offset);
+  const CurrentDevice current(device_);
   check(cudaMemcpy(pointer(address_ + static_cast<std::uint64_t>(offset)), from,
                    static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice),
         "copying to the device");
@@ -95,6 +108,7 @@ void DeviceMemory::write(const void* from, std::int64_t bytes, std::int64_t offs
 
 void DeviceMemory::read(void* to, std::int64_t bytes, std::int64_t offset) const {
   check_range(bytes, offset);
+  const CurrentDevice current(device_);
   check(cudaMemcpy(to, pointer(address_ + static_cast<std::uint64_t>(offset)),
                    static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost),
         "copying from the device");
@@ -102,6 +116,7 @@ void DeviceMemory::read(void* to, std::int64_t bytes, std::int64_t offset) const
 
 void DeviceMemory::repeat(std::int64_t bytes) {
   check_range(bytes, 0);
+  const CurrentDevice current(device_);
   for (std::int64_t done = bytes; done > 0 && done < size_; done *= 2) {
     check(cudaMemcpy(pointer(address_ + static_cast<std::uint64_t>(done)), pointer(address_),
                      static_cast<std::size_t>(std::min(done, size_ - done)),

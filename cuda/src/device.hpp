@@ -23,6 +23,19 @@ int device_count();
 /// Raises as `device_count`, and UnsupportedError for an index that is none.
 DeviceInfo device_info(int index = 0);
 
+/// Makes a device the thread's current one as long as it lives: which one is current belongs to
+/// the caller. Raises DeviceError.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int index);
+  ~CurrentDevice();
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  int before_ = 0, index_ = 0;
+};
+
 struct MemoryInfo {
   std::int64_t free_bytes = 0, total_bytes = 0;
 };

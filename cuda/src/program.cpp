@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "check.hpp"
+#include "device.hpp"
 #include "library.hpp"
 #include "tensor_map.hpp"
 
@@ -69,7 +70,7 @@ dim3 extents(const std::array<unsigned, 3>& sizes) { return {sizes[0], sizes[1],
 
 void Program::append(const std::vector<Launch>& launches, const Addresses& addresses) {
   require_healthy();
-  check(cudaSetDevice(device_), "choosing device " + std::to_string(device_));
+  const CurrentDevice current(device_);
   for (const Launch& each : launches) {
     Kernel made{kernel(each.header, each.symbol), each};
     fill_in(made.launch, addresses);
@@ -79,7 +80,7 @@ void Program::append(const std::vector<Launch>& launches, const Addresses& addre
 }
 
 Program Program::captured(const std::vector<const Program*>& programs, int turns, int device) {
-  check(cudaSetDevice(device), "choosing device " + std::to_string(device));
+  const CurrentDevice current(device);
   cudaStream_t stream{};
   cudaGraph_t graph{};
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
@@ -107,6 +108,7 @@ Program Program::captured(const std::vector<const Program*>& programs, int turns
 }
 
 void Program::launch(cudaStream_t stream) const {
+  const CurrentDevice current(device_);
   if (graph_) {
     check(cudaGraphLaunch(*graph_, stream), "launching a graph");
     return;
@@ -145,6 +147,7 @@ void Program::launch_if_new(cudaStream_t stream) const {
   bool is_new = false;
   for (const Kernel& each : kernels_) is_new |= launched.emplace(each.kernel, device_).second;
   if (!is_new) return;
+  const CurrentDevice current(device_);
   launch(stream);
   check(cudaStreamSynchronize(stream), "running kernels for the first time");
 }

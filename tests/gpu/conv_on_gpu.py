@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from poison import poisoned, wrote_beyond
 
 from alphaflops._cuda_plan import Plan
 from alphaflops.cuda.driver import Driver
 
 BOUNDS = {"fp32": 1e-5, "tf32": 1e-3, "fp16": 1e-2, "bf16": 1e-2, "int8": 0.0}
-_GUARD = 512  # bytes after each buffer that is written
 _TYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -126,14 +126,13 @@ class Problem:
         expected = self.expected(pass_, bias=bias, activation=activation)
         sums = torch.int32 if self.dtype == "int8" else _TYPES[self.dtype]
         size = expected.numel() * sums.itemsize
-        poison = np.full(size + _GUARD, 0xFF, np.uint8)
         room = {
             "input": _bytes(self.x),
             "weights": _bytes(self.w),
             "bias": _bytes(self.bias),
             "output_gradient": _bytes(self.gradient),
-            "output": poison,
-            "workspace": np.full(plan.workspace_bytes + _GUARD, 0xFF, np.uint8),
+            "output": poisoned(size),
+            "workspace": poisoned(plan.workspace_bytes),
         }
         memory = {}
         for name, numbers in room.items():
@@ -142,7 +141,7 @@ class Problem:
         program = driver.program([(plan, {name: m.address for name, m in memory.items()})])
         program.launch()  # not behind a blocking kernel: under a sanitizer launches wait
         for name, end in (("output", size), ("workspace", plan.workspace_bytes)):
-            if memory[name].read(_GUARD, end) != b"\xff" * _GUARD:
+            if wrote_beyond(memory[name], end):
                 return float("inf")
         raw = torch.frombuffer(bytearray(memory["output"].read(size)), dtype=sums)
         got = raw.reshape(expected.shape).double()

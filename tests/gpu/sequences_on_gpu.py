@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from poison import poisoned, wrote_beyond
 
 from alphaflops._cuda_plan import (
     PARTS,
@@ -27,7 +28,6 @@ TYPES = {
     "bf16": torch.bfloat16,
 }
 _LAYERS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
-_GUARD = 512  # bytes after each buffer that is written
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class Problem:
         """Run a plan; return its error's norm over the result's, infinite if it wrote elsewhere."""
         (inputs, expected), kind = self.numbers, TYPES[self.dtype]
         size = expected.numel() * kind.itemsize
-        room = {"output": np.full(size + _GUARD, 0xFF, np.uint8)}
-        room["workspace"] = np.full(plan.workspace_bytes + _GUARD, 0xFF, np.uint8)
+        room = {"output": poisoned(size), "workspace": poisoned(plan.workspace_bytes)}
         for name, tensor in inputs.items():
             room[name] = tensor.contiguous().view(torch.uint8).numpy().reshape(-1)
         memory = {}
@@ -57,7 +56,7 @@ class Problem:
             memory[name].write(numbers)
         driver.program([(plan, {name: m.address for name, m in memory.items()})]).launch()
         for name, end in (("output", size), ("workspace", plan.workspace_bytes)):
-            if memory[name].read(_GUARD, end) != b"\xff" * _GUARD:
+            if wrote_beyond(memory[name], end):
                 return float("inf")
         raw = torch.frombuffer(bytearray(memory["output"].read(size)), dtype=kind)
         got = raw.reshape(expected.shape).double()

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "../check.hpp"
+#include "../device.hpp"
 
 namespace alphaflops::cuda {
 
@@ -61,15 +62,11 @@ class Timer::Held {
 
 Timer::Timer(int device) : device_(device) {
   require_healthy();
-  choose_device();
+  const CurrentDevice current(device_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
   check(cudaHostAlloc(reinterpret_cast<void**>(&flag_), sizeof *flag_, cudaHostAllocMapped),
         "taking a word that host and device share");
   *flag_ = 1;
-}
-
-void Timer::choose_device() const {
-  check(cudaSetDevice(device_), "choosing device " + std::to_string(device_));
 }
 
 Timer::~Timer() {
@@ -97,7 +94,7 @@ cudaEvent_t Timer::event(std::size_t i) {
 
 double Timer::hot(const std::vector<const Program*>& programs, int calls) {
   require_work(programs, calls);
-  choose_device();
+  const CurrentDevice current(device_);
   const int most = std::max(1, most_held / most_launches_of(programs));
   for (const Program* each : programs) each->launch_if_new(stream_);
   event(1);  // before anything is held: the driver may wait where it makes one
@@ -122,7 +119,7 @@ double Timer::hot(const std::vector<const Program*>& programs, int calls) {
 std::vector<double> Timer::cold(const std::vector<const Program*>& programs,
                                 const std::vector<const Program*>& before, int calls) {
   require_work(programs, calls);
-  choose_device();
+  const CurrentDevice current(device_);
   for (const Program* each : before) each->launch_if_new(stream_);
   for (const Program* each : programs) each->launch_if_new(stream_);
   const int most = std::max(1, most_held / (most_launches_of(programs) + launches_of(before)));
@@ -152,7 +149,7 @@ std::vector<double> Timer::cold(const std::vector<const Program*>& programs,
 
 double Timer::enqueued(const std::vector<const Program*>& programs, int calls) {
   require_work(programs, calls);
-  choose_device();
+  const CurrentDevice current(device_);
   check(cudaStreamSynchronize(stream_), "waiting for the device");
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < calls; ++i) {

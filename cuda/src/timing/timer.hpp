@@ -36,8 +36,6 @@ class Timer {
  private:
   class Held;
   cudaEvent_t event(std::size_t i);
-  /// The current device is the thread's own, and any thread may call.
-  void choose_device() const;
 
   int device_ = 0;
   cudaStream_t stream_{};

@@ -101,10 +101,11 @@ def conv2d(
             f"out is {target.dtype} of shape {target.shape} on device {target.device}; it must be "
             f"{_result(dtype)} of shape {shape} on device {image.device}"
         )
-    _check_alignment({"x": image, "w": weights, "out": target})
+    arrays = {"x": image, "w": weights, "out": target}
     addresses = {"input": image.address, "weights": weights.address, "output": target.address}
     if shift is not None:
-        addresses["bias"] = shift.address
+        arrays["bias"], addresses["bias"] = shift, shift.address
+    _check_alignment(arrays)
     handle = stream_of(stream, x)
     if plan.workspace_bytes:
         addresses["workspace"] = _workspace(path, image.device, handle, plan.workspace_bytes)

@@ -99,9 +99,12 @@ def test_each_driver_says_which_device(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda driver, program: driver.cold([program], [], 1)[0],
         lambda driver, program: driver.enqueued([program], 1),
         lambda driver, program: driver.hot([driver.captured([program])], 1),
+        lambda driver, program: 1.0 if program.launch() is None else 0.0,
     ):
-        for driver, _, program in own:  # the other device was the last
+        for driver, memory, program in own:  # the other device was the last
+            memory.write(numbers(5))
             assert run(driver, program) > 0
+            assert memory.read(SIZE) == numbers(5)
 
 
 def test_a_program_keeps_its_shared_memory(driver: NativeDriver) -> None:

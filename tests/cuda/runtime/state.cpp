@@ -151,6 +151,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
   });
 }
 
+cudaError_t cudaGetDevice(int* device) {
+  return call("cudaGetDevice", Asks::driver, [&] {
+    *device = current_device();
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaSetDevice(int device) {
   return call("cudaSetDevice", Asks::context, [&] {
     if (device < 0 || device >= device_count()) return cudaErrorInvalidDevice;
