@@ -39,6 +39,10 @@ SHARED = re.compile(r"(\d+) bytes smem")
 # What the assembler says, as information only, where it runs wgmma one by one, adds waits of its
 # own or ignores setmaxnreg.
 REFUSED = re.compile(r"\(C75\d\d\).*")
+# Kernels whose warpgroups exchange registers, 88 and twice 208 of 128 threads, wait for ever unless
+# they begin with a third of that each.
+EXCHANGING = re.compile(r"conv_wgmma_\w+_b1_")
+EXCHANGED = (88 + 2 * 208) // 3
 
 
 class Usage(NamedTuple):
@@ -116,6 +120,8 @@ def main() -> int:
             print(usage)
         if usage.local_bytes > 0:
             errors.append(f"spills: {usage}")
+        if EXCHANGING.match(usage.kernel) and usage.registers != EXCHANGED:
+            errors.append(f"registers to exchange must be {EXCHANGED}: {usage}")
     for error in errors:
         print(error, file=sys.stderr)
     names = {usage.kernel for usage in kernels}
