@@ -30,10 +30,10 @@ __all__ = ["TorchSession", "Watch"]
 _LEAST_SAMPLE_S = 200e-6
 _MOST_CALLS = 8  # in a sample: what runs between them takes longer than the short ones
 _WORTH_REPEATING_S = 2e-3
-# A network writes where it has lately written. Two outputs of an operator are alive in turn, so the
-# third call is the first to do so. Without, operators of MobileNetV2 in NCHW took 27 % longer than
-# in the network (Intel, 2 MB of second-level cache). What takes longer than this outgrows caches.
-_CALLS_TO_SETTLE = 2
+# Before those that are timed: a network has called its operators a pass ago. Without, predictions
+# in NCHW were up to 34 % too slow; with two, those in channels_last up to 17 % too fast, both with
+# two threads (Intel, 2 MB of second-level cache). What takes longer than this outgrows caches.
+_CALLS_TO_SETTLE = 1
 _SETTLES_BELOW_S = 5e-3
 
 
@@ -204,7 +204,7 @@ class _TorchBench:
         return max(call_s, 1e-7)
 
     def sample(self, iterations: int) -> Sample:
-        """Time so many calls, each by itself; their median. A few before these settle the caches.
+        """Time so many calls, each by itself; their median. One before these settles the caches.
 
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
