@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 import alphaflops as af
-from alphaflops import _core
 from alphaflops.cuda.driver import open_driver
 from alphaflops.cuda.nvml import open_watch
 from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_session import CudaSession
 from alphaflops.measuring.sampling import sample_shapes
+from alphaflops.measuring.shapes import graphs_of
 from alphaflops.table import read_table, write_table
 
 _WANTED = 0.95
@@ -37,7 +37,6 @@ _CALLED = 1.025
 _TURNS = 7
 _GRAPH_S = 1e-3
 _LEAST_CALLS, _MOST_CALLS = 20, 200
-_NAMES = ("op", "dtype", "pass")
 
 
 def design(count: int, dtype: str) -> Any:
@@ -104,8 +103,7 @@ def injected(shapes: Any, trials: int) -> tuple[int, int, int]:
     """Return trials, those that found more work, and those that found what was not there."""
     driver = open_driver()
     session = CudaSession(driver, open_watch(driver.info().pci_bus), "hot")
-    columns = {n: np.ascontiguousarray(shapes[n]) for n in shapes.dtype.names if n not in _NAMES}
-    graphs = _core.graphs_from_specs(shapes["op"].tolist(), shapes["dtype"].tolist(), columns)
+    graphs = graphs_of(shapes)
     found = np.array([called_slower(session, graph, trials) for graph in graphs])
     return trials * len(graphs), *map(int, found.sum(axis=0))
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from alphaflops import _core, zoo
+from alphaflops import zoo
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.sampling import sample_shapes
+from alphaflops.measuring.shapes import graphs_of
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
 
@@ -30,13 +31,6 @@ class _HeapAsItIs:
     def tidy(self) -> bool:
         """Leave it."""
         return False
-
-
-def graphs_of_random_operators() -> list[_core.Graph]:
-    table = sample_shapes(_OPERATORS, mode="eager")
-    columns = {n: np.ascontiguousarray(table[n]) for n in table.dtype.names if n != "pass"}
-    ops, dtypes = (columns.pop(name).tolist() for name in ("op", "dtype"))
-    return _core.graphs_from_specs(ops, dtypes, columns)
 
 
 def pages_of_outputs(network: TorchNetwork) -> int:
@@ -66,7 +60,8 @@ def one_process(name: str, layout: str) -> None:
             print(f"  {state:28} {median:7.2f} ms, least {least:7.2f}; {mib:5.1f} MiB", flush=True)
 
         show("alone")
-        benches = [session.bench(each) for each in graphs_of_random_operators()]
+        operators = graphs_of(sample_shapes(_OPERATORS, mode="eager"))
+        benches = [session.bench(each) for each in operators]
         calls = [session.iterations_for(bench.warm_up()) for bench in benches]
         for bench, n in zip(benches, calls, strict=True):
             bench.sample(n)

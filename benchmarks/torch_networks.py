@@ -17,10 +17,10 @@ from collections import Counter
 
 import numpy as np
 
-from alphaflops import _core, zoo
+from alphaflops import zoo
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.readings import Reading, summarise
-from alphaflops.measuring.shapes import Shape, operators_of, to_table
+from alphaflops.measuring.shapes import graphs_of, operators_of, to_table
 from alphaflops.profiles import Profile
 from alphaflops.report import estimate
 from alphaflops.scenarios.calibrate import calibrate
@@ -31,14 +31,6 @@ CONFIGURATIONS = [(layout, n) for layout in ("nchw", "channels_last") for n in (
 _PASSES = 2
 
 
-def graphs_of(shapes: list[Shape]) -> list[_core.Graph]:
-    table = to_table(shapes)
-    names = [n for n in table.dtype.names if n not in ("op", "pass")]
-    columns = {n: np.ascontiguousarray(table[n]) for n in names}
-    dtypes = columns.pop("dtype").tolist()
-    return _core.graphs_from_specs(table["op"].tolist(), dtypes, columns)
-
-
 def compare(layout: str, threads: int, profile: Profile | None, rounds: int) -> list[float]:
     """Print a row a network; return the errors of the predictions."""
     graphs = [zoo.build(name) for name in zoo.REFERENCE]
@@ -47,7 +39,7 @@ def compare(layout: str, threads: int, profile: Profile | None, rounds: int) -> 
     backend = named("torch", layout=layout, threads=threads)
     with backend.session() as session:
         networks = [session.network(graph, 0) for graph in graphs]
-        benches = [session.bench(graph) for graph in graphs_of(shapes)]
+        benches = [session.bench(graph) for graph in graphs_of(to_table(shapes))]
         calls = [session.iterations_for(bench.warm_up()) for bench in benches]
         whole: list[list[Reading]] = [[] for _ in networks]
         alone = [[] for _ in benches]

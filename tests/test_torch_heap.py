@@ -62,7 +62,7 @@ def test_whatever_is_timed_has_a_tidy_heap(tidied):
         session.heap = SimpleNamespace(tidy=lambda: tidyings.append(1) or tidied)
         bench = session.bench(graph)
         bench.warm_up()
-        bench._settling, calls = 0, bench._calls
+        bench._settles, calls = False, bench._calls
         bench.sample(2)
         assert (len(tidyings), bench._calls - calls) == (1, 2 + tidied)
         session.timed(lambda: passes.append(1)).sample(3)

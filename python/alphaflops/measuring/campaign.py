@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from alphaflops import _core
-from alphaflops._core import Graph
 from alphaflops.errors import (
     BrokenContextError,
     Error,
@@ -31,6 +29,7 @@ from alphaflops.measuring.backends import Backend, Bench, Reuse, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
+from alphaflops.measuring.shapes import graphs_of
 from alphaflops.table import Table, work_table
 from alphaflops.table.columns import INTEGERS
 
@@ -264,7 +263,7 @@ class _Campaign:
 
     def _prepare(self) -> None:
         """Build and warm up a bench for every shape that is not settled, while time lasts."""
-        graphs, passes = self._graphs(), self._shapes["pass"].tolist()
+        graphs, passes = graphs_of(self._shapes), self._shapes["pass"].tolist()
         reuse = self._reuse()
         waiting = [i for i in range(len(self._shapes)) if i not in self._settled]
         # All are built before any is run: a shape that cannot be is an error before time is spent.
@@ -295,12 +294,6 @@ class _Campaign:
             need_s += max(0, MIN_SAMPLES - len(self.readings[i])) * self._sample_s[i]
             self._show()
 
-    def _graphs(self) -> list[Graph]:
-        columns = {n: np.ascontiguousarray(self._shapes[n]) for n in _SHAPE_COLUMNS}
-        del columns["pass"]
-        ops, dtypes = (columns.pop(name).tolist() for name in ("op", "dtype"))
-        return _core.graphs_from_specs(ops, dtypes, columns)
-
     def _reuse(self) -> list[Reuse | None]:
         names = self._shapes.dtype.names or ()
         if "reuse_bytes" not in names:
@@ -316,7 +309,7 @@ class _Campaign:
         """Return joules of each shape, NaN of those that were not measured."""
         reached = [i for i, taken in enumerate(self.readings) if taken]
         times = [summarise(self.readings[i], by_mode=self._by_mode).time_s for i in reached]
-        graphs = self._graphs()
+        graphs = graphs_of(self._shapes)
         joules = np.full(len(self.readings), np.nan)
         joules[reached] = meter.of_rows(
             self._session.bench, [graphs[i] for i in reached], np.array(times), seconds

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops._core import Graph
+from alphaflops.table.columns import INTEGERS
 
-__all__ = ["Shape", "operators_of", "passes_of", "to_table"]
+__all__ = ["Shape", "graphs_of", "operators_of", "passes_of", "to_table"]
 
 _WINDOWED = {"conv2d", "max_pool", "avg_pool"}
 _OTHERS = {"global_avg_pool", "batch_norm", "add", "mul", "concat", "softmax"}
@@ -81,6 +82,13 @@ def passes_of(shape: Shape) -> list[str]:
     has_gradient = shape.op not in {"add", "concat", *GATES}
     passes = ["forward", *["input_gradient"] * has_gradient]
     return [*passes, "weight_gradient"] if shape.op in _TRAINED else passes
+
+
+def graphs_of(table: npt.NDArray[np.void]) -> list[Graph]:
+    """Make a graph of one operator of each row of a table; the pass is not in it."""
+    here = [name for name in INTEGERS if name in (table.dtype.names or ())]
+    columns = {name: np.ascontiguousarray(table[name]) for name in here}
+    return _core.graphs_from_specs(table["op"].tolist(), table["dtype"].tolist(), columns)
 
 
 def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[np.void]:

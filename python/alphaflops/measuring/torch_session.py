@@ -30,10 +30,9 @@ __all__ = ["TorchSession", "Watch"]
 _LEAST_SAMPLE_S = 200e-6
 _MOST_CALLS = 8  # in a sample: what runs between them takes longer than the short ones
 _WORTH_REPEATING_S = 2e-3
-# Before those that are timed: a network has called its operators a pass ago. Without, predictions
-# in NCHW were up to 34 % too slow; with two, those in channels_last up to 17 % too fast, both with
-# two threads (Intel, 2 MB of second-level cache). What takes longer than this outgrows caches.
-_CALLS_TO_SETTLE = 1
+# What takes no longer is called once before it is timed: a network has called it a pass ago.
+# Without, predictions in NCHW were up to 34 % too slow; with two such calls, those in channels_last
+# up to 17 % too fast, both with two threads (Intel, 2 MB of second-level cache).
 _SETTLES_BELOW_S = 5e-3
 
 
@@ -182,7 +181,7 @@ class _TorchBench:
     def __init__(self, stage: Stage, session: TorchSession) -> None:
         self._stage, self._session = stage, session
         self._calls = 0
-        self._settling = 0
+        self._settles = False
         self._output: Any = None
 
     def _call(self) -> float:
@@ -199,7 +198,7 @@ class _TorchBench:
             if call_s > _WORTH_REPEATING_S and self._calls > 1:
                 break
             call_s = self._call()
-        self._settling = _CALLS_TO_SETTLE if call_s < _SETTLES_BELOW_S else 0
+        self._settles = call_s < _SETTLES_BELOW_S
         self._output = None  # of a few megabytes, and others are warmed up before a sample
         return max(call_s, 1e-7)
 
@@ -209,7 +208,7 @@ class _TorchBench:
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
         """
-        for _ in range(max(self._settling, self._session.heap.tidy())):
+        if self._session.heap.tidy() or self._settles:
             self._call()
         watch = Watch(self._session.threads)
         call_s = statistics.median(self._call() for _ in range(iterations))
