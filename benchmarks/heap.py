@@ -72,8 +72,8 @@ def one_process(name: str, layout: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="mobilenet_v2")
-    parser.add_argument("--layout", default="nchw")
+    parser.add_argument("--network", default="mobilenet_v2", metavar="NAME", choices=zoo.names())
+    parser.add_argument("--layout", default="nchw", choices=["nchw", "channels_last"])
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -83,7 +83,9 @@ def main() -> None:
     device = named("torch", layout=options.layout, threads=1, on="cpu").device()
     print(f"{device['name']}, {device['compiler']}, {options.network}, {options.layout}")
     for _ in range(options.processes):
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one"], check=True)
+        process = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one"], check=False)
+        if process.returncode:
+            sys.exit(process.returncode)  # it has said why
 
 
 if __name__ == "__main__":

@@ -108,13 +108,6 @@ void traffic(const TrafficTerms* cost, const double* op_factors, const LaunchCol
   } else {
     for (int i = 0; i < n; ++i) time_s[i] = p_norm(c.floor_s, time_s[i], c.sharpness);
   }
-  if (c.seconds_per_byte_beyond == 0.0) return;
-  for (int i = 0; i < n; ++i) {
-    const double elements =
-        real(x.activations_read[i]) + real(x.weights_read[i]) + real(x.elements_written[i]);
-    time_s[i] +=
-        c.seconds_per_byte_beyond * larger(x.element_bytes * elements - c.cache_bytes, 0.0);
-  }
 }
 
 void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, double* time_s,
@@ -146,6 +139,17 @@ void roofline(const RooflineCost* cost, const LaunchColumns* columns, int n, dou
   }
   const double padded = c.seconds_per_padded_byte * x.element_bytes;
   for (int i = 0; i < n; ++i) time_s[i] += padded * real(x.padded_elements[i]);
+}
+
+void beyond(const CacheTerms* cache, const LaunchColumns* columns, int n, double* time_s) {
+  const CacheTerms c = *cache;
+  const LaunchColumns x = *columns;
+  for (int i = 0; i < n; ++i) {
+    const double elements =
+        real(x.activations_read[i]) + real(x.weights_read[i]) + real(x.elements_written[i]);
+    time_s[i] +=
+        c.seconds_per_byte_beyond * larger(x.element_bytes * elements - c.cache_bytes, 0.0);
+  }
 }
 
 /// The sizes that a domain bounds, in the order of trait_names.
@@ -253,7 +257,7 @@ void forest(const ForestSplit* splits, const std::int32_t* ends, const float* le
   }
 }
 
-#define AF_COST_TABLE {alpha, traffic, roofline, tiled, traits, all_inside, forest}
+#define AF_COST_TABLE {alpha, traffic, roofline, tiled, beyond, traits, all_inside, forest}
 
 }  // namespace
 }  // namespace alphaflops::kernels

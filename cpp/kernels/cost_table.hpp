@@ -18,6 +18,8 @@ struct CostTable {
                    double* alpha);
   void (*tiled)(const TiledTerms* cost, const TileCandidate* candidates, int count,
                 const LaunchColumns* x, int n, double* time_s);
+  // Adds to time_s[n].
+  void (*beyond)(const CacheTerms* cache, const LaunchColumns* x, int n, double* time_s);
   // Trait k of row i goes to traits[k * kCostRows + i].
   void (*traits)(const LaunchColumns* x, const double* core_s, int n, float* traits);
   // Whether what a domain bounds lies from least to most, all but its logarithm, in every row.

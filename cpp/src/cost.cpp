@@ -97,6 +97,10 @@ void seconds(const Cost& cost, const LaunchColumns& x, int n, double* time_s, do
   std::visit(evaluate, cost);
 }
 
+void add_beyond(const CacheTerms& cache, const LaunchColumns& x, int n, double* time_s) {
+  if (cache.seconds_per_byte_beyond != 0.0) best_table().beyond(&cache, &x, n, time_s);
+}
+
 void traits_of(const LaunchColumns& x, const double* core_s, int n, Traits& traits) {
   best_table().traits(&x, core_s, n, traits[0].data());
 }

@@ -109,8 +109,6 @@ Cost read_cost(const std::string& form, const Fields& p, const std::string& plac
     cost.seconds_per_byte_written = rate(p, "seconds_per_byte_written");
     read_floor(cost, p);
     cost.seconds_per_tap = rate_or_zero(p, "seconds_per_tap");
-    cost.seconds_per_byte_beyond = rate_or_zero(p, "seconds_per_byte_beyond");
-    cost.cache_bytes = p.optional_number("cache_bytes", 0.0, kMostBytes).value_or(0.0);
     cost.op_factors = read_op_factors(p);
     return cost;
   }
@@ -242,7 +240,11 @@ CostModel read_model(const json::Value& value, const std::string& place) {
     throw ProfileError(place + ": " + e.what());
   }
   const std::string form = fields.text("form");
-  model.cost = read_cost(form, Fields(fields.require("parameters"), place + ".parameters"), place);
+  const Fields parameters(fields.require("parameters"), place + ".parameters");
+  model.cost = read_cost(form, parameters, place);
+  model.cache.seconds_per_byte_beyond = rate_or_zero(parameters, "seconds_per_byte_beyond");
+  model.cache.cache_bytes =
+      parameters.optional_number("cache_bytes", 0.0, kMostBytes).value_or(0.0);
   const auto given = [&fields](const char* key) {
     const json::Value* found = fields.find(key);
     return found != nullptr && !found->is_null() ? found : nullptr;

@@ -1,9 +1,11 @@
 // What a launch costs: the equations of the cost model, one struct a form.
 //
 //     alpha           time = (t0^p + (c alpha(S) macs)^p)^(1/p)
-//     traffic         time = (t0^p + (f moved)^p)^(1/p) + b max(0, bytes - cache)
+//     traffic         time = (t0^p + (f moved)^p)^(1/p)
 //     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p) + d padded
 //     tiled           time = soft minimum over candidate algorithms, each in tiles and waves
+//
+// and to each may be added b max(0, bytes - cache).
 //
 // docs/model.md has all of them with the meaning and unit of every parameter. alpha is from
 // Asperti, Evangelista, Marzolla, "Dissecting FLOPs along input dimensions for GreenAI cost
@@ -77,6 +79,8 @@ inline constexpr int launch_block = 64;
 
 /// Seconds and alpha (NaN where the form has none) of n launches.
 void seconds(const Cost& cost, const LaunchColumns& launches, int n, double* time_s, double* alpha);
+/// Adds to the seconds of n launches what they move beyond a cache.
+void add_beyond(const CacheTerms& cache, const LaunchColumns& launches, int n, double* time_s);
 
 extern const std::array<std::string_view, trait_count> trait_names;
 /// Of up to `launch_block` launches, trait by trait.

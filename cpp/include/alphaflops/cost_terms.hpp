@@ -15,17 +15,15 @@ struct AlphaCost {
 };
 
 ///     moved = f (r bytes_read + w bytes_written + v taps)
-///     time  = (t0^p + moved^p)^(1/p) + b max(0, bytes - cache_bytes)
+///     time  = (t0^p + moved^p)^(1/p)
 /// f is the operator's factor. Taps are what a pool counts as operations: an element of a window
-/// each. Bytes are those read and written: beyond some cache they come from slower memory.
+/// each.
 struct TrafficTerms {
   double seconds_per_byte_read = 0.0;
   double seconds_per_byte_written = 0.0;
   double floor_s = 0.0;
   double sharpness = 1.0;
-  double seconds_per_tap = 0.0;          // v
-  double seconds_per_byte_beyond = 0.0;  // b
-  double cache_bytes = 0.0;
+  double seconds_per_tap = 0.0;  // v
 };
 
 ///     compute = c macs (alpha(S) + half_rows / S) (1 + half_c_out / c_out) (1 + half_depth / K)
@@ -72,6 +70,13 @@ struct TiledTerms {
   int doublings = 4;                     // m = 2^doublings; a fit begins with fewer
 };
 inline constexpr int most_candidates = 16;
+
+/// What every form may have beside it: bytes read and written beyond a cache are from slower memory.
+///     time += b max(0, bytes - cache_bytes)
+struct CacheTerms {
+  double seconds_per_byte_beyond = 0.0;  // b
+  double cache_bytes = 0.0;
+};
 
 /// What a residual and a domain see of a launch; sizes as log2.
 inline constexpr int trait_count = 18;

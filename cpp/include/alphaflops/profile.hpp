@@ -23,6 +23,7 @@ struct CostModel {
   Pass pass = Pass::forward;
   DType dtype = DType::fp32;
   Cost cost;
+  CacheTerms cache;
   Domain domain;          // what was measured, where known
   Forest residual;        // a correction inside the domain; may be empty
   bool per_step = false;  // of one step of a recurrence, which costs as many as it makes

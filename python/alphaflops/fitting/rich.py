@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from alphaflops._core import Launches
 from alphaflops.errors import TableError
+from alphaflops.fitting.evidence import Cache
 from alphaflops.fitting.forms import Rows
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import Floats
@@ -64,7 +65,14 @@ class RichFit:
     tiled: dict[str, TiledFit] = field(default_factory=dict)
 
 
-def fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed: int) -> RichFit:
+def fit_rich(
+    by_kind: ByKind,
+    facts: Facts | None,
+    start: RichFit | None,
+    seed: int,
+    *,
+    cache_bytes: float | None = None,
+) -> RichFit:
     """Fit every rich form to the kinds that have the rows for it.
 
     Parameters
@@ -75,12 +83,20 @@ def fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed: 
         Of the device; guessed where not known.
     start
         The fit of a table that these rows are most of: facts and starts are taken from it.
+    cache_bytes
+        Of the device's cache, where what moves data has told it.
     """
     with threadpool_limits(1):  # small matrices: more threads only get in each other's way
-        return _fit_rich(by_kind, facts, start, seed)
+        return _fit_rich(by_kind, facts, start, seed, cache_bytes)
 
 
-def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed: int) -> RichFit:
+def _fit_rich(
+    by_kind: ByKind,
+    facts: Facts | None,
+    start: RichFit | None,
+    seed: int,
+    cache_bytes: float | None,
+) -> RichFit:
     rng = np.random.default_rng(seed)
     order = sorted(by_kind, key=lambda kind: -len(by_kind[kind][0]))
     order = [kind for kind in order if len(by_kind[kind][0]) >= LEAST_ROWS["roofline-alpha"]]
@@ -97,9 +113,10 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
         rows, log_time = by_kind[kind]
         few, few_log_time = _some(rows, log_time, _MOST_ROWS, rng)
         launches = Launches(few.work)
+        cache = None if cache_bytes is None else Cache(cache_bytes, few.bytes_beyond(cache_bytes))
         roofline = fit_roofline(
             launches, few_log_time, few.macs, few.bytes_read + few.bytes_written,
-            padded=_is_padded(few),
+            padded=_is_padded(few), cache=cache,
             start=None if start is None else start.roofline.get(kind),
         )  # fmt: skip
         rooflines[kind] = roofline
@@ -113,7 +130,7 @@ def _fit_rich(by_kind: ByKind, facts: Facts | None, start: RichFit | None, seed:
             found = fit_tiled(
                 launches, few_log_time, few.bytes_read + few.bytes_written,
                 CANDIDATES[facts.processor][kind], facts.processors,
-                near=near, start=None if start is None else start.tiled.get(kind),
+                cache=cache, near=near, start=None if start is None else start.tiled.get(kind),
             )  # fmt: skip
             tiled[kind] = found
             parameters = found.parameters(

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from alphaflops._core import Launches
+from alphaflops.fitting.evidence import Cache
 from alphaflops.fitting.metrics import Floats
-from alphaflops.fitting.search import covariance, logit, search, sigmoid
+from alphaflops.fitting.search import Beyond, covariance, logit, search, search_beyond, sigmoid
 
 NAMES = (
     *("seconds_per_mac", "beta", "gamma", "half_rows", "half_c_out", "half_depth"),
@@ -36,7 +37,8 @@ class RooflineFit(NamedTuple):
     parameters: dict[str, float]
     standard_errors: dict[str, float]
     cost: float
-    theta: Floats
+    theta: Floats  # without a price of bytes beyond a cache
+    beyond: Beyond | None  # with one, where the rows ask for it
 
 
 def values_of(theta: Floats, most_padded: float) -> Floats:
@@ -60,6 +62,7 @@ def fit_roofline(
     bytes_moved: Floats,
     *,
     padded: bool,
+    cache: Cache | None = None,
     start: RooflineFit | None = None,
 ) -> RooflineFit:
     """Search for the parameters of one kind.
@@ -72,6 +75,8 @@ def fit_roofline(
         ln seconds, multiply-accumulates, activation bytes read and written [n].
     padded
         Whether uneven padding makes any row copy its input.
+    cache
+        The device's, where it is known.
     start
         A fit of most of the same rows, to begin from.
     """
@@ -83,25 +88,31 @@ def fit_roofline(
         result: Floats = np.log(launches.roofline_s(values_of(theta, most_padded)))
         return result
 
-    best = None
-    for beta, gamma in _STARTS if start is None else _STARTS[:1]:
-        centre = np.array(
+    centres = [
+        np.array(
             [rate, logit(beta), logit(gamma / _MOST_GAMMA), *np.log([1.0, 2.0, 8.0]),
              byte, byte, byte, float(log_time.min()) - 0.4, logit(1 / 7), logit(0.1)]
-        )  # fmt: skip
-        begin = None if start is None else start.theta
-        found = search(log_seconds, log_time, centre, [(0, _EVALUATIONS)], begin)
-        if best is None or found.cost < best.cost:
-            best = found
-    if best is None:
-        raise ValueError("a fit needs a start")
-    values = values_of(best.theta[None], most_padded)[0]
-    slopes = (values_of(best.theta[None] + 1e-6, most_padded)[0] - values) / 1e-6
-    variance = np.diag(covariance(best.residuals, best.jacobian, len(log_time)))
-    errors = np.abs(slopes) * np.sqrt(np.maximum(variance, 0.0))
-    return RooflineFit(
-        dict(zip(NAMES, values.tolist(), strict=True)),
-        dict(zip(NAMES, errors.tolist(), strict=True)),
-        best.cost,
-        best.theta,
-    )
+        )
+        for beta, gamma in (_STARTS if start is None else _STARTS[:1])
+    ]  # fmt: skip
+    begin = None if start is None else start.theta
+    stage = (0, _EVALUATIONS)
+    tried = [search(log_seconds, log_time, centre, [stage], begin) for centre in centres]
+    best = min(range(len(tried)), key=lambda i: tried[i].cost)
+    without = tried[best]
+    beyond = search_beyond(
+        log_seconds, log_time, centres[best], stage, without=without, cache=cache,
+        log_price=byte, start=None if start is None else start.beyond,
+    )  # fmt: skip
+    kept = without if beyond is None else beyond.found
+    theta, n = kept.theta[: len(NAMES)], len(log_time)
+    values = values_of(theta[None], most_padded)[0]
+    slopes = (values_of(theta[None] + 1e-6, most_padded)[0] - values) / 1e-6
+    spread = np.sqrt(np.maximum(np.diag(covariance(kept.residuals, kept.jacobian, n)), 0.0))
+    parameters = dict(zip(NAMES, values.tolist(), strict=True))
+    errors = dict(zip(NAMES, (np.abs(slopes) * spread[: len(NAMES)]).tolist(), strict=True))
+    if beyond is not None:
+        parameters |= beyond.parameters
+        price = "seconds_per_byte_beyond"
+        errors[price] = parameters[price] * float(spread[-1])
+    return RooflineFit(parameters, errors, kept.cost, without.theta, beyond)

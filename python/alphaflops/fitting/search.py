@@ -2,6 +2,9 @@
 
 The residual of a row is ln(predicted / measured), as in solve.py. Derivatives are differences: the
 core prices all of a step's sets of parameters in one call.
+
+What a launch moves beyond the device's cache, whose size traffic.py has found, has a price beside
+every form, kept where the criterion of evidence.py asks for it.
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
+from alphaflops.fitting.evidence import Cache, score
 from alphaflops.fitting.metrics import Floats
 
 LOSS_SCALE = 0.1
 PULL = 0.03  # towards the centre, in the coordinates of the search
 _STEP = 1e-5
+
+_TINY = np.finfo(float).tiny
 
 #: ln seconds [sets, n] of theta [sets, parameters] in one stage of the search.
 LogSeconds = Callable[[Floats, int], Floats]
@@ -71,6 +77,59 @@ def search(
     if found is None:
         raise ValueError("a search needs a stage")
     return Found(found.x, float(found.cost), found.fun, found.jac)
+
+
+class Beyond(NamedTuple):
+    """Where a search ended that has the logarithm of a price of bytes beyond a cache as well."""
+
+    found: Found
+    cache_bytes: float
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """As a profile has them."""
+        price = float(np.exp(self.found.theta[-1]))
+        return {"seconds_per_byte_beyond": price, "cache_bytes": self.cache_bytes}
+
+
+def search_beyond(
+    log_seconds: LogSeconds,
+    log_time: Floats,
+    centre: Floats,
+    stage: tuple[int, int],
+    *,
+    without: Found,
+    cache: Cache | None,
+    log_price: float,
+    start: Beyond | None = None,
+) -> Beyond | None:
+    """Search again with a price of bytes beyond a cache; None where the rows do not ask for it.
+
+    Parameters
+    ----------
+    log_seconds, log_time, centre, stage
+        As of ``search``; the price comes last in a theta.
+    without
+        What a search has found without it.
+    log_price
+        Where the price's logarithm is pulled to, and begins unless `start` is given.
+    start
+        Of a fit of most of the same rows, to begin from.
+    """
+    if cache is None or not cache.is_told_by_rows:
+        return None
+    log_bytes = np.log(np.maximum(cache.beyond_bytes, _TINY))
+
+    def with_cache(theta: Floats, stage: int) -> Floats:
+        total: Floats = np.logaddexp(log_seconds(theta[:, :-1], stage), theta[:, -1:] + log_bytes)
+        return total
+
+    begin = np.append(without.theta, log_price) if start is None else start.found.theta
+    found = search(with_cache, log_time, np.append(centre, log_price), [stage], begin)
+    n, size = len(log_time), len(begin)
+    if score(found.cost, n, size) <= score(without.cost, n, size - 1):
+        return None
+    return Beyond(found, cache.size_bytes)
 
 
 def covariance(residuals: Floats, jacobian: Floats, n: int) -> Floats:

@@ -77,7 +77,9 @@ def fit_forms(
         "alpha": {k: _fit_alpha("alpha", k, *v) for k, v in multiplying.items()},
         "alpha-floor": {k: _fit_alpha("alpha-floor", k, *v) for k, v in multiplying.items()},
     }
-    found = fit_rich(multiplying, facts, start, seed) if rich else None
+    sizes = [kind.parameters.get("cache_bytes") for kind in moving.values()]
+    cache_bytes = next((size for size in sizes if size is not None), None)
+    found = fit_rich(multiplying, facts, start, seed, cache_bytes=cache_bytes) if rich else None
     if found is not None:
         simpler = fits["alpha-floor"]
         for form in CORES:

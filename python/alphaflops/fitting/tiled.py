@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alphaflops._core import Launches
+from alphaflops.fitting.evidence import Cache
 from alphaflops.fitting.metrics import Floats
-from alphaflops.fitting.search import search, sigmoid
+from alphaflops.fitting.search import Beyond, search, search_beyond, sigmoid
 
 
 class Candidate(NamedTuple):
@@ -75,17 +76,21 @@ class TiledFit:
 
     candidates: tuple[Candidate, ...]
     processors: float
-    theta: Floats
+    theta: Floats  # without a price of bytes beyond a cache
     cost: float
+    beyond: Beyond | None = None  # with one, where the rows ask for it
 
     def parameters(self, *, biased: bool, padded: bool) -> dict[str, Any]:
         """Return the parameters as a profile has them.
 
         What bias and uneven padding cost is nothing where no row had them: nobody can tell.
         """
-        values = _Layout(self.candidates).values(self.theta[None])[0]
+        layout = _Layout(self.candidates)
+        theta = self.theta if self.beyond is None else self.beyond.found.theta[: layout.size]
+        values = layout.values(theta[None])[0]
         own = values[:-2].reshape(len(self.candidates), -1)
         return {
+            **({} if self.beyond is None else self.beyond.parameters),
             "processors": self.processors,
             "seconds_per_biased_byte": float(values[-2]) if biased else 0.0,
             "seconds_per_padded_byte": float(values[-1]) if padded else 0.0,
@@ -129,6 +134,7 @@ def fit_tiled(
     candidates: tuple[Candidate, ...],
     processors: float,
     *,
+    cache: Cache | None = None,
     near: TiledFit | None = None,
     start: TiledFit | None = None,
 ) -> TiledFit:
@@ -142,6 +148,8 @@ def fit_tiled(
         ln seconds [n]; activations read and written [n].
     candidates, processors
         What may run, and on how many multiprocessors or threads.
+    cache
+        The device's, where it is known.
     near
         Another kind's fit, whose candidates are taken as the centre where they are the same.
     start
@@ -156,12 +164,18 @@ def fit_tiled(
         result: Floats = np.log(seconds)
         return result
 
-    centre = _start(layout, launches, log_time, bytes_moved, log_seconds)
+    bandwidth = float(np.quantile(log_time - np.log(bytes_moved), 0.05))
+    centre = _start(layout, launches, log_time, bandwidth, log_seconds)
     if near is not None:
         _take_over(centre, layout, near)
     stages = _SCHEDULE if start is None else _SCHEDULE[-1:]
     found = search(log_seconds, log_time, centre, stages, None if start is None else start.theta)
-    return TiledFit(candidates, processors, found.theta, found.cost)
+    beyond = search_beyond(
+        log_seconds, log_time, centre, _SCHEDULE[-1], without=found, cache=cache,
+        log_price=bandwidth, start=None if start is None else start.beyond,
+    )  # fmt: skip
+    cost = found.cost if beyond is None else beyond.found.cost
+    return TiledFit(candidates, processors, found.theta, cost, beyond)
 
 
 def _take_over(theta: Floats, layout: _Layout, near: TiledFit) -> None:
@@ -179,11 +193,10 @@ def _take_over(theta: Floats, layout: _Layout, near: TiledFit) -> None:
 
 
 def _start(
-    layout: _Layout, launches: Launches, log_time: Floats, bytes_moved: Floats, log_seconds: Any
+    layout: _Layout, launches: Launches, log_time: Floats, bandwidth: float, log_seconds: Any
 ) -> Floats:
     """Return theta with all candidates alike: rates of the fastest rows, two thirds of a floor."""
     n, families = layout.n, layout.families
-    bandwidth = float(np.quantile(log_time - np.log(bytes_moved), 0.05))
     own = np.repeat([0.0, np.log(8.0), np.log(0.5), -1.0], n)
     shared = np.repeat([-60.0, -60.0, -60.0, -60.0], families)
     bare = np.concatenate([own, shared, [-60.0, -60.0]])

@@ -7,12 +7,11 @@ where a maximum compares, a GELU has more instructions than a SiLU. Their factor
 mean of 1, and one that was not timed is taken for typical.
 
 What a launch moves beyond some cache comes from slower memory. Where that begins is one number of
-the device, searched for over all kinds together; what it costs is each kind's own.
+the device, searched for over all kinds that move data together, and then as good for kinds that
+multiply; what it costs is each kind's own.
 
-All are kept only if the loss falls by more than chance explains: n ln(loss without / loss with)
-exceeds ln n for each price and factor, where a loss is that of a row left free by the parameters.
-That is the Bayesian information criterion (Schwarz, "Estimating the dimension of a model", 1978).
-For a cache's size it is ln of all rows, and ln of how many sizes are tried.
+All are kept only where the criterion of evidence.py asks for them: ln n for each price and factor,
+and for a cache's size ln of all rows, and ln of how many sizes are tried.
 """
 
 from __future__ import annotations
@@ -26,18 +25,16 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from alphaflops import _core
+from alphaflops.fitting.evidence import NO_CACHE_BELOW, Cache, score
 from alphaflops.fitting.forms import NO_TERMS, Rows, Terms, traffic_model, traffic_parameters
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.least_squares import WEAK_PULL, Solution, floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
 
 _NO_FLOOR_BELOW = 3  # rows of a kind: one rate is all that they tell
-_NO_CACHE_BELOW = 10
 _FACTOR_PULL = 0.2  # a row is off by a fifth of what ln f scatters by
-_ON_A_SIDE = 3  # rows of a kind that move more, and less, than a cache holds
 _CACHES = [2.0**i for i in range(14, 31)]  # bytes; 16 KiB to 1 GiB
 _BETWEEN = 2.0**0.5  # sizes beside the best of these
-_EXACT = 0.002  # of a time; what describes less is not kept
 
 Timed = tuple[Rows, Floats]
 
@@ -49,9 +46,7 @@ class _Fitted(NamedTuple):
 
     def score(self, n: int) -> float:
         """Return what speaks for it, of `n` rows: a difference of scores is a gain."""
-        free = max(n - self.terms.size, 1)  # of fewer rows there is but one fit
-        loss = (self.solution.cost + 0.5 * n * _EXACT**2) / free
-        return float(-n * np.log(loss) - self.terms.size * np.log(n))
+        return score(self.solution.cost, n, self.terms.size)
 
     def named(self, n: int) -> KindFit:
         names = partial(traffic_parameters, terms=self.terms)
@@ -94,7 +89,7 @@ class _Kind:
 
     def __init__(self, name: str, rows: Rows, log_time: Floats) -> None:
         self.rows, self.log_time, self.n = rows, log_time, len(rows)
-        self.may_tell_caches = self.n >= _NO_CACHE_BELOW
+        self.may_tell_caches = self.n >= NO_CACHE_BELOW
         ops = tuple(op for op in np.unique(rows.op).tolist() if op != _core.OPERATORS[0])
         factors = [(), ops] if len(ops) > 1 else [()]
         taps = [False, True] if name == "pool" else [False]
@@ -107,15 +102,14 @@ class _Kind:
         """Return the fit that the rows ask for, of a device with such a cache or with none."""
         if cache_bytes not in self._found:
             fits = list(self._without)
-            if cache_bytes is not None and self._is_told_by_rows(cache_bytes):
+            if cache_bytes is not None and self._told(cache_bytes):
                 room = [fit for fit in fits if fit.terms.size + 1 < self.n]
                 fits += [self._beyond(cache_bytes, without) for without in room]
             self._found[cache_bytes] = max(fits, key=lambda fit: fit.score(self.n))
         return self._found[cache_bytes]
 
-    def _is_told_by_rows(self, cache_bytes: float) -> bool:
-        beyond = int((self.rows.bytes_moved > cache_bytes).sum())
-        return self.may_tell_caches and _ON_A_SIDE <= beyond <= self.n - _ON_A_SIDE
+    def _told(self, cache_bytes: float) -> bool:
+        return Cache(cache_bytes, self.rows.bytes_beyond(cache_bytes)).is_told_by_rows
 
     def _fit(self, terms: Terms) -> _Fitted:
         rate, floor = _rate(self.rows, self.log_time), floor_start(self.log_time)

@@ -91,11 +91,12 @@ def _depthwise(random: np.random.Generator) -> Shape:
 
 def _grouped(random: np.random.Generator) -> Shape:
     size = _size(random, most=56)
-    groups = int(random.choice([2, 4, 8, 32]))
-    width = 8 * int(random.integers(1, 5))
-    kernel = 3 if random.random() < 0.7 else 1  # noqa: PLR2004
+    width = int(random.choice([4, 8, 8, 16, 16, 24, 32, 64]))
+    groups = max(2, round(_channels(random, size) / width))
+    kernel = 3 if random.random() < 0.8 else 1  # noqa: PLR2004
+    stride = 2 if random.random() < 0.25 and size > 7 else 1  # noqa: PLR2004
     channels = groups * width
-    return Shape("conv2d", channels, size, channels, kernel, 1, kernel // 2, groups=groups)
+    return Shape("conv2d", channels, size, channels, kernel, stride, kernel // 2, groups=groups)
 
 
 def _linear(random: np.random.Generator) -> Shape:
