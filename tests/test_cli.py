@@ -20,6 +20,20 @@ def test_estimate_table_states_head_and_totals():
         assert words in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--batch", "9" * 20), "--batch " + "9" * 20),
+        (("--batch", "6000000000"), "MACs in all exceed"),
+        (("--training", "--accumulate", "9" * 20), "--accumulate " + "9" * 20),
+    ],
+)
+def test_counts_that_64_bits_do_not_hold(options, said):
+    assert (
+        len(assert_one_clear_error(run("estimate", "resnet18", *options), said).splitlines()) == 1
+    )
+
+
 def test_estimate_json_is_one_object_and_nothing_else():
     done = run_process("estimate", "resnet50", "--format", "json", "--batch", "2")
     document = json.loads(done.stdout)

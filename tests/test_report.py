@@ -1,9 +1,11 @@
 """Reports: totals agree with rows, every format round-trips, what is not priced is said."""
 
+import copy
 import csv
 import io
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -159,6 +161,57 @@ def test_launches_of_both_modes_are_said(report):
     assert len(report.layers) == 31
     assert "31 launches fused, 68 eager; priced: fused" in report.summary
     assert json.loads(report.to_json())["launches"] == report.launches
+
+
+def test_a_report_in_a_line_and_as_a_table(report, monkeypatch):
+    low, high = (f"{1e3 * end:.3f}" for end in report.time_interval_s)
+    assert repr(report) == (
+        f"Report('resnet18' on 'quadro-t2000': time {1e3 * report.time_s:.3f} ms (90% interval "
+        f"{low} to {high} ms), 1,814.1 MMACs, 11,689,512 parameters)"
+    )
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = str(report).splitlines()
+    assert lines[0] == report.title
+    assert max(map(len, lines)) <= 100
+    assert "16 more launches (report.layers)" in str(report)
+    assert report.summary[0] in lines
+
+
+def test_reports_are_pickled_and_copied(report):
+    step = af.Training("adam", frozen=["layer1"], checkpoint=["layer2"], accumulate=2)
+    training = af.estimate("resnet18", "quadro-t2000", training=step, mode="eager")
+    cold = af.estimate("resnet18", "quadro-t2000", reuse_bytes=math.inf)
+    for each in (report, training, cold):
+        for again in (pickle.loads(pickle.dumps(each)), copy.deepcopy(each)):
+            assert again.to_dict() == each.to_dict()
+    assert pickle.loads(pickle.dumps(report.profile)) == report.profile
+
+
+def test_totals_beyond_64_bits_are_refused():
+    graph = af.zoo.build("resnet18", batch=2_500_000_000)
+    assert af.estimate(graph, "quadro-t2000").macs == 2_500_000_000 * 1_814_073_344
+    for batch, training in ((6_000_000_000, None), (2_500_000_000, af.Training())):
+        with pytest.raises(errors.OverflowError, match=r"resnet18: 1\..*e\+19 MACs in all exceed"):
+            af.estimate(graph.with_batch(batch), "quadro-t2000", training=training)
+    wide = af.Graph("wide")
+    wide.relu(wide.input([1 << 30, 1 << 30, 1]))  # 2^60 elements, read and written
+    with pytest.raises(errors.OverflowError, match=r"wide: 9.22e\+18 bytes"):
+        af.estimate(wide, "quadro-t2000")
+
+
+def test_what_is_no_graph():
+    class Module:
+        def forward(self):
+            pass
+
+    with pytest.raises(
+        errors.ModelError, match=r"a Module is no graph; give alphaflops.from_torch"
+    ):
+        af.estimate(Module(), "quadro-t2000")
+    with pytest.raises(errors.ModelError, match="a NoneType is no graph; give a Graph"):
+        af.estimate(None, "quadro-t2000")
+    with pytest.raises(errors.ModelError, match=r"training is 'sgd'; give Training"):
+        af.estimate("resnet18", "quadro-t2000", training="sgd")
 
 
 def test_a_report_says_its_passes_and_its_memory():

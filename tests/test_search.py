@@ -46,6 +46,8 @@ def test_duplicates_are_kept_and_maximise_turns_an_objective_around():
     named = {"time_s": costs[:, 0], "accuracy": costs[:, 1]}
     assert af.pareto(named, maximise="accuracy").tolist() == [0, 1, 2]
     assert af.pareto(named, maximise=["time_s", "accuracy"]).tolist() == [1, 3]
+    assert af.pareto(costs, maximise=np.int64(1)).tolist() == [0, 1, 2]
+    assert af.pareto(costs, maximise=np.array([-1])).tolist() == [0, 1, 2]
 
 
 def test_costs_may_be_a_structured_array():
@@ -55,7 +57,10 @@ def test_costs_may_be_a_structured_array():
     assert af.pareto(costs, maximise="params").tolist() == [0]
     assert af.pareto(costs).tolist() == [0, 1]
     assert af.within(costs, time_s=2.5, params=15).tolist() == [False, True, False]
-    assert af.within(costs, params=(15, 30)).tolist() == [True, False, True]
+    for pair in ((15, 30), [15, 30], np.array([15, 30]), (15, None), (15, np.float32(30))):
+        assert af.within(costs, params=pair).tolist() == [True, False, True]
+    assert af.within(costs, params=(None, 15)).tolist() == [False, True, False]
+    assert af.within(costs, params=None).all()
     assert af.within(costs).all()
     assert (costs == before).all()
 
@@ -78,6 +83,10 @@ def test_empty_populations_have_empty_fronts():
         ({"a": np.zeros((3, 2)), "b": np.zeros(3)}, {}, ModelError, "2 profiles"),
         (np.zeros((3, 2)), {"maximise": "time_s"}, UnsupportedError, "'time_s' is not among"),
         (np.zeros((3, 2)), {"maximise": 2}, UnsupportedError, "objective 2"),
+        (np.zeros((3, 2)), {"maximise": True}, UnsupportedError, "True is not among"),
+        (np.zeros((3, 2)), {"maximise": (0, 0)}, ModelError, "0 more than once"),
+        (np.zeros((3, 2)), {"maximise": (0, -2)}, ModelError, "0 more than once"),
+        ({"a": [1.0], "b": [1.0]}, {"maximise": ("b", 1)}, ModelError, "b more than once"),
     ],
 )
 def test_pareto_refuses(costs, more, error, message):
@@ -94,3 +103,19 @@ def test_within_refuses():
         af.within(costs, energy_j=1.0)
     with pytest.raises(ModelError, match="limit of params is NaN"):
         af.within(costs, params=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("1M", "is '1M'; give a number, or None"),
+        ((1, "2"), "is '2'; give a number"),
+        ([1, 2, 3], r"has 3 values; give the most, or a pair \(least, most\)"),
+        (np.zeros((2, 2)), "is \\[0.0, 0.0\\]; give a number"),
+        ((30, 15), r"from 30.0 to 15.0; give \(least, most\)"),
+        ((0, np.nan), "is NaN"),
+    ],
+)
+def test_what_is_no_limit(limit, said):
+    with pytest.raises(ModelError, match=f"the limit of params (is )?{said}"):
+        af.within({"params": np.array([1, 2])}, params=limit)

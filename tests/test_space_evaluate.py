@@ -242,7 +242,8 @@ def test_rows_out_of_range_are_named(rows, threads):
 @pytest.mark.parametrize(
     ("codes", "said"),
     [
-        (np.zeros(22, np.uint8), r"shape \[22\]; it must be \[n, 22\]"),
+        (np.zeros(22, np.uint8), r"shape \[22\]; it must be \[n, 22\]: a single code is \[code\]"),
+        (["0-1"], r"shape \[1\]; .* a text space.decode\(text\)"),
         (np.zeros((3, 21), np.uint8), r"shape \[3, 21\]"),
         (np.zeros((3, 22)), "float64; they must be integers"),
         (np.zeros((3, 22), bool), "bool; they must be integers"),
@@ -283,6 +284,7 @@ def test_metrics_that_are_not_there():
     ("code", "position", "choice", "said"),
     [
         ([0] * 22, 22, 0, "no position 22; there are 22"),
+        ([0] * 22, 1.0, 0, "are 1.0, 0, 'time_s' and 0; give integers, and a metric's name"),
         ([0] * 22, -1, 0, "no position -1"),
         ([0] * 22, 3, 9, r"position 3 \('blocks.3'\) has no choice 9"),
         ([0] * 22, 3, -1, "no choice -1"),
@@ -334,6 +336,8 @@ def test_operators_without_a_price_are_listed_together():
         FBNET.compile(FAST, dtype="int8")
     with pytest.raises(ModelError, match="at least one profile"):
         FBNET.compile([])
+    with pytest.raises(ModelError, match="at least one profile"):
+        FBNET.compile([], mode="eager")
 
 
 def test_operators_out_of_scope_cost_nothing_and_are_listed():

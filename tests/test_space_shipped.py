@@ -29,7 +29,7 @@ def test_the_documented_programs_run(tmp_path, monkeypatch):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     assert names["both"].shape == (1000, 2)
     for space in (names["small"], names["elastic"]):
         assert_same(space, space.compile(FAST), space.sample(8, 1))

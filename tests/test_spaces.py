@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import alphaflops as af
 from alphaflops.errors import ModelError
+from alphaflops.spaces import Flow
 
 SPACE = af.spaces.fbnet()
 OFA = af.spaces.ofa()  # choices of unlike numbers
@@ -202,6 +203,65 @@ def test_texts_of_every_shipped_space(name):
     for code in space.sample(20, 4):
         np.testing.assert_array_equal(space.decode(space.encode(code)), code)
     assert space.sample(2000, 1).max(axis=0).tolist() == [len(c) - 1 for c in space.choices]
+
+
+def conv(graph, x):
+    return graph.conv2d(x, 4, 3)
+
+
+def test_positions_have_names_of_their_own():
+    space = af.spaces.SearchSpace("small")
+    space.image(3, 8, 8)
+    space.choose("a", {"conv": conv})
+    for again in (lambda: space.choose("a", {"conv": conv}), lambda: space.position("a", ["x"])):
+        with pytest.raises(ModelError, match="small: position 'a' is there already"):
+            again()
+    assert space.positions == 1
+
+
+def composed(*parts):
+    space = af.spaces.SearchSpace("small")
+    for part in parts:
+        part(space)
+    return space
+
+
+IMAGE = [lambda space: space.image(3, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([], r"the space has no parts; begin with image\(\)"),
+        ([lambda s: s.then("head", conv)], "part 'head', behind nothing: it reads the one tensor"),
+        (IMAGE * 2, "part .*images begin a space: one image"),
+        (
+            [*IMAGE, lambda s: s.add("two", lambda _g, f, _c: Flow((f.x,) * 2)),
+             lambda s: s.then("head", conv)],
+            "part 'head', .* it reads the one tensor that flows in, and 2 do",
+        ),
+        ([lambda s: s.image(3, 8.0, 8)], "height of the image is 8.0; it must be an integer"),
+        ([lambda s: s.resolution("side", 3, [8, "9"])], "a side of position 'side' is '9'"),
+        ([lambda s: s.then("head", 5)], "part 'head' has 5; give a function of a graph and a"),
+        ([lambda s: s.choose("head", {"a": conv, "b": None})], "part 'head' has None; give a"),
+        ([lambda s: s.choose("head", [conv])], r"choices of 'head' are \[<func.*; give a dict"),
+        ([lambda s: s.add("head", 5)], "part 'head' is 5; give a function of graph, flow and"),
+        ([lambda s: s.add("head", conv, 1.0)], "what part 'head' reads is 1.0; it must be"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_space_are_told_by_part(parts, said):
+    with pytest.raises(ModelError, match=f"small: {said}"):
+        composed(*parts).graph([])
+    with pytest.raises(ModelError, match=f"small: {said}"):
+        composed(*parts).compile("quadro-t2000")
+
+
+def test_a_mask_of_choices():
+    assert SPACE.choice_mask.shape == (22, 9)
+    assert SPACE.choice_mask.all()
+    mask = OFA.choice_mask
+    assert mask.sum(axis=1).tolist() == [len(choices) for choices in OFA.choices]
+    assert (mask[:, :-1] >= mask[:, 1:]).all()
 
 
 def test_no_negative_number_of_samples():

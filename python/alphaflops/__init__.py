@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from alphaflops import pickling as pickling
 from alphaflops._core import (
     Graph,
     PeakMemory,

@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from alphaflops import training_report
+from alphaflops.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from alphaflops.report import Report
 
 
@@ -50,6 +55,56 @@ def printed_columns(report: Report) -> list[Column]:
     return [c for c in PRINTED if c.title not in absent]
 
 
+def to_dict(report: Report) -> dict[str, Any]:
+    """Totals, head and layers as plain Python values; NaN becomes None."""
+    interval = report.time_interval_s
+    layers = [{c: plain(row[c]) for c in report.COLUMNS} for row in report.layers]
+    return {
+        **report.head,
+        "macs": report.macs,
+        "flops": report.flops,
+        "alpha_flops": report.alpha_flops,
+        "params": report.params,
+        "bytes_read": report.bytes_read,
+        "bytes_written": report.bytes_written,
+        "time_s": report.time_s,
+        "time_interval_s": None if interval is None else list(interval),
+        "energy_j": report.energy_j,
+        "extrapolated_share": report.extrapolated_share,
+        "reuse_bytes": report.reuse_bytes if math.isfinite(report.reuse_bytes) else None,
+        "memory": training_report.describe_memory(report.memory, report.graph),
+        "launches": report.launches,
+        "passes": report.passes,
+        "unpriced": report.unpriced,
+        "notes": report.notes,
+        "layers": layers,
+    }
+
+
+def to_text(report: Report) -> str:
+    """Write the slowest layers as a table as wide as the terminal, and the totals."""
+    from rich.console import Console  # noqa: PLC0415  (takes longer to load than pricing takes)
+
+    from alphaflops.render import report_table  # noqa: PLC0415
+
+    width = shutil.get_terminal_size((120, 24)).columns
+    file = io.StringIO()
+    console = Console(file=file, width=width, color_system=None, force_jupyter=False)
+    table = report_table(
+        report, width=width, all_rows="report.layers", all_columns="report.to_csv()"
+    )
+    console.print(table)
+    return file.getvalue().rstrip("\n")
+
+
+def one_line(report: Report) -> str:
+    """Write network, profile, time, MACs and parameters in one line."""
+    return (
+        f"Report({report.graph.name!r} on {report.profile.name!r}: {time_line(report)}, "
+        f"{report.macs / 1e6:,.1f} MMACs, {report.params:,} parameters)"
+    )
+
+
 def to_csv(report: Report) -> str:
     """Write the layers as CSV, a header line first; SI units, empty where there is no value."""
     text = io.StringIO()
@@ -59,6 +114,17 @@ def to_csv(report: Report) -> str:
         values = [plain(row[column]) for column in report.COLUMNS]
         writer.writerow(["" if value is None else value for value in values])
     return text.getvalue()
+
+
+def to_pandas(report: Report) -> pd.DataFrame:
+    """Return the layers as a data frame."""
+    try:
+        import pandas as pd  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            'to_pandas needs pandas: pip install "alphaflops[pandas]"'
+        ) from error
+    return pd.DataFrame(report.layers)
 
 
 def to_markdown(report: Report) -> str:
@@ -85,14 +151,19 @@ def to_html(report: Report) -> str:
     return "\n".join([*out, "</tbody>", "</table>", ""])
 
 
-def summary(report: Report) -> list[str]:
-    """Totals and notes, a line each."""
+def time_line(report: Report) -> str:
+    """Write the time, and its interval where the profile has intervals."""
     time = f"time {report.time_s * 1e3:.3f} ms"
     if (interval := report.time_interval_s) is not None:
         level = report.profile.core.interval_level
         time += f" ({level:.0%} interval {interval[0] * 1e3:.3f} to {interval[1] * 1e3:.3f} ms)"
+    return time
+
+
+def summary(report: Report) -> list[str]:
+    """Totals and notes, a line each."""
     lines = [
-        time,
+        time_line(report),
         f"{report.macs / 1e6:,.1f} MMACs, {report.flops / 1e6:,.1f} MFLOPs, "
         f"{report.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {report.params:,} parameters",
         f"{report.bytes_read / 1e6:,.1f} MB read, {report.bytes_written / 1e6:,.1f} MB written",

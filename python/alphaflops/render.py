@@ -23,10 +23,18 @@ _ENERGIES = ("predicted_j", "measured_j", "idle_j")
 _PADDING = 3  # what a table adds to a cell
 
 
-def report_table(report: Report, top: int = 15, width: int = 160) -> RenderableType:
+def report_table(
+    report: Report,
+    top: int = 15,
+    width: int = 160,
+    *,
+    all_rows: str = "--top 0",
+    all_columns: str = "--format csv",
+) -> RenderableType:
     """Render the `top` layers by time, then the totals.
 
-    Columns that `width` characters have no room for are left out, the least telling first.
+    Columns that `width` characters have no room for are left out, the least telling first. What
+    shows all rows, and all columns, is named below the table.
     """
     layers = report.layers
     order = np.argsort(-np.nan_to_num(layers["time_s"], nan=-1.0), kind="stable")
@@ -50,9 +58,9 @@ def report_table(report: Report, top: int = 15, width: int = 160) -> RenderableT
         table.add_row(name, *(cells[c.title][i] for c in kept))
     hidden = []
     if len(shown) < len(layers):
-        hidden.append(f"{len(layers) - len(shown)} more launches (--top 0)")
+        hidden.append(f"{len(layers) - len(shown)} more launches ({all_rows})")
     if len(kept) < len(columns):
-        hidden.append("more columns in a wider window or with --format csv")
+        hidden.append(f"more columns in a wider window or with {all_columns}")
     notes = [Text(f"… and {', '.join(hidden)}", style="dim")] if hidden else []
     return Group(
         Text(report.title, style="bold"), table, *notes, *(Text(line) for line in report.summary)

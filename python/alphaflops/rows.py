@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alphaflops import _core
-from alphaflops.profiles import Profile, load_profile
+from alphaflops.profiles import ProfileLike, as_profile
 
 #: Columns of a row, as a work table has them; ``alpha`` by itself reads the first four.
 COLUMNS = _core.LAUNCH_COLUMNS
 
 
 def predict_rows(
-    profile: Profile | str,
+    profile: ProfileLike,
     kind: str,
     columns: Mapping[str, ArrayLike],
     *,
@@ -59,7 +59,7 @@ def predict_rows(
     ...     "batch": [1], "spatial": [56 * 56], "kernel_volume": [9], "macs": [115_605_504]})
     array([0.00013422])
     """
-    loaded = load_profile(profile) if isinstance(profile, str) else profile
+    loaded = as_profile(profile)
     arrays = {name: _integers(name, values) for name, values in columns.items()}
     if out is None:
         n = next((len(values) for values in arrays.values()), 0)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import bisect
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -20,6 +21,8 @@ __all__ = ["pareto", "within"]
 
 #: [n] of a structured array, or [n] by name; `pareto` also takes [n, objectives].
 Costs: TypeAlias = NDArray[Any] | Mapping[str, ArrayLike]
+#: The most, or a pair of the least and the most; None where that end is open.
+Limit: TypeAlias = float | Sequence[float | None] | None
 
 _FEWEST, _MOST = 2, 4  # objectives
 _SAMPLE = 1024  # rows of whose front
@@ -48,7 +51,8 @@ def pareto(costs: Costs, maximise: str | int | Sequence[str | int] = ()) -> NDAr
     Raises
     ------
     ModelError
-        One objective or more than four, NaN (row and objective named), arrays of unequal lengths.
+        One objective or more than four, NaN (row and objective named), arrays of unequal lengths,
+        an objective to maximise twice.
     UnsupportedError
         An objective to maximise that is not there.
     """
@@ -58,9 +62,12 @@ def pareto(costs: Costs, maximise: str | int | Sequence[str | int] = ()) -> NDAr
             f"costs have {len(named)} objectives ({', '.join(named)}); give {_FEWEST} to {_MOST}"
         )
     columns = _stacked(named)
-    wanted = (maximise,) if isinstance(maximise, (str, int)) else maximise
-    for each in wanted:
-        columns[_number(each, list(named))] *= -1.0
+    given = (maximise,) if isinstance(maximise, (str, int, np.integer)) else maximise
+    wanted = [_number(each, list(named)) for each in given]
+    for number in wanted:
+        if wanted.count(number) > 1:
+            raise ModelError(f"maximise has {list(named)[number]} more than once; give it once")
+        columns[number] *= -1.0
     rows = np.arange(columns.shape[1])
     if len(rows) > 4 * _SAMPLE:
         sample = columns[:, :: len(rows) // _SAMPLE]
@@ -72,7 +79,7 @@ def pareto(costs: Costs, maximise: str | int | Sequence[str | int] = ()) -> NDAr
     return kept
 
 
-def within(costs: Costs, **limits: float | tuple[float, float]) -> NDArray[np.bool_]:
+def within(costs: Costs, **limits: Limit) -> NDArray[np.bool_]:
     """Return which rows keep within limits.
 
     Parameters
@@ -80,7 +87,8 @@ def within(costs: Costs, **limits: float | tuple[float, float]) -> NDArray[np.bo
     costs
         A structured array [n], or arrays [n] by name.
     **limits
-        By the name of a cost: the most that is allowed, or a pair of the least and the most.
+        By the name of a cost: the most that is allowed, or a pair of the least and the most, where
+        None leaves an end open.
 
     Returns
     -------
@@ -89,7 +97,8 @@ def within(costs: Costs, **limits: float | tuple[float, float]) -> NDArray[np.bo
     Raises
     ------
     ModelError
-        NaN in a cost that has a limit, or as a limit; arrays of unequal lengths.
+        NaN in a cost that has a limit; what is no limit, or a least above its most; arrays of
+        unequal lengths.
     UnsupportedError
         A limit to what is not among the costs.
     """
@@ -97,11 +106,30 @@ def within(costs: Costs, **limits: float | tuple[float, float]) -> NDArray[np.bo
     columns = _stacked({name: named[_name(name, list(named))] for name in limits})
     mask = np.ones(len(next(iter(named.values()))), np.bool_)
     for column, (name, limit) in zip(columns, limits.items(), strict=True):
-        least, most = limit if isinstance(limit, tuple) else (-np.inf, limit)
-        if np.isnan(least) or np.isnan(most):
-            raise ModelError(f"the limit of {name} is NaN; give a number")
+        least, most = _ends(name, limit)
         mask &= (column >= least) & (column <= most)
     return mask
+
+
+def _ends(name: str, limit: Limit) -> tuple[float, float]:
+    """Return the least and the most that a limit allows."""
+    given: Any = limit.tolist() if isinstance(limit, np.ndarray) else limit
+    pair = given if isinstance(given, (tuple, list)) else (None, given)
+    if len(pair) != 2:  # noqa: PLR2004
+        raise ModelError(
+            f"the limit of {name} has {len(pair)} values; give the most, or a pair (least, most)"
+        )
+    ends = []
+    for end, where_open in zip(pair, (-np.inf, np.inf), strict=True):
+        if end is not None and not isinstance(end, numbers.Real):
+            raise ModelError(f"the limit of {name} is {end!r:.60}; give a number, or None for none")
+        ends.append(where_open if end is None else float(end))
+    least, most = ends
+    if np.isnan(least) or np.isnan(most):
+        raise ModelError(f"the limit of {name} is NaN; give a number, or None for none")
+    if least > most:
+        raise ModelError(f"the limit of {name} is from {least} to {most}; give (least, most)")
+    return least, most
 
 
 def _columns(costs: Costs) -> dict[str, NDArray[Any]]:
@@ -154,11 +182,11 @@ def _stacked(named: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     return np.array(columns)
 
 
-def _number(objective: str | int, names: list[str]) -> int:
-    if isinstance(objective, int):
+def _number(objective: Any, names: list[str]) -> int:
+    if isinstance(objective, (int, np.integer)) and not isinstance(objective, bool):
         if not -len(names) <= objective < len(names):
             raise UnsupportedError(f"objective {objective} is not there; there are {len(names)}")
-        return objective
+        return int(objective) % len(names)
     return names.index(_name(objective, names))
 
 

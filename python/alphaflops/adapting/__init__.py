@@ -25,7 +25,7 @@ from alphaflops.adapting.solver import Solution, solve
 from alphaflops.adapting.validate import by_kind, held_out, priced, score
 from alphaflops.errors import TableError
 from alphaflops.fitting.metrics import Errors, errors_of
-from alphaflops.profiles import Profile, load_profile
+from alphaflops.profiles import Profile, ProfileLike, as_profiles
 from alphaflops.spaces import SearchSpace
 
 __all__ = ["Adapted", "Outlier", "adapt", "from_datasheet"]
@@ -114,7 +114,7 @@ def _line(errors: Errors) -> str:
 
 def adapt(
     *measured: Any,
-    prior: Profile | str | Sequence[Profile | str] | None = None,
+    prior: ProfileLike | Sequence[ProfileLike] | None = None,
     test: tuple[NetworksLike, ArrayLike] | None = None,
     mode: str = "fused",
     batch: int | None = None,
@@ -220,11 +220,8 @@ def _arguments(measured: tuple[Any, ...]) -> tuple[NetworksLike, ArrayLike]:
     return measured[0], measured[1]
 
 
-def _profiles(prior: Profile | str | Sequence[Profile | str] | None) -> list[Profile]:
-    if prior is None:
-        return []
-    listed = [prior] if isinstance(prior, Profile | str) else list(prior)
-    return [load_profile(one) if isinstance(one, str) else one for one in listed]
+def _profiles(prior: ProfileLike | Sequence[ProfileLike] | None) -> list[Profile]:
+    return [] if prior is None else as_profiles(prior)
 
 
 def _given(prior: Prior, _networks: Networks, _time_s: Floats) -> Prior:

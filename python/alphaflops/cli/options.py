@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol
 import typer
 from rich.console import Console, RenderableType
 
-from alphaflops.errors import ModelError, TableError
+from alphaflops.errors import ModelError, OverflowError, TableError
 from alphaflops.files import write_text
 
 if TYPE_CHECKING:
@@ -35,9 +35,26 @@ Device = Annotated[
     str,
     typer.Option("--device", "-d", help="A shipped profile's name, or a profile file."),
 ]
+
+
+def in_range(option: typer.CallbackParam, value: int | None) -> int | None:
+    """Refuse what 64 bits do not hold.
+
+    Raises
+    ------
+    OverflowError
+        Naming the option.
+    """
+    if value is not None and not -(2**63) <= value < 2**63:
+        raise OverflowError(f"--{option.name} {value}: it must be less than 2^63")
+    return value
+
+
 Batch = Annotated[
     int | None,
-    typer.Option("--batch", "-b", help="Images a call; the model's own where left out."),
+    typer.Option(
+        "--batch", "-b", callback=in_range, help="Images a call; the model's own where left out."
+    ),
 ]
 DType = Annotated[
     str | None,

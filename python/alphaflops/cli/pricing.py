@@ -23,6 +23,7 @@ from alphaflops.cli.options import (
     Output,
     emit,
     emit_table,
+    in_range,
     progress_console,
     shapes_of,
     table_width,
@@ -72,7 +73,9 @@ def estimate(
         list[str] | None,
         typer.Option(help="Of --training: a group of layers that runs again to save memory."),
     ] = None,
-    accumulate: Annotated[int, typer.Option(help="Of --training: micro-batches a step.")] = 1,
+    accumulate: Annotated[
+        int, typer.Option(callback=in_range, help="Of --training: micro-batches a step.")
+    ] = 1,
     recompute_attention: Annotated[
         bool, typer.Option("--recompute-attention", help="Of --training: keep no scores.")
     ] = False,

@@ -10,16 +10,23 @@ import copy
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from alphaflops import _core
 from alphaflops.errors import IoError, ProfileError
 from alphaflops.files import write_text
 
-__all__ = ["Profile", "load_profile", "shipped_profiles"]
+__all__ = [
+    "Profile",
+    "ProfileLike",
+    "as_profile",
+    "as_profiles",
+    "load_profile",
+    "shipped_profiles",
+]
 
 _ERROR_FIELDS = ("mape", "mdape", "within_10pct", "spearman", "coverage_90", "n")
 
@@ -118,8 +125,27 @@ class Profile:
 
     __hash__ = None  # type: ignore[assignment]  # compares by content
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Profile, (json.dumps(self._data), self.name)
+
     def __repr__(self) -> str:
         return f"Profile({self.name!r}, backend {self.core.backend!r}, {', '.join(self.kinds)})"
+
+
+#: A profile, a shipped one's name, or a path.
+ProfileLike: TypeAlias = Profile | str | os.PathLike[str]
+
+
+def as_profile(profile: ProfileLike) -> Profile:
+    """Return a profile as it is, or the one of a shipped name or a path, as `load_profile` does."""
+    return profile if isinstance(profile, Profile) else load_profile(profile)
+
+
+def as_profiles(profiles: ProfileLike | Iterable[ProfileLike]) -> list[Profile]:
+    """Return one profile or several as a list, each as of `as_profile`."""
+    if isinstance(profiles, Iterable) and not isinstance(profiles, str):
+        return [as_profile(profile) for profile in profiles]
+    return [as_profile(profiles)]
 
 
 def shipped_profiles() -> list[str]:
@@ -145,7 +171,11 @@ def load_profile(name_or_path: str | os.PathLike[str]) -> Profile:
     IoError
         The file cannot be read.
     """
-    text = os.fspath(name_or_path)
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise ProfileError(
+            f"{name_or_path!r:.60} is no profile; give a Profile, a shipped one's name or a path"
+        )
+    text = os.fsdecode(name_or_path)
     shipped = shipped_profiles()
     if isinstance(name_or_path, str) and text in shipped:
         resource = resources.files(__name__).joinpath(f"{text}.json")

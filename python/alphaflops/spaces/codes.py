@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alphaflops.errors import ModelError
+from alphaflops.errors import ModelError, OverflowError
 
 Codes: TypeAlias = NDArray[np.uint8]
 
 _TEXT = re.compile(r"[0-9]{1,3}(-[0-9]{1,3})*", re.ASCII)
+
+
+def whole(value: Any, called: str, *, below: int = 2**63) -> int:
+    """Return an integer argument, of any integer type; errors say what it is called.
+
+    Raises
+    ------
+    ModelError
+        It is no integer.
+    OverflowError
+        It is not below a bound, 2^63 where none is given.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ModelError(f"{called} is {value!r:.60}; it must be an integer") from None
+    if not -below <= number < below:
+        raise OverflowError(f"{called} is {number}; it must be less than {below}")
+    return number
 
 
 class Coded:
@@ -42,6 +62,13 @@ class Coded:
         for choices in self.choices:
             size *= len(choices)
         return size
+
+    @property
+    def choice_mask(self) -> NDArray[np.bool_]:
+        """[positions, most choices]: True where a position has such a choice."""
+        counts = np.array([len(choices) for choices in self.choices], int)
+        mask: NDArray[np.bool_] = np.arange(counts.max(initial=0)) < counts[:, np.newaxis]
+        return mask
 
     def decode(self, text: str) -> Codes:
         """Return the code [positions] that a text such as ``"7-8-1"`` stands for.
@@ -163,9 +190,9 @@ class Coded:
         if array.ndim != 2 or array.shape[1] != self.positions:  # noqa: PLR2004
             raise ModelError(
                 f"{self.name}: codes have shape {list(array.shape)}; it must be "
-                f"[n, {self.positions}]"
+                f"[n, {self.positions}]: a single code is [code], a text space.decode(text)"
             )
-        if array.dtype.kind not in "iu":
+        if array.dtype.kind not in "iu" and array.size:
             raise ModelError(f"{self.name}: codes are {array.dtype}; they must be integers")
         outside = np.argwhere((array < 0) | (array > self._lasts))
         if len(outside):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alphaflops import _core
-from alphaflops.errors import ModelError
+from alphaflops.errors import ModelError, OverflowError, ShapeError, UnsupportedError
 from alphaflops.profiles import Profile
+from alphaflops.spaces.codes import whole
 from alphaflops.spaces.gpu import evaluate_on_gpu, is_on_gpu
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 #: What can be asked for. Counts are int64 and the same on every device.
 METRICS = _core.METRICS
 
+_MOST = 9.2e18  # that a count holds
 _CHUNK = 1 << 18  # codes that are converted, or passed over in a file, at a time
 
 
@@ -40,7 +43,7 @@ class CompiledSpace:
     ----------
     space : SearchSpace
     profiles : tuple of Profile
-    batch, dtype, mode
+    batch, dtype, mode, reuse_bytes
         What was compiled for.
     parts : int
         Parts of networks that were priced.
@@ -56,11 +59,13 @@ class CompiledSpace:
         batch: int,
         dtype: str,
         mode: str,
+        reuse_bytes: float | None = None,
     ) -> None:
         self.space = space
         self.core = core
         self.profiles = profiles
         self.batch, self.dtype, self.mode = batch, dtype, mode
+        self.reuse_bytes = reuse_bytes
         self._evaluators: dict[tuple[str, ...], _core.Evaluator] = {}
         self._dtypes: dict[tuple[str, ...], np.dtype[Any]] = {}
         self.on_device: dict[tuple[tuple[str, ...], int], Any] = {}  # of gpu.py
@@ -68,6 +73,10 @@ class CompiledSpace:
     def __repr__(self) -> str:
         devices = ", ".join(p.name for p in self.profiles)
         return f"CompiledSpace({self.space.name!r}, {devices}, {self.parts} parts)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        how = (self.batch, self.dtype, self.mode, self.reuse_bytes)
+        return _compiled_again, (self.space, self.profiles, *how)
 
     @property
     def parts(self) -> int:
@@ -83,6 +92,17 @@ class CompiledSpace:
     def unpriced(self) -> dict[str, list[str]]:
         """By profile: kinds of operators that it declares out of its scope, and that cost 0."""
         return {p.name: self.core.unpriced(i) for i, p in enumerate(self.profiles)}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the costs has to know, as of `Report.notes`, profile by profile.
+
+        Taken from reports of a few networks: the fastest, the slowest and some at random. They take
+        some milliseconds each, when the notes are first read.
+        """
+        from alphaflops.spaces.notes import notes_of  # noqa: PLC0415  (loads reports)
+
+        return notes_of(self)
 
     def evaluate(
         self,
@@ -103,7 +123,7 @@ class CompiledSpace:
         metrics
             One of ``METRICS``, or several.
         threads
-            How many share the work; 0: one a processor.
+            How many share the work, an integer; 0: one a processor.
         out
             Where to write: an array of the result's shape and dtype, which may be a file's.
 
@@ -118,6 +138,8 @@ class CompiledSpace:
         ------
         ModelError
             What is no code: row, position and value are named.
+        OverflowError
+            A count of the largest network exceeds 2^63 - 1.
         UnsupportedError
             A metric that is not known.
         """
@@ -125,6 +147,7 @@ class CompiledSpace:
         if is_on_gpu(codes):
             return evaluate_on_gpu(self, codes, names, isinstance(metrics, str), out)
         evaluator = self._evaluator(names)
+        threads = whole(threads, f"{self.space.name}: threads", below=2**31)
         array = self._codes(codes)
         n = len(array)
         dtype, shape = self._dtypes[names], (n,)
@@ -153,7 +176,7 @@ class CompiledSpace:
 
     def delta(
         self,
-        code: ArrayLike,
+        code: ArrayLike | str,
         position: int,
         choice: int,
         metric: str = "time_s",
@@ -164,7 +187,7 @@ class CompiledSpace:
         Parameters
         ----------
         code
-            [positions].
+            [positions], or its text.
         position, choice
             What changes, and to what.
         metric
@@ -179,7 +202,14 @@ class CompiledSpace:
         UnsupportedError
             For intervals and memory.
         """
-        return self.core.delta(self._code(code), position, choice, metric, profile)
+        digits = self._code(code)
+        try:
+            return self.core.delta(digits, position, choice, metric, profile)
+        except TypeError:
+            raise ModelError(
+                f"{self.space.name}: position, choice, metric and profile are {position!r}, "
+                f"{choice!r}, {metric!r} and {profile!r}; give integers, and a metric's name"
+            ) from None
 
     def bounds(self, metric: str = "time_s", profile: int = 0) -> Bounds:
         """Return the least and the most that any network costs; exact.
@@ -202,9 +232,9 @@ class CompiledSpace:
         Parameters
         ----------
         probabilities
-            [positions, most choices] where positions have fewer choices than others, what is beyond
-            theirs counts as nothing; or a sequence of arrays, one a position. They need not add up
-            to 1: the mean is linear in those of each position.
+            [positions, most choices], zero beyond a position's own choices, which
+            ``space.choice_mask`` says; or a sequence of arrays, one a position. They need not add
+            up to 1: the mean is linear in those of each position.
         metric, profile
             As of ``delta``.
 
@@ -218,22 +248,17 @@ class CompiledSpace:
         ------
         ModelError
             NaN, infinite or negative probabilities, position and choice named; a wrong shape.
+        ShapeError
+            Not zero beyond the choices of a position, which is named.
         """
-        padded = self._padded(probabilities)
-        mean, slopes = self.core.expected(padded[self._used], metric, profile)
+        padded, used = self._padded(probabilities), self.space.choice_mask
+        mean, slopes = self.core.expected(padded[used], metric, profile)
         gradient = np.zeros(padded.shape)
-        gradient[self._used] = slopes
+        gradient[used] = slopes
         return mean, gradient
 
-    @property
-    def _used(self) -> NDArray[np.bool_]:
-        """[positions, most choices]: which of them are choices."""
-        counts = np.array([len(c) for c in self.space.choices], int)
-        used: NDArray[np.bool_] = np.arange(counts.max(initial=0)) < counts[:, np.newaxis]
-        return used
-
     def _padded(self, probabilities: ArrayLike | Sequence[ArrayLike]) -> NDArray[np.float64]:
-        used = self._used
+        used = self.space.choice_mask
         if isinstance(probabilities, (list, tuple)):
             rows = [np.asarray(row, dtype=np.float64) for row in probabilities]
             array = np.zeros((len(rows), used.shape[1]))
@@ -251,6 +276,15 @@ class CompiledSpace:
                 f"{self.space.name}: probabilities have shape {list(array.shape)}; it must be "
                 f"{list(used.shape)}"
             )
+        beyond = np.argwhere(~used & (array != 0))
+        if len(beyond):
+            i, choice = beyond[0]
+            raise ShapeError(
+                f"{self.space.name}: position {i} ('{self.space.names[i]}') has "
+                f"{len(self.space.choices[i])} choices, and {array[i, choice]} as the probability "
+                f"of choice {choice}; make logits -inf where space.choice_mask is False, before "
+                "the softmax"
+            )
         return array
 
     def _evaluator(self, names: tuple[str, ...]) -> _core.Evaluator:
@@ -261,6 +295,7 @@ class CompiledSpace:
             raise ModelError(f"{self.space.name}: give at least one metric")
         if len(set(names)) < len(names):
             raise ModelError(f"{self.space.name}: give each metric once; got {', '.join(names)}")
+        self._refuse_overflow(names)
         shape = (len(self.profiles),) if len(self.profiles) > 1 else ()
         self._dtypes[names] = np.dtype(
             [(n, np.dtype(np.int64 if _core.is_count(n) else (np.float64, shape))) for n in names]
@@ -268,6 +303,18 @@ class CompiledSpace:
         asked = [(metric, profile) for metric, profile, _ in self.quantities(names)]
         evaluator = self._evaluators[names] = self.core.evaluator(asked)
         return evaluator
+
+    def _refuse_overflow(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            try:
+                most = self.bounds(name).most if _core.is_count(name) else 0.0
+            except UnsupportedError:  # no sum
+                continue
+            if most > _MOST:
+                raise OverflowError(
+                    f"{self.space.name}: {name} of the largest network is {most:.3g}, which "
+                    "exceeds the largest 64-bit count (2^63 - 1); use a smaller batch"
+                )
 
     def quantities(self, names: Sequence[str]) -> list[tuple[str, int, bool]]:
         """Return metric, profile, and whether it is a count, of what metrics ask for."""
@@ -282,7 +329,9 @@ class CompiledSpace:
         """Return the tables of some metrics as arrays; space_tables.hpp says how they lie."""
         return self._evaluator(names).tables()
 
-    def _code(self, code: ArrayLike) -> Codes:
+    def _code(self, code: ArrayLike | str) -> Codes:
+        if isinstance(code, str):
+            return self.space.decode(code)
         array = np.asarray(code)
         if array.dtype == np.uint8 and array.ndim == 1:
             return np.ascontiguousarray(array)
@@ -299,9 +348,9 @@ class CompiledSpace:
         if array.ndim != 2 or array.shape[1] != self.space.positions:  # noqa: PLR2004
             raise ModelError(
                 f"{self.space.name}: codes have shape {list(array.shape)}; it must be "
-                f"[n, {self.space.positions}]"
+                f"[n, {self.space.positions}]: a single code is [code], a text space.decode(text)"
             )
-        if array.dtype.kind not in "iu":
+        if array.dtype.kind not in "iu" and array.size:
             raise ModelError(f"{self.space.name}: codes are {array.dtype}; they must be integers")
         return array
 
@@ -310,6 +359,17 @@ class CompiledSpace:
             return np.ascontiguousarray(self.space.check(part))
         except ModelError as e:
             raise ModelError(f"{e} (rows counted from row {first})" if first else str(e)) from None
+
+
+def _compiled_again(  # noqa: PLR0917
+    space: SearchSpace,
+    profiles: tuple[Profile, ...],
+    batch: int,
+    dtype: str,
+    mode: str,
+    reuse_bytes: float | None,
+) -> CompiledSpace:
+    return space.compile(profiles, batch=batch, dtype=dtype, mode=mode, reuse_bytes=reuse_bytes)
 
 
 def _readable(array: NDArray[Any]) -> bool:

@@ -30,8 +30,9 @@ def torch_expected(
     compiled
         The space.
     probabilities
-        A floating-point tensor [positions, most choices], or a tensor [choices] for each position.
-        What is beyond a position's choices counts as nothing. They need not add up to 1.
+        A floating-point tensor [positions, most choices], zero beyond a position's own choices,
+        which ``space.choice_mask`` says; or a tensor [choices] for each position. They need not add
+        up to 1.
     metric, profile
         As of ``compiled.expected``.
 
@@ -46,6 +47,8 @@ def torch_expected(
         Torch is not installed.
     ModelError
         As of ``compiled.expected``; what is no floating-point tensor.
+    ShapeError
+        Not zero beyond the choices of a position, which is named.
     """
     try:
         import torch  # noqa: PLC0415

@@ -13,17 +13,17 @@ result. Choices need not know of each other: a convolution finds the channels of
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import ArrayLike
 
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import ModelError
-from alphaflops.profiles import Profile, load_profile
-from alphaflops.spaces.codes import Coded
+from alphaflops.profiles import Profile, ProfileLike, as_profiles
+from alphaflops.spaces.codes import Coded, whole
 from alphaflops.spaces.compiled import CompiledSpace
 
 
@@ -42,9 +42,19 @@ class Flow(NamedTuple):
 
     @property
     def x(self) -> int:
-        """The only tensor."""
-        (x,) = self.tensors
-        return x
+        """The only tensor.
+
+        Raises
+        ------
+        ModelError
+            There are none, or several.
+        """
+        if len(self.tensors) != 1:
+            raise ModelError(
+                f"it reads the one tensor that flows in, and {len(self.tensors)} do; begin with "
+                "image(), and take several with add()"
+            )
+        return self.tensors[0]
 
 
 #: Adds a part to a graph: of the graph, what flows in, and the choice (0 where none is read).
@@ -70,6 +80,8 @@ class _Image:
 
     def __call__(self, graph: Graph, flow: Flow, choice: int) -> Flow:
         height, width = self.sizes[choice]
+        if flow.tensors or len(flow.notes) != 1:
+            raise ModelError("images begin a space: one image() or resolution(), before all parts")
         (batch,) = flow.notes
         return Flow((graph.input([batch, self.channels, height, width], "image"),))
 
@@ -98,24 +110,36 @@ class SearchSpace(Coded):
         super().__init__(name)
         self._core = _core.SearchSpace(name)
         self._steps: dict[Step, _core.Step] = {}
+        self._parts: list[tuple[str, Step, int | None]] = []
 
     def __repr__(self) -> str:
         return f"SearchSpace({self.name!r}, {self.positions} positions, {self.size:.3g} codes)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        positions = tuple(zip(self.names, self.choices, strict=True))
+        return _put_together, (self.name, positions, tuple(self._parts))
 
     # Putting a space together
 
     def image(self, channels: int, height: int, width: int) -> None:
         """Begin with images [batch, channels, height, width]."""
-        self.add("", _Image(channels, ((height, width),)))
+        sizes = [
+            whole(size, f"{self.name}: {called} of the image")
+            for called, size in (("channels", channels), ("height", height), ("width", width))
+        ]
+        self.add("", _Image(sizes[0], ((sizes[1], sizes[2]),)))
 
     def resolution(self, name: str, channels: int, sides: Sequence[int]) -> int:
         """Begin with square images, their side being a choice; return the position."""
+        channels = whole(channels, f"{self.name}: channels of the image")
+        sides = [whole(side, f"{self.name}: a side of position '{name}'") for side in sides]
         position = self.position(name, [str(side) for side in sides])
         self.add("", _Image(channels, tuple((side, side) for side in sides)), position)
         return position
 
     def then(self, name: str, build: Build) -> None:
         """Add a part that every network has: ``build(graph, x)`` returns its result."""
+        self._check_builds(name, [build])
         self.add(name, _Branch((build,)))
 
     def choose(self, name: str, choices: Mapping[str, Build]) -> int:
@@ -123,7 +147,18 @@ class SearchSpace(Coded):
 
         Builds that are equal and hashable (functions, instances of a frozen dataclass) are priced
         once for the same shape, wherever they stand.
+
+        Raises
+        ------
+        ModelError
+            A position of this name is there; none or more than 256 choices; what is no function.
         """
+        if not isinstance(choices, Mapping):
+            raise ModelError(
+                f"{self.name}: choices of '{name}' are {choices!r:.60}; give a dict of functions "
+                "by the names of the choices"
+            )
+        self._check_builds(name, choices.values())
         position = self.position(name, list(choices))
         self.add(name, _Branch(tuple(choices.values())), position)
         return position
@@ -134,8 +169,12 @@ class SearchSpace(Coded):
         Raises
         ------
         ModelError
-            None or more than 256 choices.
+            A position of this name is there; none or more than 256 choices.
         """
+        if name in self.names:
+            raise ModelError(
+                f"{self.name}: position '{name}' is there already; give each a name of its own"
+            )
         number = self._core.position(name, list(choices))
         self._append(name, choices)
         return number
@@ -152,12 +191,36 @@ class SearchSpace(Coded):
             The first step of a space gets no tensors and one note, the batch.
         reads
             The position that says which choice; none by default. Several parts may read one.
+
+        Raises
+        ------
+        ModelError
+            There is no such position, or the step is no function.
         """
+        if not callable(step):
+            raise ModelError(
+                f"{self.name}: part '{name}' is {step!r:.60}; give a function of graph, flow and "
+                "choice"
+            )
+        position = -1 if reads is None else whole(reads, f"{self.name}: what part '{name}' reads")
         try:
             known = self._steps.setdefault(step, _core.Step(_wrapped(step)))
         except TypeError:  # no hash
             known = _core.Step(_wrapped(step))
-        self._core.add(name, known, -1 if reads is None else reads)
+        self._core.add(name, known, position)
+        self._parts.append((name, step, reads))
+
+    def _check_builds(self, name: str, builds: Iterable[Build]) -> None:
+        for build in builds:
+            if not callable(build):
+                raise ModelError(
+                    f"{self.name}: part '{name}' has {build!r:.60}; give a function of a graph and "
+                    "a tensor"
+                )
+
+    def _check_parts(self) -> None:
+        if not self._parts:
+            raise ModelError(f"{self.name}: the space has no parts; begin with image()")
 
     # Networks
 
@@ -176,13 +239,15 @@ class SearchSpace(Coded):
         Raises
         ------
         ModelError
-            The code is not of this space.
+            The code is not of this space, the space has no parts, or the batch is no integer.
         """
-        return self._core.graph(self._one(code), batch, dtype)
+        self._check_parts()
+        images = whole(batch, f"{self.name}: batch")
+        return self._core.graph(self._one(code), images, dtype)
 
     def compile(
         self,
-        profiles: Profile | str | Sequence[Profile | str],
+        profiles: ProfileLike | Sequence[ProfileLike],
         *,
         batch: int = 1,
         dtype: str = "fp32",
@@ -194,29 +259,55 @@ class SearchSpace(Coded):
         Parameters
         ----------
         profiles
-            A profile, a shipped one's name or a path; or several of them.
+            A profile, a shipped one's name or a path; or several of them, of one mode.
         batch, dtype
             As of ``graph``.
         mode
-            fused, fused_relu or eager; the first profile's own by default.
+            fused, fused_relu or eager, of all profiles; by default the one that they were timed in.
         reuse_bytes
             What is touched between two uses of the same weights, as of ``estimate``. All networks
             share it, so that costs stay sums: by default that of the mean network.
 
         Raises
         ------
+        ModelError
+            Profiles of different modes without `mode`; the batch is no integer.
         ProfileError
             A profile does not price an operator of the space; all are listed.
         UnsupportedError
             The tables would be too large; the message says how large.
         """
-        several = [profiles] if isinstance(profiles, (Profile, str)) else list(profiles)
-        loaded = [load_profile(p) if isinstance(p, str) else p for p in several]
+        self._check_parts()
+        loaded = as_profiles(profiles)
         if not loaded:
             raise ModelError(f"{self.name}: give at least one profile to compile for")
-        how = mode or loaded[0].mode
-        compiled = self._core.compile([p.core for p in loaded], batch, dtype, how, reuse_bytes)
-        return CompiledSpace(self, compiled, tuple(loaded), batch, dtype, how)
+        how = mode or self._mode_of(loaded)
+        images = whole(batch, f"{self.name}: batch")
+        compiled = self._core.compile([p.core for p in loaded], images, dtype, how, reuse_bytes)
+        return CompiledSpace(self, compiled, tuple(loaded), images, dtype, how, reuse_bytes)
+
+    def _mode_of(self, profiles: Sequence[Profile]) -> str:
+        modes = {profile.mode for profile in profiles}
+        if len(modes) > 1:
+            listed = ", ".join(f"'{profile.name}' in {profile.mode}" for profile in profiles)
+            raise ModelError(
+                f"{self.name}: profiles were timed in different modes, {listed}; compile the space "
+                "for each by itself, or give mode= to price all of them in one"
+            )
+        return modes.pop()
+
+
+def _put_together(
+    name: str,
+    positions: Sequence[tuple[str, Sequence[str]]],
+    parts: Sequence[tuple[str, Step, int | None]],
+) -> SearchSpace:
+    space = SearchSpace(name)
+    for position, choices in positions:
+        space.position(position, choices)
+    for part in parts:
+        space.add(*part)
+    return space
 
 
 def _wrapped(

@@ -1,0 +1,71 @@
+"""What a reader of a space's costs has to know, from reports of a few of its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from alphaflops.errors import UnsupportedError
+from alphaflops.report import Report
+
+if TYPE_CHECKING:
+    from alphaflops.profiles import Profile
+    from alphaflops.spaces.codes import Codes
+    from alphaflops.spaces.compiled import CompiledSpace
+
+__all__ = ["notes_of"]
+
+_DRAWN = 4  # networks at random, beside the fastest and the slowest
+
+
+def notes_of(compiled: CompiledSpace) -> tuple[str, ...]:
+    """Return the notes of all profiles; where there are several, each note names its profile."""
+    result: list[str] = []
+    for number, profile in enumerate(compiled.profiles):
+        lead = f"profile '{profile.name}': " if len(compiled.profiles) > 1 else ""
+        result += [lead + note for note in _notes(compiled, number, profile)]
+    return tuple(result)
+
+
+def _notes(compiled: CompiledSpace, number: int, profile: Profile) -> list[str]:
+    space = compiled.space
+    graphs = [
+        space.graph(code, compiled.batch, compiled.dtype) for code in _codes(compiled, number)
+    ]
+    reports = [
+        Report(graph, profile, compiled.mode, reuse_bytes=compiled.reuse_bytes) for graph in graphs
+    ]
+    notes = []
+    if unpriced := compiled.core.unpriced(number):
+        notes.append(f"not priced: {', '.join(unpriced)}")
+    shares = [report.extrapolated_share for report in reports]
+    if max(shares) > 0:
+        ends = dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares)))
+        notes.append(
+            f"extrapolated: {' to '.join(ends)} of the time, in {len(reports)} networks of the "
+            "space, is in launches unlike all that was measured"
+        )
+    unknown = {operator for report in reports for operator in report.unknown}
+    if unknown:
+        notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
+    own = profile.assumptions
+    others = _merged(note for report in reports for note in report.assumptions[len(own) :])
+    return notes + own + others
+
+
+def _codes(compiled: CompiledSpace, number: int) -> list[Codes]:
+    """Return codes of the fastest, the slowest and a few other networks, each once."""
+    codes = list(compiled.space.sample(_DRAWN, 0))
+    with suppress(UnsupportedError):  # too many positions depend on each other
+        codes[:0] = compiled.bounds("time_s", number)[2:]
+    return list({code.tobytes(): code for code in codes}.values())
+
+
+def _merged(notes: Iterable[str]) -> list[str]:
+    """Return each note once; those that list different things behind one heading become one."""
+    listed: dict[str, dict[str, None]] = {}
+    for note in notes:
+        heading, colon, items = note.partition(": ")
+        listed.setdefault(heading + colon, {}).update(dict.fromkeys(items.split(", ")))
+    return [heading + ", ".join(items) for heading, items in listed.items()]

@@ -1,0 +1,70 @@
+"""Arguments of a space and of its costs: integers, texts, and chances that fit the choices."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from space_profiles import FAST
+
+import alphaflops as af
+from alphaflops.errors import ModelError, OverflowError, ShapeError
+from alphaflops.spaces import SearchSpace
+
+FBNET = af.spaces.fbnet()
+
+
+@functools.cache
+def compiled():
+    return FBNET.compile(FAST)
+
+
+def conv(graph, x, kernel):
+    return graph.conv2d(x, 4, kernel, 1, kernel // 2)
+
+
+@pytest.mark.parametrize("threads", [1.5, None, "2"])
+def test_threads_are_whole(threads):
+    with pytest.raises(ModelError, match=f"fbnet: threads is {threads!r}; it must be an integer"):
+        compiled().evaluate(FBNET.sample(2, 1), threads=threads)
+
+
+def test_a_change_of_a_code_as_text():
+    code = FBNET.sample(1, 1)[0]
+    text = FBNET.encode(code)
+    assert compiled().delta(text, 3, 8) == compiled().delta(code, 3, 8)
+    with pytest.raises(ModelError, match="2 positions; it must have 22"):
+        compiled().delta("0-1", 3, 8)
+
+
+def test_chances_of_what_is_no_choice():
+    space = SearchSpace("odd")
+    space.image(3, 8, 8)
+    builds = {f"k{k}": functools.partial(conv, kernel=k) for k in (1, 3, 5)}
+    space.choose("p0", {name: builds[name] for name in ("k1", "k3")})
+    space.choose("p1", builds)
+    tables = space.compile(FAST)
+    weights = np.full((2, 3), 1 / 3)
+    said = "odd: position 0 \\('p0'\\) has 2 choices, and 0.33.* of choice 2; make logits -inf"
+    for wrong in (weights, list(weights), np.array([[0.5, 0.5, np.nan], [0.2, 0.3, 0.5]])):
+        with pytest.raises(ShapeError, match=said.replace("0.33", "(0.33|nan)")):
+            tables.expected(wrong)
+    weights[~space.choice_mask] = 0
+    right = tables.expected([[1 / 3] * 2, [1 / 3] * 3])[0]
+    assert tables.expected(weights)[0] == right
+
+
+@pytest.mark.parametrize(
+    ("batch", "error", "said"),
+    [
+        (1.0, ModelError, "batch is 1.0; it must be an integer"),
+        ("3", ModelError, "batch is '3'; it must be an integer"),
+        (2**70, OverflowError, r"batch is 1180591620717411303424; it must be less than"),
+    ],
+)
+def test_what_is_no_batch(batch, error, said):
+    with pytest.raises(error, match=f"fbnet: {said}"):
+        FBNET.compile(FAST, batch=batch)
+    with pytest.raises(error, match=f"fbnet: {said}"):
+        FBNET.graph(FBNET.sample(1)[0], batch=batch)
