@@ -72,7 +72,7 @@ def draw_paper(table: Table, fitted: Fit, path: str | os.PathLike[str]) -> None:
         axes.set(title=panel.title, xlabel=panel.label, yscale="log")
         axes.legend(frameon=False, fontsize=8)
         bare(axes)
-        axes.set_ylabel("ms")
+        axes.set_ylabel("time, ms")
     for name, (predicted_s, style) in curves.items():
         error = np.abs(predicted_s / table["time_s"] - 1).mean()
         figure.axes[0].plot([], [], color="black", linestyle=style, label=f"{name}: {error:.1%}")

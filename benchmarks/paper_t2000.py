@@ -138,6 +138,23 @@ def shipped_profile(table: Table) -> Profile:
     )
 
 
+def unlike(table: Table) -> str:
+    """Say which 1x1 convolutions of the same MACs differ most in time."""
+    macs, time_s = work_table(table).macs, table["time_s"]
+    pairs = []
+    for count in np.unique(macs):
+        own = np.flatnonzero((macs == count) & (table["k_h"] == 1))
+        if len(own) > 1:
+            pairs.append((own[time_s[own].argmin()], own[time_s[own].argmax()]))
+    fast, slow = max(pairs, key=lambda pair: float(time_s[pair[1]] / time_s[pair[0]]))
+    shapes = (
+        f"{row['c_in']} > {row['c_out']} channels, {row['h_in']} x {row['w_in']}: "
+        f"{row['time_s'] * 1e3:.2f} ms"
+        for row in (table[fast], table[slow])
+    )
+    return f"1x1 convolutions of {macs[fast]:,} MACs: " + "; ".join(shapes)
+
+
 def find_data(given: str | None) -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("ALPHAFLOPS_DATA", beside))
@@ -182,6 +199,7 @@ def main() -> None:
         for name, form in fitted.forms.items():
             print(row(f"{name}{' (selected)' * (name == fitted.selected)}", form.cv))
 
+    print(f"\n{unlike(table)}")
     print("\nconformal 90 % factors of the published parameters:")
     for kind, factors in intervals_and_errors(table)[0].items():
         print(f"  {kind:14}{factors.lower_factor:8.4f}{factors.upper_factor:8.4f}")

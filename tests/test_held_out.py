@@ -46,7 +46,7 @@ def test_groups_are_never_apart():
     table = with_column(timed(shapes(100, 1), ALPHA_FLOOR), "line", np.arange(100) % 7)
     kinds = np.full(100, "any")
     ids, said = fold_ids(table, kinds, ["line"], 0)
-    assert said == "leaving out each of 7 groups of line"
+    assert said == "leaving out each of 7 groups by line"
     assert all(len(np.unique(ids[table["line"] == i])) == 1 for i in range(7))
     ids, said = fold_ids(table, kinds, ["h_in", "c_in"], 0)
     assert "20 folds of" in said
