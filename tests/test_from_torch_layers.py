@@ -10,6 +10,29 @@ from torch.nn import functional as F  # noqa: E402
 from torch.nn.utils.parametrizations import weight_norm  # noqa: E402
 from torch_traces import Function, tensors  # noqa: E402
 
+
+class Twice(nn.Module):
+    """A layer of two inputs, of the same tensor."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x, x)
+
+
+class Bags(nn.Module):
+    """Rows of a table, the first for every index."""
+
+    def __init__(self, mode, **options):
+        super().__init__()
+        self.bag, self.options = nn.EmbeddingBag(11, 4, mode=mode), options
+
+    def forward(self, x):
+        return self.bag(x.long(), **self.options)
+
+
 LAYERS = [
     (lambda: nn.Conv1d(4, 6, 3, 2, 1), (2, 4, 9), 2 * 5 * 6 * 12),
     (lambda: nn.Conv2d(4, 6, 3, padding="same", bias=False), (2, 4, 5, 7), 2 * 35 * 6 * 36),
@@ -29,6 +52,9 @@ LAYERS = [
     (lambda: nn.RMSNorm(5), (2, 4, 5), 0),
     (lambda: nn.PReLU(4), (2, 4, 5), 0),
     (lambda: weight_norm(nn.Linear(5, 7)), (2, 5), 2 * 35),
+    (lambda: Twice(nn.Bilinear(5, 5, 7)), (2, 3, 5), 6 * (7 * 25 + 35)),
+    (lambda: Bags("mean"), (2, 3), 0),
+    (lambda: Bags("sum", per_sample_weights=torch.ones(2, 3)), (2, 3), 0),
     (lambda: nn.LSTM(3, 4), (5, 2, 3), 10 * 16 * 7),
     (lambda: nn.LSTM(3, 4, 2, proj_size=2), (5, 2, 3), 10 * (16 * 5 + 8 + 16 * 4 + 8)),
     (
@@ -92,6 +118,36 @@ def test_multihead_attention_of_every_kind(weights, same):
     projections = 3 * features * (2 * length * features + kv_length * (k.shape[2] + v.shape[2]))
     assert work.macs.sum() == projections + 2 * 3 * length * kv_length * features
     assert work.params.sum() == sum(p.numel() for p in module.parameters())
+
+
+def test_operators_of_bags_of_embeddings():
+    def of(mode, indices, *offsets, **options):
+        bag = nn.EmbeddingBag(11, 4, mode=mode, **options)
+        graph = af.from_torch(bag, (indices, *offsets), strict=True)
+        return [(graph.node_op(i), graph.shape(i)) for i in range(len(graph))][-2:]
+
+    indices = torch.zeros(7, dtype=torch.long)
+    assert of("max", indices.view(1, 7)) == [("embedding", (7, 4)), ("max", (1, 4))]
+    offsets = torch.tensor([0, 3, 7])
+    assert of("sum", indices, offsets) == [("embedding", (7, 4)), ("sum", (3, 4))]
+    last = of("sum", indices, offsets, include_last_offset=True)
+    assert last == [("embedding", (7, 4)), ("sum", (2, 4))]
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_encoders_with_padding_run_layer_by_layer(grad):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    x, padding = torch.zeros(2, 5, 8), torch.zeros(2, 5, dtype=torch.bool)
+    padding[1, 3:] = True
+    for module in (nn.TransformerEncoder(layer, 2).eval(), layer.eval()):
+        mask = {"src_key_padding_mask": padding}
+        with torch.set_grad_enabled(grad):
+            plain, masked = (af.from_torch(module, x, given, strict=True) for given in ({}, mask))
+        assert torch.backends.mha.get_fastpath_enabled()
+        plain, masked = af.lower(plain, "eager"), af.lower(masked, "eager")
+        for column in ("macs", "params"):
+            assert getattr(masked, column).sum() == getattr(plain, column).sum()
+        assert len(masked) == len(plain) + 1  # the mask in numbers
 
 
 def test_weights_of_all_origins_count_once():

@@ -22,6 +22,8 @@ def assigned(x):
 X = torch.linspace(-1, 1, 2 * 4 * 6 * 8).reshape(2, 4, 6, 8)
 GATE = torch.ones(2, 4, 1, 1)
 ROW = torch.ones(8)
+PLACES = torch.zeros(2, 6, 8, dtype=torch.long)
+MODES = ("bilinear", "nearest", "bicubic")
 INTEGERS = torch.arange(48).reshape(6, 8) % 5
 
 # A function of an image and the operators that it launches.
@@ -146,6 +148,21 @@ CASES = {
         lambda x: F.scaled_dot_product_attention(x, x[:1], x[:1]),
         "attention",
     ),
+    "sampled": (
+        lambda x: (
+            *(F.grid_sample(x, torch.zeros(2, 3, 5, 2), m, align_corners=False) for m in MODES),
+            F.grid_sample(x[:, :, None], torch.zeros(2, 1, 3, 5, 3), align_corners=False),
+        ),
+        "interpolate_bilinear interpolate_nearest interpolate_bicubic interpolate_trilinear",
+    ),
+    "histogram": (lambda x: torch.histc(x, bins=5), "sum"),
+    "losses": (
+        lambda x: (
+            *(F.cross_entropy(x, PLACES, reduction=r) for r in ("mean", "sum", "none")),
+            F.nll_loss(x[:, :, 0, 0], PLACES[:, 0, 0]),
+        ),
+        "log_softmax mean log_softmax sum log_softmax gather mean",
+    ),
     "meshgrid": (lambda x: torch.meshgrid(x[0, 0, 0], x[0, 0, :, 0], indexing="ij"), ""),
     "like": (lambda x: (torch.zeros_like(x), x.new_ones(3), torch.arange(x.shape[1])), ""),
     "random": (lambda x: (torch.rand(3), torch.randn_like(x)), ""),
@@ -163,6 +180,15 @@ def test_shapes_are_torchs_and_operators_are_launched(case):
     assert seen == real
     if expected is not None:
         assert ops(graph) == expected.split()
+
+
+def test_what_a_loss_and_a_histogram_do():
+    x, target = torch.empty(6, 10), torch.zeros(6, dtype=torch.long)
+    work = af.lower(trace(F.nll_loss, x, target)[0])  # a log-probability a target, and their mean
+    assert (work.activations_read.tolist(), work.elements_written.tolist()) == ([12], [1])
+    assert work.flops.tolist() == [6 + 1]
+    work = af.lower(trace(lambda x: torch.histc(x, bins=4), x)[0])  # an addition an element
+    assert (work.flops.tolist(), work.elements_written.tolist()) == ([60], [4])
 
 
 def test_buffers_decide_branches_and_inputs_do_not():
@@ -234,6 +260,27 @@ def test_exported_with_a_dynamic_batch():
     graph = af.from_torch(program, strict=True)
     assert ops(graph) == ["linear", "relu"]
     assert graph.shape(len(graph) - 1) == (3, 12)
+
+
+def test_arguments_beside_an_exported_program():
+    class Scaled(nn.Linear):
+        def forward(self, x, times=1, *, shift, gate):
+            return super().forward(x) * times * gate + shift
+
+    x, shift, gate = torch.empty(2, 4), torch.empty(2, 1), torch.empty(2, 6)
+    kwargs = {"shift": shift, "gate": gate}
+    program = torch.export.export(Scaled(4, 6), (x, 2), kwargs)
+    own = af.from_torch(program)
+    again = af.from_torch(program, (x, 2), dict(reversed(kwargs.items())))
+    assert [again.shape(i) for i in range(len(again))] == [own.shape(i) for i in range(len(own))]
+    for args, message in {
+        (torch.empty(3, 4), 2): r"'x' is a tensor \[3, 4\] of float32; .*exported with .*\[2, 4\]",
+        (x.double(), 2): r"'x' is a tensor \[2, 4\] of float64",
+        (x, 3): r"'times' is 3; the program was exported with 2",
+        (x, 2, x): r"5 arguments are given; .* with 4, x, times, shift, gate",
+    }.items():
+        with pytest.raises(errors.ModelError, match=message):
+            af.from_torch(program, args, kwargs)
 
 
 def test_every_pair_of_shapes_broadcasts_as_torch_does():

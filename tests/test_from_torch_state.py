@@ -58,6 +58,7 @@ def state_of(module):
     """Everything that a trace could leave behind, in a form that compares."""
     functions = [nn.Module.__call__, nn.Module._call_impl, nn.Module.__setattr__, F.conv2d]
     functions += [
+        torch.backends.mha.get_fastpath_enabled,
         torch.Tensor.__add__,
         torch.Tensor.add,
         torch.add,
@@ -328,4 +329,29 @@ def test_without_torch_the_error_names_the_extra():
         "except af.errors.MissingExtraError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "alphaflops[torch]" in done.stdout
+
+
+WITHOUT_EXTRAS = """
+import sys
+class Hidden:
+    def find_spec(self, name, *others):
+        if name.partition(".")[0] in ("torch", "onnx", "matplotlib", "cupy", "pandas", "pyarrow"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+import inspect, pydoc
+import alphaflops
+assert callable(alphaflops.from_torch)
+inspect.getmembers(alphaflops)
+pydoc.render_doc(alphaflops)
+from alphaflops import *
+try: from_torch(None)
+except alphaflops.errors.MissingExtraError as error: print(error)
+"""
+
+
+def test_without_extras_every_name_is_there_and_the_call_says_what_is_missing():
+    command = [sys.executable, "-c", WITHOUT_EXTRAS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert "alphaflops[torch]" in done.stdout

@@ -177,13 +177,37 @@ def test_symbolic_batch_gates_and_patterns_of_the_exporters(tmp_path, exporter):
         af.load(path)
     graph = load_onnx(path, batch=4, strict=True)
     ops = [graph.node_op(i) for i in range(len(graph)) if graph.node_op(i) != "flatten"]
-    expected = "input conv2d hardswish global_avg_pool linear relu linear hardsigmoid mul sigmoid "
-    expected += "mul relu6 global_avg_pool mul linear softmax"
+    expected = "input conv2d hardswish global_avg_pool linear relu linear hardsigmoid mul silu "
+    expected += "relu6 global_avg_pool mul linear softmax"
     assert ops == expected.split()
     assert graph.shape(len(graph) - 1) == (4, 10)
     work = af.lower(graph)
     assert work.macs.sum() == 4 * (64 * 16 * 27 + 2 * 16 * 4 + 1024 * 10)
     assert work.params.sum() == 16 * 27 + 16 + 16 * 4 + 4 + 4 * 16 + 1024 * 10 + 10
+
+
+@pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
+@pytest.mark.parametrize("activation", ["silu", "softplus", "mish"])
+def test_activations_are_one_row_as_they_are_in_torch(tmp_path, activation, exporter):
+    torch = pytest.importorskip("torch", reason=TORCH_REASON)
+    module = {"silu": torch.nn.SiLU, "softplus": torch.nn.Softplus, "mish": torch.nn.Mish}
+    path = export(module[activation](), torch.zeros(2, 4), tmp_path / "a.onnx", exporter)
+    graph = load_onnx(path, strict=True)
+    assert [graph.node_op(i) for i in range(len(graph))] == ["input", activation]
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 3, 8)])
+@pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
+def test_layers_of_equal_biases_cost_what_they_cost_in_torch(tmp_path, exporter, shape):
+    torch = pytest.importorskip("torch", reason=TORCH_REASON)
+    module = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(3)])
+    for layer in module:
+        torch.nn.init.ones_(layer.bias)
+    x = torch.zeros(shape)
+    work = af.lower(load_onnx(export(module, x, tmp_path / "m.onnx", exporter), strict=True))
+    expected = af.lower(af.from_torch(module, x))
+    for column in ("kind", "macs", "flops", "weights_read", "params", "biased"):
+        assert getattr(work, column).tolist() == getattr(expected, column).tolist()
 
 
 @pytest.mark.parametrize("exporter", ["legacy", "dynamo"])

@@ -167,3 +167,53 @@ def test_casts_to_the_type_of_another(tmp_path):
 def test_operands_that_do_not_broadcast(tmp_path, other):
     with pytest.raises(errors.Error, match="broadcast"):
         load_onnx(saved(tmp_path, model_of([node("Sub", "x", "z")], None, X, z=other)))
+
+
+SILU = [node("Sigmoid", outputs=["s"]), node("Mul", "s", "x")]
+MISH = [
+    node("Softplus", outputs=["p"]),
+    node("Tanh", "p", outputs=["t"]),
+    node("Mul", "x", "t"),
+]
+SOFTPLUS = [
+    node("Softplus", outputs=["p"]),
+    node("Greater", "x", "most", outputs=["c"]),
+    node("Where", "c", "x", "p"),
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "outputs", "ops"),
+    [
+        (SILU, ["y"], ["silu"]),
+        (MISH, ["y"], ["mish"]),
+        (SOFTPLUS, ["y"], ["softplus"]),
+        (SILU, ["y", "s"], ["sigmoid", "mul"]),
+        (MISH, ["y", "t"], ["softplus", "tanh", "mul"]),
+        (SOFTPLUS, ["y", "c"], ["softplus", "compare", "where"]),
+        (SOFTPLUS[1::-1] + SOFTPLUS[2:], ["y"], ["compare", "softplus", "where"]),
+        ([SILU[0], node("Mul", "s", "s")], ["y"], ["sigmoid", "mul"]),
+        ([*SOFTPLUS[:2], node("Where", "c", "p", "x")], ["y"], ["softplus", "compare", "where"]),
+        (
+            [*SILU, node("Greater", "s", "most", outputs=["g"])],
+            ["y", "g"],
+            ["sigmoid", "mul", "compare"],
+        ),
+    ],
+)
+def test_activations_in_steps_are_one_where_nothing_else_reads_those(
+    tmp_path, layers, outputs, ops
+):
+    model = model_of(layers, {"most": F32(20)}, X, outputs=outputs)
+    assert [op for op, _ in ops_of(check(tmp_path, model, 0, 0))] == ops
+
+
+def test_what_a_branch_reads_is_not_folded(tmp_path):
+    make = onnx.helper.make_graph
+    reads = make([node("Neg", "s", outputs=["n"])], "then", [], [onnx.ValueInfoProto(name="n")])
+    other = make([node("Abs", "x", outputs=["m"])], "else", [], [onnx.ValueInfoProto(name="m")])
+    branch = node("If", "is", outputs=["b"], then_branch=reads, else_branch=other)
+    weights = {"is": np.array(True)}
+    model = model_of([*SILU, branch], weights, X, outputs=["y", "b"])
+    ops = [op for op, _ in ops_of(check(tmp_path, model, 0, 0))]
+    assert ops == ["sigmoid", "mul", "neg"]

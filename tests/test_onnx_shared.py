@@ -53,3 +53,16 @@ def test_a_shared_module_of_two_convolutions(tmp_path):
     ]
     macs = 2 * 2 * 4 * 72 * 36
     check(tmp_path, model_of(layers, {"w": (4, 4, 3, 3), "b": (4,)}, X), macs, 148)
+
+
+def test_a_bias_that_layers_share_is_one_of_each(tmp_path):
+    layers = [
+        node("Gemm", "x", "w1", "b", outputs=["a"], name="one"),
+        node("MatMul", "a", "w2", outputs=["c"], name="two"),
+        node("Add", "c", "b", outputs=["d"], name="two.bias"),
+        node("Gemm", "d", "w1", "b", name="one again"),
+    ]
+    weights = {"w1": (4, 4), "w2": (4, 4), "b": (4,)}
+    graph = check(tmp_path, model_of(layers, weights, (2, 4)), 3 * 2 * 16, 2 * (16 + 4))
+    assert [op for op, _ in ops_of(graph)] == ["linear"] * 3
+    assert graph.tied_to(3) == 1

@@ -169,6 +169,28 @@ def test_the_cuda_component_is_there_or_says_why(tmp_path, cmake, cmake_dir):
     assert subprocess.run([tmp_path / "build" / "consumer"], check=False).returncode == 0
 
 
+def test_a_part_of_another_project_builds_no_kernels_and_installs_nothing(tmp_path, cmake):
+    lists = (
+        "cmake_minimum_required(VERSION 3.20)\nproject(host LANGUAGES CXX)\n{}"
+        f'add_subdirectory("{REPOSITORY.as_posix()}" alphaflops)\n'
+    )
+    (tmp_path / "CMakeLists.txt").write_text(lists.format(""))
+    build = tmp_path / "build"
+    subprocess.run([cmake, "-S", tmp_path, "-B", build], capture_output=True, check=True)
+    cache = (build / "CMakeCache.txt").read_text()
+    assert re.search(r"^ALPHAFLOPS_CUDA:\w+=OFF$", cache, re.MULTILINE)
+    assert re.search(r"^ALPHAFLOPS_INSTALL:BOOL=OFF$", cache, re.MULTILINE)
+    rules = (build / "alphaflops" / "cmake_install.cmake").read_text()
+    assert "file(INSTALL" not in rules
+
+    wanted = "set(ALPHAFLOPS_INSTALL ON)\nset(CMAKE_INSTALL_INCLUDEDIR headers)\n"
+    (tmp_path / "CMakeLists.txt").write_text(lists.format(wanted))
+    subprocess.run([cmake, "-S", tmp_path, "-B", build], capture_output=True, check=True)
+    rules = (build / "alphaflops" / "cmake_install.cmake").read_text()
+    assert "/headers" in rules
+    assert "/include" not in re.sub(r"FILES \S+", "", rules)
+
+
 def test_cmake_dir_prints_one_existing_folder(cmake_dir):
     assert (Path(cmake_dir) / "alphaflops-config.cmake").is_file()
     assert json.dumps(cmake_dir).count("\\n") == 0

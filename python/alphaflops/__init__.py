@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from alphaflops.adapting import from_datasheet as from_datasheet
     from alphaflops.fitting import Fit as Fit
     from alphaflops.fitting import fit as fit
+    from alphaflops.frontends import from_torch as from_torch
     from alphaflops.frontends import load as load
     from alphaflops.frontends.registry import register_op as register_op
-    from alphaflops.frontends.torch_module import from_torch as from_torch
     from alphaflops.graph_file import save_graph as save_graph
     from alphaflops.measuring.adaptive import next_shapes as next_shapes
     from alphaflops.measuring.campaign import measure as measure
@@ -62,7 +62,7 @@ _LAZY = {
     "estimate": "report",
     "fit": "fitting",
     "from_datasheet": "adapting",
-    "from_torch": "frontends.torch_module",
+    "from_torch": "frontends",
     "load": "frontends",
     "load_profile": "profiles",
     "measure": "measuring.campaign",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from alphaflops import zoo
 from alphaflops._core import Graph
 from alphaflops.errors import ModelError
 from alphaflops.graph_file import load_graph
 
-__all__ = ["input_names", "load"]
+__all__ = ["from_torch", "input_names", "load"]
 
 
 def load(
@@ -86,6 +87,58 @@ def load(
         f"model '{name}' is neither an .onnx file, a .json graph, nor a network of the zoo: "
         f"{zoo.suggestion(name)}"
     )
+
+
+def from_torch(
+    module: Any,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    dtype: str | None = None,
+    strict: bool = False,
+    causal: bool = False,
+) -> Graph:
+    """Read a PyTorch module as a graph, without running it.
+
+    The forward is called once with tensors that have shapes and no elements. Parameters, buffers,
+    hooks, random state and modes are afterwards as before, whether it succeeds or not. Training
+    mode is the module's own: call ``module.eval()`` first to leave dropout out.
+
+    Parameters
+    ----------
+    module
+        A ``torch.nn.Module``, or a ``torch.export.ExportedProgram``.
+    args, kwargs
+        Arguments of its forward. Only shapes and element types of tensors are used, so tensors on
+        the meta device will do; of integers and masks also the elements, where a branch, a size or
+        an index depends on them. One tensor stands for a tuple of it. An ExportedProgram has its
+        own; those given must have their shapes and element types.
+    name
+        Of the graph; by default that of the module's class.
+    dtype
+        Element type: fp32, tf32, fp16, bf16 or int8. By default that of the parameters.
+    strict
+        Raise instead of keeping operators that cannot be counted as unknown nodes.
+    causal
+        Count only the scores that are not masked, where attention is called with
+        ``is_causal=True``. By default all scores count, so that attention costs the same however
+        it is written; see docs/operators.md.
+
+    Raises
+    ------
+    ModelError
+        The forward raises, reads values of tensors, or cannot take these arguments; the layer is
+        named.
+    UnsupportedError
+        Under `strict`, the operators that cannot be counted; always, an element type that has no
+        cost model.
+    MissingExtraError
+        The package ``torch`` is not installed.
+    """
+    from alphaflops.frontends.torch_module import read_module  # noqa: PLC0415  (torch is an extra)
+
+    return read_module(module, args, kwargs, name=name, dtype=dtype, strict=strict, causal=causal)
 
 
 def input_names(path_or_name: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from onnx import NodeProto
+
 from alphaflops.frontends.onnx_call import Call, Handler
 
 __all__ = ["HANDLERS", "MICROSOFT"]
@@ -89,6 +91,46 @@ def _activation(function: str) -> Handler:
         return call.graph.activation(call.tensor(0), function, call.name)
 
     return handle
+
+
+def _sigmoid(call: Call) -> int | None:
+    """With x * sigmoid(x), which exporters write for it, it is a SiLU."""
+    call.need(1)
+    made = call.node.output[0]
+    product = call.net.only_reader(made, "Mul", call.inputs[0])
+    if product is not None:
+        call.net.fold(product, made)
+    return _activation("sigmoid" if product is None else "silu")(call)  # type: ignore[return-value]
+
+
+def _softplus(call: Call) -> int | None:
+    """Softplus, or Mish with x * tanh(softplus(x)); a large x may be put through as it is."""
+    call.need(1)
+    net, x, made = call.net, call.inputs[0], call.node.output[0]
+    kind, last, steps = "softplus", made, _put_through(call)
+    if steps:
+        last = steps[-1].output[0]
+    tanh = net.only_reader(last, "Tanh")
+    product = None if tanh is None else net.only_reader(tanh.output[0], "Mul", x)
+    if tanh is not None and product is not None:
+        kind, steps = "mish", [*steps, tanh, product]
+    for step in steps:
+        net.fold(step, made)
+    return _element(kind)(call)  # type: ignore[return-value]
+
+
+def _put_through(call: Call) -> list[NodeProto]:
+    """Return the two nodes that choose x itself, where it is large, over what a node makes of x."""
+    net, x, made = call.net, call.inputs[0], call.node.output[0]
+    where = net.only_reader(made, "Where", x)
+    if where is None or list(where.input[1:]) != [x, made]:
+        return []
+    for node in net.readers(x):
+        compares = node.op_type == "Greater" and list(node.output) == [where.input[0]]
+        alone = compares and net.only_reader(node.output[0], "Where") is where
+        if alone and net.is_constant(node.input[-1]) and node.output[0] not in net.tensors:
+            return [node, where]
+    return []
 
 
 def _element(kind: str) -> Handler:
@@ -239,14 +281,12 @@ _OF_FIRST = {
     "RandomUniformLike": "fill",
     "Selu": "selu",
     "Shrink": "clip",
-    "Softplus": "softplus",
     "ThresholdedRelu": "clip",
 }
 _ACTIVATIONS = {
     "HardSigmoid": "hardsigmoid",
     "HardSwish": "hardswish",
     "Relu": "relu",
-    "Sigmoid": "sigmoid",
     "Swish": "silu",
     "Tanh": "tanh",
 }
@@ -277,7 +317,9 @@ HANDLERS: dict[str, Handler] = {
     "ReduceProd": _reduce("prod"),
     "ReduceSum": _reduce("sum"),
     "ReduceSumSquare": _reduce("norm"),
+    "Sigmoid": _sigmoid,
     "Softmax": _softmax,
+    "Softplus": _softplus,
     "Softsign": _softsign,
     "Sum": _sum,
     "TopK": _top_k,

@@ -214,15 +214,16 @@ class Call:
         """Add a layer, made with a bias or without, that has the weight which input `weight` is.
 
         The bias is input `bias`, or what an Add behind the node adds, a constant of one of the
-        `shapes`. A weight that an earlier layer has too is tied to it; a bias of its own is then
-        added apart, so that it counts.
+        `shapes`; exporters store equal ones once, so it may be an earlier layer's too. A weight
+        that an earlier layer has too is tied to it; a bias of its own is then added apart, so that
+        it counts.
         """
         net, kernel = self.net, self.inputs[weight]
         given = self.inputs[bias] if bias is not None and self.has(bias) else ""
         name = given or net.fold_bias(self.node.output[0], shapes)
         if not name:
             return net.own(make(False), [kernel])
-        if name in net.constants and net.is_owned(kernel) == net.is_owned(name):
+        if name in net.constants and (net.is_owned(name) or not net.is_owned(kernel)):
             return net.own(make(True), [kernel, name])
         made = net.own(make(False), [kernel])
         shape = self.graph.shape(made)

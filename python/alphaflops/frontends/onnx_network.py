@@ -8,7 +8,7 @@ one node.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -64,11 +64,10 @@ class Network:
         self.types = Types(where, model, symbols)
         self.constants: dict[str, Constant] = {}
         self._store(model.graph)
-        self._readers: Counter[str] = Counter()
-        self._adds: dict[str, NodeProto] = {}  # by what they read
+        self._readers: defaultdict[str, list[NodeProto]] = defaultdict(list)
         self._outputs: set[str] = set()
         self._note_readers(model.graph)
-        self._folded: set[str] = set()  # made by the node before them
+        self._folded: dict[str, str] = {}  # to what makes them, a node before their own
         self._owners: dict[str, int] = {}  # the layer at which a stored weight counts
         self._constant_tensors: dict[str, int] = {}
         self.graph = Graph(Path(where).stem, self.types.dtype(self.constants))
@@ -121,7 +120,24 @@ class Network:
 
     def is_read(self, name: str) -> bool:
         """Whether any node, or the caller of the network, reads a tensor."""
-        return bool(name) and (self._readers[name] > 0 or name in self._outputs)
+        return bool(name) and (name in self._readers or name in self._outputs)
+
+    def only_reader(self, name: str, op: str, *others: str) -> NodeProto | None:
+        """Return the only node that reads a tensor, where it is an `op` of the `others` too."""
+        readers = self.readers(name)
+        if len(readers) != 1 or name in self._outputs:
+            return None
+        reader = readers[0]
+        fits = reader.op_type == op and set(others) <= set(reader.input) and reader.output
+        return reader if fits else None
+
+    def readers(self, name: str) -> list[NodeProto]:
+        """Return the nodes that read a tensor."""
+        return self._readers.get(name, [])
+
+    def fold(self, node: NodeProto, name: str) -> None:
+        """Let `node`, which is still to come, be part of what makes tensor `name`."""
+        self._folded[node.output[0]] = name
 
     def is_owned(self, name: str) -> bool:
         """Whether a constant's parameters count at an earlier layer already."""
@@ -147,15 +163,15 @@ class Network:
         That Add, its only reader, is then part of the layer that makes `name`, and is not added
         again. Empty where there is none.
         """
-        add = self._adds.get(name)
-        if add is None or self._readers[name] != 1 or name in self._outputs:
+        add = self.only_reader(name, "Add")
+        if add is None:
             return ""
         others = [other for other in add.input if other != name]
-        if len(others) != 1 or others[0] not in self.constants or self.is_owned(others[0]):
+        if len(others) != 1 or others[0] not in self.constants:
             return ""
         if self.shape(others[0]) not in shapes:
             return ""
-        self._folded.add(add.output[0])
+        self.fold(add, name)
         return str(others[0])
 
     # --- nodes -------------------------------------------------------------------------------
@@ -178,7 +194,7 @@ class Network:
             return
         main = node.output[0]
         if main in self._folded:
-            self.tensors[main] = next(self.tensors[x] for x in node.input if x in self.tensors)
+            self.tensors[main] = self.tensors[self._folded[main]]
             self.types.note(node, self.constants)
             return
         call = Call(self, node)
@@ -250,9 +266,11 @@ class Network:
 
     def _note_readers(self, graph: GraphProto) -> None:
         for node in graph.node:
-            self._readers.update(node.input)
-            if node.op_type == "Add":
-                self._adds.update(dict.fromkeys(node.input, node))
+            for name in node.input:
+                self._readers[name].append(node)
+            for attribute in node.attribute:
+                if attribute.type == AttributeProto.GRAPH:
+                    self._outputs |= _read_from_outside(attribute.g)
         self._outputs.update(value.name for value in graph.output)
 
     def _store(self, graph: GraphProto) -> None:
@@ -324,3 +342,13 @@ class Network:
                 return Constant.of(np.array(attributes[name], kind))
         call = Call(self, node)
         return Constant(call.made(), TensorProto.STRING)
+
+
+def _read_from_outside(body: GraphProto) -> set[str]:
+    """Return what the nodes of a branch, or of a loop, read that is not made in it."""
+    read, made = set(), set()
+    for node in body.node:
+        inner = [_read_from_outside(a.g) for a in node.attribute if a.type == AttributeProto.GRAPH]
+        read |= set(node.input).union(*inner)
+        made |= set(node.output)
+    return read.union(value.name for value in body.output) - made

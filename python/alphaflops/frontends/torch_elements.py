@@ -10,7 +10,7 @@ import torch
 
 from alphaflops.frontends import torch_names as names
 from alphaflops.frontends.torch_names import words
-from alphaflops.frontends.torch_trace import RULES, Rule, Trace, rule, tensors_in
+from alphaflops.frontends.torch_trace import EMPTY, RULES, Rule, Trace, rule, tensors_in
 
 # Operators whose result has the broadcast shape of their operands.
 _SHAPED = words("""
@@ -243,6 +243,63 @@ def _embedding(
     return trace.tensor(node, weight.dtype, (*input.shape, features))
 
 
+_BAGS = ("sum", "mean", "max")  # as aten numbers them
+
+
+@rule("_embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(
+    trace: Trace,
+    weight: torch.Tensor,
+    indices: torch.Tensor,
+    offsets: torch.Tensor,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: torch.Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> Any:
+    if not indices.numel():
+        return NotImplemented
+    rows = _embedding(trace, indices, weight)
+    if per_sample_weights is not None:
+        scaled = trace.inputs([rows, per_sample_weights])
+        rows = trace.tensor(
+            trace.graph.element(scaled, "mul", rows.shape, trace.name("mul")), weight.dtype
+        )
+    shape = (offsets.shape[0] - include_last_offset, weight.shape[1])
+    node = trace.graph.element([trace.node(rows)], _BAGS[mode], shape, trace.name("bag"))
+    return (trace.tensor(node, weight.dtype), *_nothing(trace, 3))
+
+
+def _nothing(trace: Trace, count: int) -> list[torch.Tensor]:
+    """Return results that only a backward reads."""
+    return [trace.bind(torch.empty(0, device="meta"), EMPTY) for _ in range(count)]
+
+
+@rule("nll_loss_forward", "nll_loss2d_forward")
+def _nll_loss(
+    trace: Trace,
+    input: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    reduction: int = 1,
+    ignore_index: int = -100,
+) -> Any:
+    """Read one log-probability a target, and add them up in the same launch."""
+    if not target.numel():
+        return NotImplemented
+    shape = tuple(target.shape) or (1,)
+    picked = trace.graph.part(trace.node(input), shape, trace.name("part", True))
+    inputs = [picked, *trace.inputs([target, *([] if weight is None else [weight])])]
+    kind = ("gather", "mean", "sum")[reduction]
+    made = shape if reduction == 0 else (1,)
+    node = trace.graph.element(inputs, kind, made, trace.name("nll_loss"))
+    return trace.tensor(node, input.dtype, target.shape if reduction == 0 else ()), *_nothing(
+        trace, 1
+    )
+
+
 @rule("getitem")
 def _getitem(trace: Trace, input: torch.Tensor, index: Any) -> Any:
     each = index if isinstance(index, tuple) else (index,)
@@ -305,6 +362,20 @@ def _interpolate(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -
         return trace.graph.element([trace.node(input)], f"interpolate_{kind}", shape, at)
 
     return trace.record(result, [input], make)
+
+
+@rule("grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler")
+def _grid_sampler(
+    trace: Trace, input: torch.Tensor, grid: torch.Tensor, mode: int = 0, *options: Any
+) -> Any:
+    shape = (*input.shape[:2], *grid.shape[1:-1])
+    linear = "bilinear" if input.dim() == 4 else "trilinear"
+    kind = (linear, "nearest", "bicubic")[mode]
+    inputs = [trace.node(input), trace.node(grid)]
+    at = trace.name("grid_sample")
+    return trace.tensor(
+        trace.graph.element(inputs, f"interpolate_{kind}", shape, at), input.dtype, shape
+    )
 
 
 @rule("cpu", "cuda", "pin_memory", "requires_grad", "share_memory", "retain_grad")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 from torch.export.graph_signature import InputKind
+from torch.utils._pytree import tree_leaves
 
+from alphaflops.errors import ModelError
 from alphaflops.frontends.torch_path import Layer
 
 if TYPE_CHECKING:
@@ -26,6 +28,34 @@ class Exported(torch.nn.Module):
         self.input_names = [str(s.arg.name) for s in specs if s.kind is InputKind.USER_INPUT]
         self.stack: list[Layer] = []  # the trace's, which names layers
 
+    def leaves(self, args: Any, kwargs: Any) -> list[Any]:
+        """Return the arguments one by one: those given, or those that it was exported with.
+
+        Raises
+        ------
+        ModelError
+            Those given are not such as it was exported with.
+        """
+        own_args, own_kwargs = self.program.example_inputs or ((), {})
+        own = tree_leaves((own_args, own_kwargs))
+        if own and not len(args) and not kwargs:
+            return own
+        kwargs = dict(kwargs or {})
+        in_order = {**{key: kwargs[key] for key in own_kwargs if key in kwargs}, **kwargs}
+        given = tree_leaves((tuple(args), in_order))
+        if len(given) != len(self.input_names):
+            raise ModelError(
+                f"from_torch: {len(given)} arguments are given; the program was exported with "
+                f"{len(self.input_names)}, {', '.join(self.input_names)}"
+            )
+        for at, one, other in zip(self.input_names, given, own, strict=False):
+            if _describe(one) != _describe(other):
+                raise ModelError(
+                    f"from_torch: argument '{at}' is {_describe(one)}; the program was exported "
+                    f"with {_describe(other)}. Export it with these arguments, or give the module"
+                )
+        return given
+
     def named_parameters(self, *options: Any, **more: Any) -> Any:
         """Return the program's parameters."""
         named = self.state.items()
@@ -41,6 +71,12 @@ class Exported(torch.nn.Module):
             else:
                 values.append(self.state.get(spec.target or ""))
         return _Named(self.program.graph_module, self).run(*values, enable_io_processing=False)
+
+
+def _describe(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"{value!r:.40}"
+    return f"a tensor {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
 
 
 class _Named(fx.Interpreter):

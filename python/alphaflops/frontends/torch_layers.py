@@ -160,6 +160,35 @@ def _linear(trace: Trace, x: Tensor, features: int, weight: Tensor, bias: Tensor
     return trace.tensor(trace.layer(make, weight, bias), x.dtype)
 
 
+@rule("bilinear")
+def _bilinear(
+    trace: Trace, input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Any:
+    """Add two products, in the order of torch's: the first input's with the weight comes first."""
+    features, first, second = weight.shape
+    if input1.shape[-1] != first or input2.shape[-1] != second:
+        raise trace.fail(
+            f"the weight takes {first} and {second} features; the inputs have shapes "
+            f"{list(input1.shape)} and {list(input2.shape)}"
+        )
+    if not input1.numel():
+        return NotImplemented
+    graph, lead = trace.graph, tuple(input1.shape[:-1])
+    x, name = trace.node(input1), trace.name("bilinear")
+
+    def make(biased: bool) -> int:
+        return graph.linear(x, features * second, biased, name)
+
+    product = trace.layer(make, weight, None)
+    product = graph.view(product, (*lead, features, second), trace.name("view", True))
+    column = graph.view(trace.node(input2), (*lead, second, 1), trace.name("view", True))
+    product = graph.matmul(product, column, trace.name("matmul"))
+    made = trace.tensor(
+        graph.view(product, (*lead, features), trace.name("view", True)), input1.dtype
+    )
+    return made if bias is None else _add_product(trace, bias, made, 1)
+
+
 @rule("matmul", "mm", "bmm", "mv", "dot", "vdot")
 def matmul(trace: Trace, input: Tensor, other: Tensor) -> Any:
     """Add a product; with a parameter on the right it is a linear layer."""

@@ -31,7 +31,7 @@ from alphaflops.frontends import (  # noqa: F401  (the rules register themselves
 from alphaflops.frontends.torch_state import restored
 from alphaflops.frontends.torch_trace import Trace, map_leaves, reads_values, tensors_in
 
-__all__ = ["from_torch", "load_function"]
+__all__ = ["load_function", "read_module"]
 
 _DTYPES = {
     torch.float32: "fp32",
@@ -42,51 +42,17 @@ _DTYPES = {
 _IMAGE = (1, 3, 224, 224)  # what a module is tried with that comes without arguments
 
 
-def from_torch(
+def read_module(
     module: Any,
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
+    args: Any,
+    kwargs: Mapping[str, Any] | None,
     *,
     name: str | None = None,
     dtype: str | None = None,
     strict: bool = False,
     causal: bool = False,
 ) -> Graph:
-    """Read a PyTorch module as a graph, without running it.
-
-    The forward is called once with tensors that have shapes and no elements. Parameters, buffers,
-    hooks, random state and modes are afterwards as before, whether it succeeds or not. Training
-    mode is the module's own: call ``module.eval()`` first to leave dropout out.
-
-    Parameters
-    ----------
-    module
-        A ``torch.nn.Module``, or a ``torch.export.ExportedProgram``.
-    args, kwargs
-        Arguments of its forward. Only shapes and element types of tensors are used, so tensors on
-        the meta device will do; of integers and masks also the elements, where a branch, a size or
-        an index depends on them. One tensor stands for a tuple of it. An ExportedProgram has its
-        own.
-    name
-        Of the graph; by default that of the module's class.
-    dtype
-        Element type: fp32, tf32, fp16, bf16 or int8. By default that of the parameters.
-    strict
-        Raise instead of keeping operators that cannot be counted as unknown nodes.
-    causal
-        Count only the scores that are not masked, where attention is called with
-        ``is_causal=True``. By default all scores count, so that attention costs the same however
-        it is written; see docs/operators.md.
-
-    Raises
-    ------
-    ModelError
-        The forward raises, reads values of tensors, or cannot take these arguments; the layer is
-        named.
-    UnsupportedError
-        Under `strict`, the operators that cannot be counted; always, an element type that has no
-        cost model.
-    """
+    """Read a PyTorch module as a graph: what `from_torch` does, with torch at hand."""
     exported = isinstance(module, torch.export.ExportedProgram)
     if not exported and not isinstance(module, torch.nn.Module):
         raise ModelError(
@@ -101,8 +67,8 @@ def from_torch(
     if exported:
         from alphaflops.frontends.torch_exported import Exported  # noqa: PLC0415  (slow to import)
 
-        args, kwargs = torch.utils._pytree.tree_leaves(module.example_inputs), None
         module = Exported(module)
+        args, kwargs = module.leaves(args, kwargs), None
     graph = Graph(named, dtype or _dtype_of(module))
     trace = Trace(graph, module, causal)
     if exported:
@@ -235,10 +201,10 @@ def load_function(name: str, batch: int | None = None, causal: bool = False) -> 
     """
     path, _, attribute = name.partition(":")
     made = _call(name, path, attribute)
-    given = isinstance(made, (tuple, list)) and len(made) == 2
-    module, args = made if given else (made, None)
+    is_pair = isinstance(made, (tuple, list)) and len(made) == 2
+    module, args = made if is_pair else (made, None)
     if isinstance(module, torch.export.ExportedProgram):
-        graph = from_torch(module, name=attribute, causal=causal)
+        graph = read_module(module, *_arguments(args), name=attribute, causal=causal)
         return graph if batch is None else graph.with_batch(batch)
     if not isinstance(module, torch.nn.Module):
         raise ModelError(
@@ -246,17 +212,23 @@ def load_function(name: str, batch: int | None = None, causal: bool = False) -> 
             "torch.nn.Module, or (module, args)"
         )
     if args is not None:
-        args = args if batch is None else _rebatched(args, batch)
-        args, kwargs = ((), args) if isinstance(args, Mapping) else (args, None)
-        return from_torch(module, args, kwargs, name=attribute, causal=causal)
+        given = _arguments(args if batch is None else _rebatched(args, batch))
+        return read_module(module, *given, name=attribute, causal=causal)
     image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
     try:
-        return from_torch(module, (image,), name=attribute, causal=causal)
+        return read_module(module, (image,), None, name=attribute, causal=causal)
     except ModelError as error:
         raise ModelError(
             f"{error} (the module came without arguments, so an image {list(image.shape)} was "
             f"tried; let '{attribute}' return (module, args))"
         ) from error
+
+
+def _arguments(given: Any) -> tuple[Any, Mapping[str, Any] | None]:
+    """Return positional and keyword arguments; a dict has the latter, None stands for none."""
+    if isinstance(given, Mapping):
+        return (), given
+    return () if given is None else given, None
 
 
 def _call(name: str, path: str, attribute: str) -> Any:

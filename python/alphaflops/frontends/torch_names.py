@@ -169,7 +169,7 @@ ELEMENTS: dict[str, str] = {  # to names of _core.ELEMENT_OPS
     **dict.fromkeys(["argmin"], "argmax"),
     **dict.fromkeys(["argsort", "median", "nanmedian", "kthvalue", "mode", "msort"], "sort"),
     **dict.fromkeys(["cumprod", "logcumsumexp"], "cumsum"),
-    **dict.fromkeys(["nansum", "count_nonzero"], "sum"),
+    **dict.fromkeys(["nansum", "count_nonzero", "histc"], "sum"),
     **dict.fromkeys(["nanmean"], "mean"),
     **dict.fromkeys(["std", "var_mean", "std_mean"], "var"),
     **dict.fromkeys(["vector_norm", "linalg_vector_norm", "linalg_norm", "frobenius_norm"], "norm"),

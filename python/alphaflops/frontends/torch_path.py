@@ -62,10 +62,15 @@ class Layers:
     def following_modules(self) -> Iterator[None]:
         """Know which module runs: `Module.__call__` is another function meanwhile, in this thread.
 
-        Hooks would do the same and would have to be taken out of every module again.
+        Hooks would do the same and would have to be taken out of every module again. Encoders of
+        transformers run layer by layer, without the fused path of inference.
         """
         original = torch.nn.Module.__call__
+        is_fast = torch.backends.mha.get_fastpath_enabled
         thread = threading.get_ident()
+
+        def is_fast_here() -> bool:
+            return threading.get_ident() != thread and is_fast()
 
         def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != thread:
@@ -87,10 +92,12 @@ class Layers:
 
         with _PATCHED:
             torch.nn.Module.__call__ = call  # type: ignore[method-assign]
+            torch.backends.mha.get_fastpath_enabled = is_fast_here
             try:
                 yield
             finally:
                 torch.nn.Module.__call__ = original  # type: ignore[method-assign]
+                torch.backends.mha.get_fastpath_enabled = is_fast
 
     def _unwrapped(self, module: torch.nn.Module) -> torch.nn.Module:
         if isinstance(module, torch.jit.ScriptModule):
