@@ -91,7 +91,7 @@ def test_every_sampled_family_is_measured(layout: str) -> None:
 
 
 def test_an_eager_design_has_more_of_what_eager_networks_launch() -> None:
-    fused, eager = (sample_shapes(300, mode=mode)["op"].tolist() for mode in ("fused", "eager"))
+    fused, eager = (sample_shapes(2000, mode=mode)["op"].tolist() for mode in ("fused", "eager"))
     for ops in (["batch_norm"], ["relu", "relu6", "add", "mul"], ["max_pool"]):
         assert sum(map(eager.count, ops)) > sum(map(fused.count, ops))
     like = sample_shapes(200, like=[af.zoo.build("resnet18")], mode="eager")

@@ -16,19 +16,33 @@ ELEMENT_OPS: tuple[str, ...]
 PROFILE_VERSION: int
 TRAITS: tuple[str, ...]
 EXTRAPOLATED_BEYOND: float
+UNTIMED_DISTANCE: float
 BOUNDED_TRAITS: int
 METRICS: tuple[str, ...]
 
 _Pair = int | tuple[int, int] | Sequence[int]
 _Sizes = int | Sequence[int]
 
-class Error(Exception): ...
-class ShapeError(Error, ValueError): ...
-class OverflowError(Error, OverflowError): ...  # type: ignore[misc]
-class UnsupportedError(Error, ValueError): ...
-class ModelError(Error, ValueError): ...
-class ProfileError(Error, ValueError): ...
-class IoError(Error, OSError): ...
+class Error(Exception):
+    """Whatever goes wrong in alphaflops; all of its errors are of this class."""
+
+class ShapeError(Error, ValueError):
+    """A size that no operator, code or array can have here."""
+
+class OverflowError(Error, OverflowError):  # type: ignore[misc]
+    """A count beyond 2^63 - 1."""
+
+class UnsupportedError(Error, ValueError):
+    """A name that is not known, or what is not done; the message says what is."""
+
+class ModelError(Error, ValueError):
+    """A network, or a file of one, that cannot be read."""
+
+class ProfileError(Error, ValueError):
+    """A device profile that is malformed, or does not price what it is asked for."""
+
+class IoError(Error, OSError):
+    """A file that cannot be read or written."""
 
 class Graph:
     """Operators with tensor shapes and edges: device-free and exact.

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
+import os
 from functools import cached_property
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphaflops import _core, export, training_report
-from alphaflops.errors import MissingExtraError, UnsupportedError
-from alphaflops.profiles import Profile, load_profile
+from alphaflops.errors import ModelError, UnsupportedError
+from alphaflops.profiles import Profile, ProfileLike, as_profile
+from alphaflops.totals import totals_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_BYTES = np.array(_core.DTYPE_BYTES, dtype=np.int64)  # of an element
 
 
 class Report:
@@ -81,21 +81,29 @@ class Report:
         self.mode = mode or profile.mode
         self.training = training
         self.work = _core.lower(graph, self.mode, training)
+        totals = totals_of(self.work, graph.name)
         if training is not None and reuse_bytes is not None:
             raise UnsupportedError("reuse_bytes is of inference; a step of training takes none")
         own = _core.reuse_distance_bytes(self.work)
         self.reuse_bytes = own if reuse_bytes is None else reuse_bytes
         self.prediction = _core.predict(self.work, profile.core, reuse_bytes=self.reuse_bytes)
-        element = _BYTES[self.work.dtype]
-        self._bytes_read = (self.work.activations_read + self.work.weights_read) * element
-        self._bytes_written = self.work.elements_written * element
-        self.macs = int(self.work.macs.sum())
-        self.flops = int(self.work.flops.sum())
-        self.params = int(self.work.params.sum())
+        self._bytes_read, self._bytes_written = totals.bytes_read, totals.bytes_written
+        self.macs, self.flops, self.params = totals.macs, totals.flops, totals.params
         self.bytes_read = int(self._bytes_read.sum())
         self.bytes_written = int(self._bytes_written.sum())
         self.alpha_flops = self.prediction.alpha_flops
         self.time_s = self.prediction.total_time_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        reuse_bytes = self.reuse_bytes if self.training is None else None
+        return Report, (self.graph, self.profile, self.mode, self.training, reuse_bytes)
+
+    def __repr__(self) -> str:
+        return export.one_line(self)
+
+    def __str__(self) -> str:
+        """Return the slowest layers as a table as wide as the terminal, and the totals."""
+        return export.to_text(self)
 
     @property
     def time_interval_s(self) -> tuple[float, float] | None:
@@ -213,6 +221,12 @@ class Report:
             counts[operator] = counts.get(operator, 0) + 1
         return counts
 
+    @cached_property
+    def unknown(self) -> list[str]:
+        """Operators that are not known and not counted, in alphabetical order."""
+        rows = np.flatnonzero(self.work.kind == _core.KINDS.index("unknown"))
+        return sorted({self.graph.node_op(int(self.work.node[row])) for row in rows})
+
     @property
     def notes(self) -> list[str]:
         """What a reader of the totals has to know."""
@@ -229,12 +243,8 @@ class Report:
                 f"* extrapolated: {outside} of {len(self.work)} launches, "
                 f"{self.extrapolated_share:.0%} of the time, are unlike all that was measured"
             )
-        unknown = {
-            self.graph.node_op(int(self.work.node[row]))
-            for row in np.flatnonzero(self.work.kind == _core.KINDS.index("unknown"))
-        }
-        if unknown:
-            notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
+        if self.unknown:
+            notes.append(f"not counted, operator unknown: {', '.join(self.unknown)}")
         return notes + self.assumptions
 
     @property
@@ -245,6 +255,10 @@ class Report:
             assumed.append(
                 "priced as the nearest kind that the profile has: " + ", ".join(self._stood_in_for)
             )
+        if self._untimed:
+            assumed.append(
+                "not timed, priced as a typical operator of the kind: " + ", ".join(self._untimed)
+            )
         return self.profile.assumptions + assumed
 
     @cached_property
@@ -254,30 +268,22 @@ class Report:
         priced = self.work.kind[~np.isnan(self.prediction.time_s)]
         return [_core.KINDS[k] for k in np.unique(priced) if _core.KINDS[k] not in modelled]
 
+    @cached_property
+    def _untimed(self) -> list[str]:
+        """Operators that were not among those by which the profile knows their kind."""
+        timed: dict[str, set[str]] = {}
+        for model in self.profile.data["models"]:
+            if "operators" in model:
+                timed.setdefault(model["kind"], set()).update(model["operators"])
+        kinds = np.array(_core.KINDS)[self.work.kind].tolist()
+        ops = np.array(_core.OPERATORS)[self.work.op].tolist()
+        pairs = set(zip(kinds, ops, strict=True))
+        untimed = {op for kind, op in pairs if op not in timed.get(kind, {op})}
+        return sorted(untimed - {_core.OPERATORS[0]})
+
     def to_dict(self) -> dict[str, Any]:
         """Totals, head and layers as plain Python values; NaN becomes None."""
-        interval = self.time_interval_s
-        layers = [{c: export.plain(row[c]) for c in self.COLUMNS} for row in self.layers]
-        return {
-            **self.head,
-            "macs": self.macs,
-            "flops": self.flops,
-            "alpha_flops": self.alpha_flops,
-            "params": self.params,
-            "bytes_read": self.bytes_read,
-            "bytes_written": self.bytes_written,
-            "time_s": self.time_s,
-            "time_interval_s": None if interval is None else list(interval),
-            "energy_j": self.energy_j,
-            "extrapolated_share": self.extrapolated_share,
-            "reuse_bytes": self.reuse_bytes if math.isfinite(self.reuse_bytes) else None,
-            "memory": training_report.describe_memory(self.memory, self.graph),
-            "launches": self.launches,
-            "passes": self.passes,
-            "unpriced": self.unpriced,
-            "notes": self.notes,
-            "layers": layers,
-        }
+        return export.to_dict(self)
 
     def to_json(self) -> str:
         """One JSON object, as `to_dict`."""
@@ -303,13 +309,7 @@ class Report:
         MissingExtraError
             pandas is not installed.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingExtraError(
-                'to_pandas needs pandas: pip install "alphaflops[pandas]"'
-            ) from error
-        return pd.DataFrame(self.layers)
+        return export.to_pandas(self)
 
     @property
     def title(self) -> str:
@@ -328,8 +328,8 @@ class Report:
 
 
 def estimate(
-    graph: _core.Graph | str,
-    profile: Profile | str,
+    graph: _core.Graph | str | os.PathLike[str],
+    profile: ProfileLike,
     *,
     mode: str | None = None,
     strict: bool = False,
@@ -340,9 +340,9 @@ def estimate(
 
     Parameters
     ----------
-    graph : Graph or str
+    graph : Graph, str or path
         A graph, or what `alphaflops.load` takes (an .onnx file, a zoo name).
-    profile : Profile or str
+    profile : Profile, str or path
         A profile, a shipped profile's name, or a path.
     mode : {"fused", "fused_relu", "eager"}, optional
         Which operators share a launch; the profile's own by default.
@@ -356,17 +356,27 @@ def estimate(
 
     Raises
     ------
+    ModelError
+        What is no graph; a torch module becomes one by `from_torch`.
+    OverflowError
+        A total exceeds 2^63 - 1.
     ProfileError
         The profile lacks a kind or dtype that the network needs.
     UnsupportedError
         Under `strict`: an operator has no price. A name in `training` is no layer's.
     """
-    if isinstance(graph, str):
+    if isinstance(graph, (str, os.PathLike)):
         from alphaflops.frontends import load  # noqa: PLC0415
 
         graph = load(graph)
-    if isinstance(profile, str):
-        profile = load_profile(profile)
+    if not isinstance(graph, _core.Graph):
+        hint = "alphaflops.from_torch(module, args)" if hasattr(graph, "forward") else "a Graph"
+        raise ModelError(
+            f"a {type(graph).__name__} is no graph; give {hint}, an .onnx file or a name of the zoo"
+        )
+    if not isinstance(training, (_core.Training, NoneType)):
+        raise ModelError(f"training is {training!r:.60}; give Training, such as Training('sgd')")
+    profile = as_profile(profile)
     report = Report(graph, profile, mode, training, reuse_bytes)
     if strict and report.unpriced:
         listed = ", ".join(f"{name} ({count})" for name, count in report.unpriced.items())

@@ -57,9 +57,9 @@ def fold_ids(
     if count == 1:
         raise TableError(f"table: one group only in {named}; leaving it out leaves no rows to fit")
     if count <= MOST_GROUPS:
-        return group, f"leaving out each of {count} groups of {named}"
+        return group, f"leaving out each of {count} groups by {named}"
     ids = rng.permutation(count)[group] % DEALT_FOLDS
-    return ids, f"leaving out {DEALT_FOLDS} folds of {count} groups of {named}"
+    return ids, f"leaving out {DEALT_FOLDS} folds of {count} groups by {named}"
 
 
 def numbered(table: Table, names: Sequence[str]) -> Ids:

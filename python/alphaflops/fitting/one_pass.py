@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alphaflops import _core
 from alphaflops.fitting.conformal import Interval, covered_out_of_fold, intervals_by_kind
 from alphaflops.fitting.drift import find_drift, suspicion
 from alphaflops.fitting.folds import Ids, fold_ids
@@ -166,7 +167,10 @@ def _form_fit(
         own = all_kinds == kind
         cv_by_kind[str(kind)] = errors_of(predicted_s[own], time_s[own], covered[own])
     intervals = _intervals(fits, residuals, kinds)
-    profile = profile_of(head, fits, intervals, cv_by_kind, not_scored=int((~scored).sum()))
+    profile = profile_of(
+        head, fits, intervals, cv_by_kind, operators=_operators(held_out.rows),
+        not_scored=int((~scored).sum()),
+    )  # fmt: skip
     return FormFit(
         parameters={kind: found.parameters for kind, found in fits.items()},
         standard_errors={kind: found.standard_errors for kind, found in fits.items()},
@@ -175,6 +179,16 @@ def _form_fit(
         profile=profile,
         test=None if test is None else evaluate(profile, test),
     )
+
+
+def _operators(rows: Rows) -> dict[str, list[str]]:
+    """Return the operators by kind, but for rows of which it is not known."""
+    found: dict[str, list[str]] = {}
+    for kind in np.unique(rows.kind):
+        names = np.unique(rows.op[rows.kind == kind]).tolist()
+        if _core.OPERATORS[0] not in names:
+            found[str(kind)] = names
+    return found
 
 
 def _intervals(

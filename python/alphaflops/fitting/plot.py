@@ -63,8 +63,9 @@ def draw_fit(fit: Fit, path: str | os.PathLike[str] | None, form: str) -> Any:
     first.set_ylabel("predicted / measured")
     error = fit.forms[form].cv
     figure.suptitle(
-        f"{fit.profile.name}, {form}: {error.n:,} held-out rows, MAPE {error.mape:.1%}, median "
-        f"{error.mdape:.1%}, {error.within_10pct:.0%} within 10 %  ({fit.validation})",
+        f"{fit.profile.name}, {form}: {error.n:,} held-out rows, MAPE {100 * error.mape:.1f} %, "
+        f"median {100 * error.mdape:.1f} %, {100 * error.within_10pct:.0f} % within 10 %  "
+        f"({fit.validation})",
         x=0.01,
         ha="left",
         fontsize=12,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+from scipy.stats import gmean
 
 from alphaflops import _core
 from alphaflops.fitting.conformal import Interval
@@ -16,6 +17,36 @@ from alphaflops.fitting.metrics import LEVEL, Errors
 from alphaflops.fitting.steps import launches_steps
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table
+
+#: Operators that do as much an element: where one was timed, the others count as timed.
+_ALIKE = (
+    {"add", "sub", "mul", "div", "maximum", "minimum"},
+    {"relu", "relu6", "leaky_relu", "hardsigmoid", "hardswish", "clip", "abs", "neg"},
+    {"conv1d", "conv2d"},
+    {"avg_pool", "adaptive_avg_pool"},
+    {"max_pool", "adaptive_max_pool"},
+    {"mean", "sum"},
+    {"concat", "copy", "pad", "roll", "slice", "stack"},  # runs of elements
+    {"contiguous", "transpose"},
+)
+
+
+def with_alike(model: dict[str, Any], operators: Iterable[str]) -> dict[str, Any]:
+    """Return the entry of a profile's ``models`` with the operators that were timed.
+
+    Those that cost as much count as timed, and have the factor of those that were.
+    """
+    timed = set(operators)
+    alike = [group for group in _ALIKE if timed & group]
+    model = {**model, "operators": sorted(timed.union(*alike))}
+    factors = model["parameters"].get("op_factors")
+    if factors:
+        typical = {
+            op: gmean([factors[f] for f in group & timed]) for group in alike for op in group
+        }
+        parameters = {**model["parameters"], "op_factors": {**typical, **factors}}
+        model["parameters"] = parameters
+    return model
 
 
 def head_of(
@@ -81,6 +112,7 @@ def profile_of(
     intervals: dict[str, Interval],
     errors: dict[str, Errors],
     *,
+    operators: Mapping[str, Iterable[str]],
     not_scored: int,
 ) -> Profile:
     """Make the profile of one form.
@@ -92,6 +124,8 @@ def profile_of(
         table as ``said``.
     fits, intervals, errors
         By kind.
+    operators
+        Those timed, by kind.
     not_scored
         Rows that could not be cross-validated.
     """
@@ -102,6 +136,8 @@ def profile_of(
             model["per_step"] = True
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()
+        if kind in operators:
+            model = with_alike(model, operators[kind])
         models.append(model)
     assumptions = head["said"] + [found.note for found in fits.values() if found.note]
     if not_scored:

@@ -219,8 +219,36 @@ def _image_transcendental(random: np.random.Generator) -> Shape:
     return Shape(op, channels := _channels(random, size), size, channels)
 
 
+def _other_activation(random: np.random.Generator) -> Shape:
+    """Draw activations that take many more instructions than a GELU, or a call of several."""
+    op = str(random.choice(["gelu_tanh", "gelu_tanh", "mish", "mish", "elu"]))
+    size = _size(random, most=112)
+    return Shape(op, channels := _channels(random, size), size, channels)
+
+
+def _other_norm(random: np.random.Generator) -> Shape:
+    op = str(random.choice(["group_norm", "instance_norm", "rms_norm"]))
+    if op == "rms_norm":
+        features = _features(random, 1536)
+        return Shape(op, features, 1, features, batch=_length(random))
+    size = _size(random, most=112)
+    return Shape(op, channels := _channels(random, size), size, channels)
+
+
+def _doubled(random: np.random.Generator) -> Shape:
+    """Draw images that a decoder brings to twice their extent."""
+    op = str(random.choice(["interpolate_nearest", "interpolate_bilinear"]))
+    size = _size(random, most=56)
+    return Shape(op, channels := _channels(random, size), size, channels)
+
+
+def _rearranged(random: np.random.Generator) -> Shape:
+    size = _size(random, most=112)
+    return Shape("contiguous", channels := _channels(random, size), size, channels)
+
+
 Family: TypeAlias = Callable[[np.random.Generator], Shape]
-#: Family: its share of a design.
+#: Family: its share of a design; they need not add up to 1.
 SHARES: dict[str, dict[Family, float]] = {
     "fused": {
         _pointwise: 0.25,
@@ -278,6 +306,10 @@ SHARES: dict[str, dict[Family, float]] = {
         _transcendental: 0.03,
         _recurrent: 0.01,
         _mean: 0.01,
+        _other_activation: 0.02,
+        _other_norm: 0.02,
+        _doubled: 0.02,
+        _rearranged: 0.01,
     },
     "training": {
         _pointwise: 0.13,

@@ -103,7 +103,8 @@ def sample_shapes(
 
 def _typical(n: int, design: str, random: np.random.Generator) -> list[Shape]:
     # Whole shares first, what is left over to the largest remainders.
-    wanted = {family: n * share for family, share in SHARES[design].items()}
+    shares = SHARES[design]
+    wanted = {family: n * share / sum(shares.values()) for family, share in shares.items()}
     counts = {family: int(value) for family, value in wanted.items()}
     by_remainder = sorted(wanted, key=lambda f: counts[f] - wanted[f])
     for family in by_remainder[: n - sum(counts.values())]:

@@ -23,7 +23,7 @@ _TRAINED = {"conv2d", "linear", "batch_norm", "layer_norm"}
 _IMAGE_OPS = _WINDOWED | _OTHERS | _ACTIVATIONS
 _DTYPE = np.dtype(
     [
-        ("op", "U16"),
+        ("op", "U24"),
         *((name, np.int64) for name in ("batch", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")),
         *((name, np.int64) for name in ("stride_h", "stride_w", "pad_h", "pad_w")),
         *((name, np.int64) for name in ("dilation_h", "dilation_w", "groups", "bias", "training")),

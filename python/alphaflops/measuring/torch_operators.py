@@ -30,6 +30,7 @@ CHANNELS_LAST = "channels_last"
 NCHW = "nchw"
 LAYOUTS = (NCHW, CHANNELS_LAST)
 _IMAGE = 4  # axes
+_GROUPS = 32  # of a group norm, which a graph does not say
 #: Whose tensors of four axes are no images.
 MATRIX_OPS = {"matmul", "attention"}
 
@@ -43,9 +44,12 @@ _ACTIVATIONS = {
     "gelu": "GELU",
     "tanh": "Tanh",
     "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "mish": "Mish",
+    "softplus": "Softplus",
 }
 #: Which of them can write over their input.
-IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish", "leaky_relu"}
+IN_PLACE = {"relu", "relu6", "silu", "hardsigmoid", "hardswish", "leaky_relu", "elu", "mish"}
 
 
 def import_torch() -> Any:
@@ -195,6 +199,40 @@ def _layer_norm(graph: Graph, node: int) -> Any:
     return import_torch().nn.LayerNorm(graph.shape(node)[-axes:])
 
 
+def _rms_norm(graph: Graph, node: int) -> Any:
+    axes = graph.node_attributes(node)["axes"]
+    return import_torch().nn.RMSNorm(graph.shape(node)[-axes:])
+
+
+def _group_norm(graph: Graph, node: int) -> Any:
+    channels = graph.shape(node)[1]
+    return import_torch().nn.GroupNorm(math.gcd(channels, _GROUPS), channels)
+
+
+def _instance_norm(graph: Graph, node: int) -> Any:
+    return import_torch().nn.InstanceNorm2d(graph.shape(node)[1], affine=True)
+
+
+def _interpolate(mode: str) -> Callable[[Graph, int], Any]:
+    def make(graph: Graph, node: int) -> Any:
+        extent = graph.shape(node)[2:]
+        interpolate = import_torch().nn.functional.interpolate
+        return lambda tensor: interpolate(tensor, size=extent, mode=mode)
+
+    return make
+
+
+def _contiguous(graph: Graph, node: int) -> Any:
+    """Copy so that the second axis comes last, as before heads or channels are taken apart."""
+    if len(graph.shape(node)) < _IMAGE - 1:
+        return import_torch().clone
+    return lambda tensor: (
+        tensor.movedim(1, -1)
+        .clone(memory_format=import_torch().contiguous_format)
+        .view(tensor.shape)
+    )
+
+
 def _recurrent(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
     into, _ = _ends(graph, node)
@@ -263,6 +301,13 @@ _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "matmul": lambda graph, node: import_torch().matmul,
     "attention": _attention,
     "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+    "gelu_tanh": lambda graph, node: import_torch().nn.GELU(approximate="tanh"),
+    "interpolate_nearest": _interpolate("nearest"),
+    "interpolate_bilinear": _interpolate("bilinear"),
+    "contiguous": _contiguous,
     "rnn": _recurrent,
     "lstm": _recurrent,
     "gru": _recurrent,

@@ -95,5 +95,6 @@ def misordered(reports: list[Report]) -> str:
     fewer, more = pair
     return (
         f"MACs get this pair wrong: {fewer.graph.name} has {more.macs / fewer.macs:.2f} times "
-        f"fewer MACs than {more.graph.name} and takes {worst:.2f} times as long."
+        f"fewer MACs than {more.graph.name} and takes {worst:.2f} times as long, "
+        "by the operators that this profile prices."
     )
