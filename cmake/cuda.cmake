@@ -1,8 +1,14 @@
 # The optional CUDA part: whether it is built, for which GPUs, and the machine code of its kernels.
 #
 # AUTO builds it where nvcc is found. A pip build, which it would make minutes slower, has OFF unless
-# asked for with -C cmake.define.ALPHAFLOPS_CUDA=ON (pyproject.toml).
-set(ALPHAFLOPS_CUDA AUTO CACHE STRING "Build alphaflops::cuda: AUTO, ON or OFF")
+# asked for with -C cmake.define.ALPHAFLOPS_CUDA=ON (pyproject.toml), and so has a project that this
+# one is a part of.
+if(alphaflops_is_top)
+  set(alphaflops_default_cuda AUTO)
+else()
+  set(alphaflops_default_cuda OFF)
+endif()
+set(ALPHAFLOPS_CUDA ${alphaflops_default_cuda} CACHE STRING "Build alphaflops::cuda: AUTO, ON or OFF")
 set_property(CACHE ALPHAFLOPS_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(ALPHAFLOPS_CUDA_ARCHITECTURES "75;80;86;89;90a;100" CACHE STRING
     "GPUs that machine code is made for; none: no kernels, only the code around them")

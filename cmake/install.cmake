@@ -1,19 +1,16 @@
 # find_package(alphaflops) from an install prefix or from inside the Python package.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-if(SKBUILD)
-  set(CMAKE_INSTALL_LIBDIR lib) # the wheel's layout does not depend on the distribution's
-endif()
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/alphaflops)
 
 install(TARGETS alphaflops alphaflops_cuda_plan EXPORT alphaflops-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY cpp/include/alphaflops DESTINATION include)
+install(DIRECTORY cpp/include/alphaflops DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # A header of ours includes its neighbours by their place, so the folders keep their places.
 install(FILES cuda/plan/launch.hpp cuda/plan/plans.hpp cuda/plan/problem.hpp
-        DESTINATION include/alphaflops/cuda/plan)
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/alphaflops/cuda/plan)
 if(ALPHAFLOPS_HAS_CUDA)
-  install(DIRECTORY cuda/src DESTINATION include/alphaflops/cuda FILES_MATCHING PATTERN "*.hpp")
+  install(DIRECTORY cuda/src DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/alphaflops/cuda
+          FILES_MATCHING PATTERN "*.hpp")
   install(TARGETS alphaflops_cuda EXPORT alphaflops-cuda-targets
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT alphaflops-cuda-targets NAMESPACE alphaflops:: DESTINATION ${config_dir})

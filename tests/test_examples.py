@@ -97,3 +97,7 @@ def test_a_search_in_cpp_builds_against_the_installed_package(tmp_path, cmake, c
     )
     assert absent.returncode == 2
     assert "none.json" in absent.stderr
+    for arguments, wrong in ((["0.08", "0"], "ROUNDS is '0'"), (["fast"], "LIMIT_MS is 'fast'")):
+        done = subprocess.run([*search, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert wrong in done.stderr

@@ -8,7 +8,11 @@ void bind_graph(py::module_& m) {
   py::list ops;
   for (const std::string_view name : element_ops()) ops.append(std::string(name));
   m.attr("ELEMENT_OPS") = py::tuple(ops);
-  py::class_<Graph>(m, "Graph")
+  py::class_<Graph>(m, "Graph", R"doc(Operators with tensor shapes and edges: device-free and exact.
+
+A tensor is the integer that the method which made it returned. Image tensors are
+[batch, channels, height, width]. Every method raises ShapeError naming the layer and the
+field for sizes that no operator can have, and OverflowError for counts beyond 2^63 - 1.)doc")
       .def(py::init([](std::string name, const std::string& dtype) {
              return Graph(std::move(name), parse_dtype(dtype));
            }),

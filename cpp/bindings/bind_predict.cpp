@@ -103,6 +103,7 @@ void bind_total(py::class_<Prediction, std::shared_ptr<Prediction>>& prediction,
 void bind_predict(py::module_& m) {
   using py::arg;
   m.attr("EXTRAPOLATED_BEYOND") = extrapolated_beyond;
+  m.attr("UNTIMED_DISTANCE") = untimed_distance;
   py::class_<Prediction, std::shared_ptr<Prediction>> prediction(m, "Prediction");
   bind_column<&Prediction::time_s>(prediction, "time_s");
   bind_column<&Prediction::time_lo_s>(prediction, "time_lo_s");
@@ -128,7 +129,11 @@ void bind_predict(py::module_& m) {
   py::list names;
   for (const NamedColumn& named : launch_columns) names.append(named.name);
   m.attr("LAUNCH_COLUMNS") = py::tuple(names);
-  m.def("alpha", py::vectorize(alpha), arg("s"), arg("kernel_volume"), arg("beta"), arg("gamma"));
+  m.def(
+      "alpha", py::vectorize(alpha), arg("s"), arg("kernel_volume"), arg("beta"), arg("gamma"),
+      R"doc(Give the paper's factor ((S_K + beta (S - S_K)) / S)^gamma, S_K = ln(kernel_volume) + 1.
+
+Asperti et al., LOD 2021 (arXiv 2107.11949). Arguments broadcast; S below one is taken as one.)doc");
 }
 
 }  // namespace alphaflops::python

@@ -7,7 +7,25 @@ namespace alphaflops::python {
 void bind_training(py::module_& m) {
   using py::arg;
   using Names = std::vector<std::string>;
-  py::class_<Training>(m, "Training")
+  py::class_<Training>(
+      m, "Training", R"doc(How a network is trained: what counts in a step and what stays in memory.
+
+Parameters
+----------
+optimizer : {"sgd", "momentum", "adam", "adamw", "none"}
+frozen : sequence of str
+    Layers whose parameters get no gradient: names, or their beginnings up to a "." or "/".
+checkpoint : sequence of str
+    Likewise, groups of layers that keep nothing and run again in the backward pass.
+accumulate : int
+    Micro-batches a step, each of the graph's batch.
+recompute_attention : bool
+    Scores of attention are computed again instead of kept.
+
+Raises
+------
+UnsupportedError
+    The optimizer is not known; when used, a name is no layer's.)doc")
       .def(py::init([](const std::string& optimizer, Names frozen, Names checkpoint,
                        std::int64_t accumulate, bool recompute_attention) {
              return Training{.optimizer = parse_optimizer(optimizer),
@@ -27,7 +45,7 @@ void bind_training(py::module_& m) {
       .def_readonly("accumulate", &Training::accumulate)
       .def_readonly("recompute_attention", &Training::recompute_attention);
 
-  py::class_<PeakMemory>(m, "PeakMemory")
+  py::class_<PeakMemory>(m, "PeakMemory", R"doc(Bytes at the moment when most are in use.)doc")
       .def_readonly("parameters_bytes", &PeakMemory::parameters)
       .def_readonly("constants_bytes", &PeakMemory::constants)
       .def_readonly("gradients_bytes", &PeakMemory::gradients)
@@ -43,7 +61,12 @@ void bind_training(py::module_& m) {
       [](const Graph& graph, const std::string& mode, const std::optional<Training>& training) {
         return peak_memory(graph, parse_mode(mode), training);
       },
-      arg("graph"), arg("mode") = "eager", arg("training") = py::none());
+      arg("graph"), arg("mode") = "eager", arg("training") = py::none(),
+      R"doc(Find the most bytes that a network needs at once, by the life of every tensor.
+
+Inputs and results stay; every other tensor is freed behind its last reader, in training behind
+the backward step that reads it, as PyTorch's autograd keeps it. Raises UnsupportedError where a
+name in `training` is no layer's.)doc");
 }
 
 }  // namespace alphaflops::python

@@ -136,7 +136,9 @@ void bind_work(py::module_& m) {
   for (std::size_t i = 0; i < dtype_count; ++i) bytes[i] = size_of(static_cast<DType>(i));
   m.attr("DTYPE_BYTES") = bytes;
 
-  py::class_<WorkTable> table(m, "WorkTable");
+  py::class_<WorkTable> table(
+      m, "WorkTable",
+      R"doc(One row a kernel launch as a device sees it; every column has one element a row.)doc");
   table.def("__len__", &WorkTable::size)
       .def_property_readonly("kind", [](const WorkTable& w) { return codes(w.kind); })
       .def_property_readonly(
@@ -196,7 +198,10 @@ void bind_work(py::module_& m) {
         return training == nullptr ? lower(graph, parse_mode(mode))
                                    : lower(graph, parse_mode(mode), *training);
       },
-      arg("graph"), arg("mode") = "fused", arg("training") = nullptr);
+      arg("graph"), arg("mode") = "fused", arg("training") = nullptr,
+      R"doc(Lower a graph to its work table, in mode "fused", "fused_relu" or "eager".
+
+With `training`, of a step.)doc");
   m.def(
       "join",
       [](const std::vector<const WorkTable*>& tables) {

@@ -80,9 +80,10 @@ bool shares_gradient(const Graph& graph, int index, std::size_t operand) {
 
 GradientFlow::GradientFlow(const Graph& graph, const Training& training)
     : graph_(graph), trained_(graph.nodes().size()), reached_(graph.nodes().size()) {
-  if (training.accumulate < 1) {
+  if (training.accumulate < 1 || training.accumulate > most_micro_batches) {
     throw ShapeError("accumulate is " + std::to_string(training.accumulate) +
-                     "; it must be at least 1");
+                     "; it must be at least 1 and at most " + std::to_string(most_micro_batches) +
+                     ", as every micro-batch has rows of its own");
   }
   require_layers(graph, "frozen", training.frozen);
   require_layers(graph, "checkpoint", training.checkpoint);

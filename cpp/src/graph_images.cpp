@@ -21,7 +21,7 @@ std::int64_t window_extent(const std::string& name, const char* axis, std::int64
   }
   const std::int64_t room = padded - reach;
   std::int64_t out = room / stride + 1;
-  if (ceil_mode && room % stride != 0 && out * stride < in + pad_before) ++out;
+  if (ceil_mode && room % stride != 0 && out <= (in + pad_before - 1) / stride) ++out;
   return out;
 }
 

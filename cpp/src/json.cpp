@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <set>
 #include <string_view>
 
 #include "alphaflops/error.hpp"
@@ -17,6 +18,9 @@ class Reader {
   Reader(std::string_view text, const std::string& origin) : text_(text), origin_(origin) {}
 
   Value read_document() {
+    if (text_.starts_with("\xEF\xBB\xBF")) fail("it begins with a byte order mark; leave it out");
+    require_utf8();
+    at_ = 0;
     Value value = read_value(0);
     skip_space();
     if (at_ < text_.size()) fail("something follows the JSON value");
@@ -31,6 +35,23 @@ class Reader {
     const std::size_t column = newline == std::string_view::npos ? at_ + 1 : at_ - newline;
     throw ProfileError(origin_ + ": not valid JSON at line " + std::to_string(line) + ", column " +
                        std::to_string(column) + ": " + why);
+  }
+
+  void require_utf8() {
+    while (at_ < text_.size()) {
+      const auto byte = [&](std::size_t i) {
+        return at_ + i < text_.size() ? static_cast<unsigned char>(text_[at_ + i]) : 0u;
+      };
+      const unsigned first = byte(0), second = byte(1);
+      const std::size_t tails = first < 0x80 ? 0 : first < 0xE0 ? 1 : first < 0xF0 ? 2 : 3;
+      bool good = first < 0x80 || (first >= 0xC2 && first <= 0xF4);
+      for (std::size_t i = 1; i <= tails; ++i) good = good && (byte(i) & 0xC0) == 0x80;
+      // Overlong forms, surrogates, and what is beyond the last code point.
+      good = good && !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F) &&
+             !(first == 0xF0 && second < 0x90) && !(first == 0xF4 && second > 0x8F);
+      if (!good) fail("a byte that is not UTF-8 text");
+      at_ += 1 + tails;
+    }
   }
 
   void skip_space() {
@@ -72,28 +93,48 @@ class Reader {
     return value;
   }
 
+  /// -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?
   double read_number() {
+    std::size_t end = at_;
+    const auto is = [&](std::string_view any) {
+      return end < text_.size() && any.find(text_[end]) != any.npos;
+    };
+    const auto digits = [&] {
+      if (!is("0123456789")) fail("expected a value");
+      while (is("0123456789")) ++end;
+    };
+    if (is("-")) ++end;
+    if (is("0")) {
+      ++end;
+    } else {
+      digits();
+    }
+    if (is(".")) {
+      ++end;
+      digits();
+    }
+    if (is("eE")) {
+      ++end;
+      if (is("+-")) ++end;
+      digits();
+    }
     double number = 0.0;
-    const char* const first = text_.data() + at_;
-    const char* const last = text_.data() + text_.size();
-    const bool starts_well = *first == '-' || (*first >= '0' && *first <= '9');
-    const auto [end, error] = std::from_chars(first, last, number);
-    if (!starts_well || error != std::errc()) fail("expected a value");
-    at_ += static_cast<std::size_t>(end - first);
+    const auto read = std::from_chars(text_.data() + at_, text_.data() + end, number);
+    if (read.ec != std::errc()) fail("a number out of the range of a double");
+    at_ = end;
     return number;
   }
 
   Object read_object(int depth) {
     Object object;
+    std::set<std::string> keys;
     expect('{');
     if (take('}')) return object;
     do {
       if (peek() != '"') fail("expected a member name in quotes");
       std::string key = read_string();
       expect(':');
-      for (const auto& [other, _] : object) {
-        if (other == key) fail("member \"" + key + "\" stands twice");
-      }
+      if (!keys.insert(key).second) fail("member \"" + key + "\" stands twice");
       object.push_back({std::move(key), read_value(depth + 1)});
     } while (take(','));
     expect('}');

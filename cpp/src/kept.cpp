@@ -21,12 +21,14 @@ bool keeps_output(Activation activation) {
 /// Means and deviations together.
 std::int64_t statistics_of(const Node& node, const NormOp& op) {
   const Shape& shape = node.shape;
+  const char* what = node.name.c_str();
   switch (op.kind) {
-    case NormOp::Kind::layer: return 2 * element_count({shape.begin(), shape.end() - op.axes});
+    case NormOp::Kind::layer:
+      return checked_mul(2, element_count({shape.begin(), shape.end() - op.axes}), what);
     case NormOp::Kind::rms: return element_count({shape.begin(), shape.end() - op.axes});
-    case NormOp::Kind::instance: return product(node.name.c_str(), 2, shape[0], shape[1]);
+    case NormOp::Kind::instance: return product(what, 2, shape[0], shape[1]);
     case NormOp::Kind::group:
-      return 2 * shape[0];  // as of one group; a graph has no number of them
+      return checked_mul(2, shape[0], what);  // as of one group; a graph has no number of them
   }
   return 0;
 }
@@ -103,7 +105,7 @@ Kept kept_of(const Graph& graph, int index, const GradientFlow& flow, bool recom
         }
         if constexpr (std::is_same_v<T, BatchNormOp>) {
           kept.tensors = in;
-          kept.bytes = 2 * node.shape[1] * statistic_bytes;
+          kept.bytes = product(what, 2, node.shape[1], statistic_bytes);
         }
         if constexpr (std::is_same_v<T, NormOp>) {
           kept.tensors = in;

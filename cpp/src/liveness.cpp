@@ -10,6 +10,7 @@
 #include "count.hpp"
 #include "gradient_flow.hpp"
 #include "lowering.hpp"
+#include "product.hpp"
 #include "tensor_bytes.hpp"
 
 namespace alphaflops {
@@ -103,7 +104,9 @@ class Run {
         now_.constants = checked_add(now_.constants, tensor_bytes(i), "constants");
       }
       if (std::holds_alternative<BatchNormOp>(node.op)) {
-        now_.constants = checked_add(now_.constants, 2 * node.shape[1] * 4, "constants");
+        const std::int64_t statistics =
+            product(node.name.c_str(), 2, node.shape[1], statistic_bytes);
+        now_.constants = checked_add(now_.constants, statistics, "constants");
       }
     }
     if (training_ == nullptr) return;
@@ -120,7 +123,7 @@ class Run {
           checked_add(now_.optimizer_state, checked_mul(states, bytes, "states"), "states");
       // Earlier micro-batches have left theirs.
       if (training_->accumulate > 1) {
-        now_.gradients += bytes;
+        now_.gradients = checked_add(now_.gradients, bytes, "gradients");
         has_gradient_[at(owner)] = true;
       }
     }

@@ -135,7 +135,7 @@ std::int64_t Workbench::memory_bytes() const { return blocks_->touched_bytes(); 
 struct Bench::Plan {
   Plan(const Graph& graph, std::shared_ptr<Workbench> bench, Isa wanted, CacheState cache,
        std::size_t row, std::optional<std::int64_t> reuse_bytes, double reuse_s)
-      : workbench(std::move(bench)), step(step_of(graph, row, wanted)), isa(wanted) {
+      : workbench(present(std::move(bench))), step(step_of(graph, row, wanted)), isa(wanted) {
     for (const int x : step.inputs()) {
       input_floats.push_back(element_count(graph.node(x).shape));
       inputs_floats += round_up_to_line(input_floats.back());
@@ -153,6 +153,10 @@ struct Bench::Plan {
     }
   }
 
+  static std::shared_ptr<Workbench> present(std::shared_ptr<Workbench> bench) {
+    if (bench == nullptr) throw UnsupportedError("bench: the workbench is null; make one first");
+    return bench;
+  }
   static ExecutorStep step_of(const Graph& graph, std::size_t row, Isa isa);
   void fit(const std::string& name);
   Workbench::Blocks::Sizes sizes() const {

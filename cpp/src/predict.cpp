@@ -20,6 +20,14 @@ void require_size(const char* name, std::size_t size, std::size_t rows, bool opt
   }
 }
 
+void require_sizes(PredictionView out, std::size_t rows) {
+  require_size("time_s", out.time_s.size(), rows, false);
+  require_size("time_lo_s", out.time_lo_s.size(), rows);
+  require_size("time_hi_s", out.time_hi_s.size(), rows);
+  require_size("alpha", out.alpha.size(), rows);
+  require_size("distance", out.distance.size(), rows);
+}
+
 [[noreturn]] void fail_unpriced(Kind kind, DType dtype, const Profile& profile) {
   std::string has;
   for (const CostModel& m : profile.models()) {
@@ -186,6 +194,21 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
   }
 }
 
+/// Operators that were not timed are priced as typical ones of their kind: they count as
+/// extrapolated, and their intervals are twice as wide in the logarithm.
+void doubt_untimed(const WorkTable& work, const Profile& profile, PredictionView out) {
+  if (out.distance.empty() && out.time_lo_s.empty() && out.time_hi_s.empty()) return;
+  const auto is_known = [](const CostModel& model) { return !model.timed.empty(); };
+  if (std::ranges::none_of(profile.models(), is_known)) return;
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    const CostModel* model = profile.find(work.kind[i], work.pass[i], work.dtype[i]);
+    if (model == nullptr || model->was_timed(work.op[i])) continue;
+    if (!out.distance.empty()) out.distance[i] = std::max(out.distance[i], untimed_distance);
+    if (!out.time_lo_s.empty()) out.time_lo_s[i] *= model->lower_factor;
+    if (!out.time_hi_s.empty()) out.time_hi_s[i] *= model->upper_factor;
+  }
+}
+
 /// Takes off what is gained where weights come from a cache.
 void reuse_weights(const WorkTable& work, const WeightReuse& reuse, double gain,
                    PredictionView out) {
@@ -211,11 +234,7 @@ bool alike(const T* values, std::size_t n) {
 double predict(const WorkTable& work, const Profile& profile, PredictionView out,
                double reuse_bytes, std::optional<double> reuse_s) {
   const std::size_t rows = work.size();
-  require_size("time_s", out.time_s.size(), rows, false);
-  require_size("time_lo_s", out.time_lo_s.size(), rows);
-  require_size("time_hi_s", out.time_hi_s.size(), rows);
-  require_size("alpha", out.alpha.size(), rows);
-  require_size("distance", out.distance.size(), rows);
+  require_sizes(out, rows);
   for (std::size_t first = 0; first < rows; first += kWindow) {
     const std::size_t n = std::min(kWindow, rows - first);
     const CostModel* model = profile.find(work.kind[first], work.pass[first], work.dtype[first]);
@@ -226,6 +245,7 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
       predict_mixed(work, profile, first, n, out);
     }
   }
+  doubt_untimed(work, profile, out);
   const WeightReuse& reuse = profile.weight_reuse();
   if (reuse.gain_at(reuse_bytes, reuse_s.value_or(0.0)) == 0.0) return 1.0;
   double all_s = 0.0;
@@ -256,6 +276,15 @@ void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const
 }
 
 Totals total(const WorkTable& work, const Profile& profile, PredictionView prediction) {
+  require_sizes(prediction, work.size());
+  // Where a column is not there, the times stand in, and its sum is replaced in the end.
+  const auto column = [&](std::span<const double> values) {
+    return values.empty() ? prediction.time_s.data() : values.data();
+  };
+  const double* const lo = column(prediction.time_lo_s);
+  const double* const hi = column(prediction.time_hi_s);
+  const double* const distance = column(prediction.distance);
+  const double* const alpha = column(prediction.alpha);
   Totals sum;
   sum.time_s = work.size() > 0 ? profile.overhead_s() : 0.0;
   std::array<double, kind_count> below{};
@@ -272,10 +301,10 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
         continue;
       }
       time_s += time;
-      below_s += time - prediction.time_lo_s[i];
-      above_s += prediction.time_hi_s[i] - time;
-      if (prediction.distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
-      if (const double factor = prediction.alpha[i]; !std::isnan(factor)) {
+      below_s += time - lo[i];
+      above_s += hi[i] - time;
+      if (distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
+      if (const double factor = alpha[i]; !std::isnan(factor)) {
         sum.alpha_flops += factor * static_cast<double>(work.macs[i]);
       }
     }
@@ -292,6 +321,11 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
   }
   sum.time_lo_s = std::max(0.0, sum.time_s - std::sqrt(below_squared));
   sum.time_hi_s = sum.time_s + std::sqrt(above_squared);
+  if (work.size() == 0) return sum;
+  if (prediction.time_lo_s.empty()) sum.time_lo_s = nan;
+  if (prediction.time_hi_s.empty()) sum.time_hi_s = nan;
+  if (prediction.alpha.empty()) sum.alpha_flops = nan;
+  if (prediction.distance.empty()) sum.extrapolated_time_s = nan;
   return sum;
 }
 

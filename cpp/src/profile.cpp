@@ -1,9 +1,9 @@
 #include "alphaflops/profile.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <utility>
 
@@ -46,22 +46,25 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
   profile.interval_level_ = fields.optional_number("interval_level", 0.0, 1.0).value_or(0.0);
   profile.overhead_s_ = fields.optional_number("overhead_s", 0.0, 1e6).value_or(0.0);
   profile.power_w_ = fields.optional_number("power_w", 0.0, 1e9);
-  for (auto& passes : profile.index_) {
-    for (auto& row : passes) row.fill(-1);
-  }
 
   const json::Array& models = fields.array("models");
   for (std::size_t i = 0; i < models.size(); ++i) {
     const std::string place = origin + ".models[" + std::to_string(i) + "]";
     const CostModel model = read_model(models[i], place);
+    if (models[i].find("interval") != nullptr && !models[i].find("interval")->is_null() &&
+        profile.interval_level_ == 0.0) {
+      throw ProfileError(origin +
+                         ": models have intervals but \"interval_level\" is missing; state their "
+                         "coverage, such as 0.9");
+    }
     int& slot = profile.slot(model.kind, model.pass, model.dtype);
-    if (slot >= 0) {
+    if (slot != 0) {
       throw ProfileError(place + ": kind '" + std::string(to_string(model.kind)) + "' in " +
                          std::string(to_string(model.dtype)) + ", " +
                          std::string(to_string(model.pass)) + ", stands twice");
     }
-    slot = static_cast<int>(i);
     profile.models_.push_back(model);
+    slot = static_cast<int>(profile.models_.size());
   }
   if (profile.models_.empty()) {
     throw ProfileError(origin + ": \"models\" is empty; the profile prices nothing");
@@ -77,40 +80,55 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
       if (kind.string() == nullptr) {
         throw ProfileError(origin + ": \"out_of_scope\" must be an array of operator kinds");
       }
-      try {
-        profile.out_of_scope_[static_cast<std::size_t>(parse_kind(*kind.string()))] = true;
-      } catch (const UnsupportedError& e) {
-        throw ProfileError(origin + ".out_of_scope: " + e.what());
-      }
+      profile.leave_out(*kind.string(), origin);
     }
   }
   profile.let_others_stand_in();
   return profile;
 }
 
+void Profile::leave_out(const std::string& name, const std::string& origin) {
+  Kind kind{};
+  try {
+    kind = parse_kind(name);
+  } catch (const UnsupportedError& e) {
+    throw ProfileError(origin + ".out_of_scope: " + e.what());
+  }
+  if (std::ranges::find(models_, kind, &CostModel::kind) != models_.end()) {
+    throw ProfileError(origin + ": kind '" + name +
+                       "' has a model and stands in \"out_of_scope\"; keep one");
+  }
+  out_of_scope_[static_cast<std::size_t>(kind)] = true;
+}
+
 void Profile::let_others_stand_in() {
   const auto fill = [](auto& row, const auto& from) {
     for (std::size_t i = 0; i < row.size(); ++i) {
-      if (row[i] < 0) row[i] = from[i];
+      if (row[i] == 0) row[i] = from[i];
     }
   };
-  for (auto& passes : index_) {
+  for (auto& passes : index_.of) {
     for (auto& row : passes) fill(row, passes.front());  // forward
   }
   for (const auto& [kind, other] : stand_ins) {
     if (out_of_scope(kind)) continue;
     if (out_of_scope(other)) out_of_scope_[static_cast<std::size_t>(kind)] = true;
     for (std::size_t pass = 0; pass < pass_count; ++pass) {
-      fill(index_[static_cast<std::size_t>(kind)][pass],
-           index_[static_cast<std::size_t>(other)][pass]);
+      fill(index_.of[static_cast<std::size_t>(kind)][pass],
+           index_.of[static_cast<std::size_t>(other)][pass]);
     }
   }
 }
 
 Profile Profile::load(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.good() && !file.eof()) throw IoError(path + ": cannot read this profile");
+  std::string text;
+  std::array<char, 4096> part;
+  do {
+    file.read(part.data(), part.size());
+    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+  } while (file);
+  if (!file.eof()) throw IoError(path + ": cannot read this profile; name a profile file");
   return parse(text, path);
 }
 

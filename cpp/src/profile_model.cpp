@@ -14,6 +14,10 @@ constexpr double kMostBytes = 1e15;
 constexpr double kLeastFactor = 1e-6;
 constexpr std::size_t kMostCandidates = most_candidates;
 constexpr std::size_t kMostNodes = 100000;
+constexpr double kMostOctaves = 200.0;    // of a domain's bounds, either way
+constexpr double kMostThreshold = 1e6;    // of a split
+constexpr double kMostCorrection = 10.0;  // of a leaf, in the logarithm of a time
+constexpr double kMostCorrected = 100.0;  // by all trees together
 
 double rate(const Fields& p, const char* key) { return p.number(key, 0.0, kLargest); }
 
@@ -143,6 +147,16 @@ std::vector<double> read_numbers(const Fields& fields, const char* key) {
   return numbers;
 }
 
+/// Raises ProfileError unless |value| <= most.
+void require_within(const Fields& fields, const char* key, std::size_t index, double value,
+                    double most) {
+  if (std::abs(value) <= most) return;
+  std::ostringstream why;
+  why << fields.place() << "." << key << "[" << index << "] is " << value << "; it must be from "
+      << -most << " to " << most;
+  throw ProfileError(why.str());
+}
+
 Domain read_domain(const Fields& fields) {
   Domain::Bounds bounds_low{}, bounds_high{};
   const std::vector<double> low = read_numbers(fields, "low");
@@ -152,10 +166,30 @@ Domain read_domain(const Fields& fields) {
                        std::to_string(bounds_low.size()) + " numbers each");
   }
   for (std::size_t k = 0; k < low.size(); ++k) {
+    require_within(fields, "low", k, low[k], kMostOctaves);
+    require_within(fields, "high", k, high[k], kMostOctaves);
+    if (low[k] > high[k]) {
+      throw ProfileError(fields.place() + ": \"low\" is above \"high\" at " + std::to_string(k) +
+                         ", " + std::string(trait_names[k]));
+    }
     bounds_low[k] = static_cast<float>(low[k]);
     bounds_high[k] = static_cast<float>(high[k]);
   }
   return {bounds_low, bounds_high};
+}
+
+/// The most that trees add to the logarithm of a time, either way. Children stand behind parents.
+double most_correction(const std::vector<Forest::Node>& nodes,
+                       const std::vector<std::int32_t>& roots) {
+  std::vector<double> most(nodes.size());
+  for (std::size_t i = nodes.size(); i-- > 0;) {
+    const Forest::Node& node = nodes[i];
+    most[i] = node.trait < 0 ? std::abs(double{node.value})
+                             : std::max(most[i + 1], most[static_cast<std::size_t>(node.right)]);
+  }
+  double sum = 0.0;
+  for (const std::int32_t root : roots) sum += most[static_cast<std::size_t>(root)];
+  return sum;
 }
 
 Forest read_forest(const Fields& fields) {
@@ -180,6 +214,7 @@ Forest read_forest(const Fields& fields) {
                   !is_index(right[i], static_cast<double>(i) + 1, n))) {
       fail("node " + std::to_string(i) + " names a trait or a child that is not there");
     }
+    require_within(fields, "value", i, value[i], leaf ? kMostCorrection : kMostThreshold);
     nodes.push_back({static_cast<std::int16_t>(trait[i]),
                      static_cast<std::int32_t>(leaf ? 0.0 : right[i]),
                      static_cast<float>(value[i])});
@@ -189,7 +224,28 @@ Forest read_forest(const Fields& fields) {
     if (!is_index(root, 0.0, n)) fail("a root is not there");
     tree_roots.push_back(static_cast<std::int32_t>(root));
   }
+  if (const double most = most_correction(nodes, tree_roots); most > kMostCorrected) {
+    std::ostringstream why;
+    why << "leaves of all trees add up to " << most << "; they must to at most " << kMostCorrected;
+    fail(why.str());
+  }
   return {nodes, tree_roots, fields.place()};
+}
+
+/// By OpCode. Operators that this version does not know are none that it prices.
+std::vector<bool> read_operators(const json::Value& value, const std::string& place) {
+  std::vector<bool> timed(op_names().size(), false);
+  timed[0] = true;  // of no operator in particular
+  const auto fail = [&place] {
+    throw ProfileError(place + ": it must be an array of names of operators");
+  };
+  if (value.array() == nullptr) fail();
+  for (const json::Value& name : *value.array()) {
+    if (name.string() == nullptr) fail();
+    const OpCode code = op_code(*name.string());
+    timed[code] = true;
+  }
+  return timed;
 }
 
 }  // namespace
@@ -239,6 +295,9 @@ CostModel read_model(const json::Value& value, const std::string& place) {
   } catch (const UnsupportedError& e) {
     throw ProfileError(place + ": " + e.what());
   }
+  if (model.kind == Kind::unknown) {
+    throw ProfileError(place + ": kind 'unknown' cannot be priced; name the kind of its operators");
+  }
   const std::string form = fields.text("form");
   const Fields parameters(fields.require("parameters"), place + ".parameters");
   model.cost = read_cost(form, parameters, place);
@@ -249,6 +308,9 @@ CostModel read_model(const json::Value& value, const std::string& place) {
     const json::Value* found = fields.find(key);
     return found != nullptr && !found->is_null() ? found : nullptr;
   };
+  if (const json::Value* operators = given("operators")) {
+    model.timed = read_operators(*operators, place + ".operators");
+  }
   if (const json::Value* per_step = given("per_step")) {
     const bool* is_true = std::get_if<bool>(&per_step->data);
     if (is_true == nullptr || (*is_true && model.kind != Kind::recurrent)) {

@@ -1,6 +1,8 @@
 #include "alphaflops/space.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <stdexcept>
 #include <utility>
 
 #include "alphaflops/error.hpp"
@@ -9,7 +11,8 @@
 namespace alphaflops {
 namespace {
 
-/// The error that is being handled, with `where` before its message.
+/// The error that is being handled, with `where` before its message. What is neither of this
+/// library nor a mistake of a step, such as an exception of another language, goes on as it is.
 [[noreturn]] void rethrow_at(const std::string& where) {
   try {
     throw;
@@ -20,6 +23,14 @@ namespace {
   } catch (const UnsupportedError& e) {
     throw UnsupportedError(where + e.what());
   } catch (const ModelError& e) {
+    throw ModelError(where + e.what());
+  } catch (const ProfileError& e) {
+    throw ProfileError(where + e.what());
+  } catch (const IoError& e) {
+    throw IoError(where + e.what());
+  } catch (const Error& e) {
+    throw Error(where + e.what());
+  } catch (const std::logic_error& e) {
     throw ModelError(where + e.what());
   }
 }
@@ -79,7 +90,7 @@ Flow SearchSpace::run(const Part& part, Graph& graph, const Flow& flow, int choi
       }
       x = known->second;
     }
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     std::string where = name_ + ": part '" + part.name + "'";
     if (part.reads >= 0) {
       const Position& position = positions_[static_cast<std::size_t>(part.reads)];

@@ -11,6 +11,7 @@
 #include "alphaflops/space_tables.hpp"
 #include "alphaflops/threads.hpp"
 #include "space_sums.hpp"
+#include "start_thread.hpp"
 
 namespace alphaflops {
 namespace {
@@ -157,7 +158,9 @@ void Evaluator::evaluate(CodesView codes, std::span<const Output> outputs, int t
                               : evaluate_rows<DigitSums>(t, codes, first, end, outputs);
   };
   std::vector<std::jthread> others;
-  for (std::size_t i = 1; i < shares; ++i) others.emplace_back(share, i);
+  for (std::size_t i = 1; i < shares; ++i) {
+    start_thread(t.name, static_cast<int>(shares), others, [&share, i] { share(i); });
+  }
   share(0);
   others.clear();
   for (const std::size_t first : bad) {

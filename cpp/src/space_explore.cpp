@@ -223,6 +223,15 @@ int Exploration::price(const SearchSpace::Part& part, int state, int choice) {
 
 CompiledSpace SearchSpace::compile(std::span<const Profile* const> profiles,
                                    const CompileOptions& options) const {
+  for (std::size_t i = 0; i < profiles.size(); ++i) {
+    if (profiles[i] != nullptr) continue;
+    throw ProfileError("space '" + name_ + "': profile " + std::to_string(i) +
+                       " is null; give a profile that was loaded");
+  }
+  if (options.reuse_bytes && !(*options.reuse_bytes >= 0.0)) {
+    throw ShapeError("space '" + name_ + "': reuse_bytes is " +
+                     std::to_string(*options.reuse_bytes) + "; it must be 0 or more");
+  }
   const Parts parts = Exploration(*this, options).run();
   return CompiledSpace(std::make_shared<const CompiledSpace::Data>(tabulate(
       name_, positions_, parts, profiles, options.reuse_bytes.value_or(mean_reuse(parts)))));

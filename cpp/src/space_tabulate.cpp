@@ -68,8 +68,8 @@ class Columns {
     to[column_macs] += static_cast<double>(work_.macs[row]);
     to[column_flops] += static_cast<double>(work_.flops[row]);
     to[column_params] += static_cast<double>(work_.params[row]);
-    to[column_bytes_read] +=
-        element * static_cast<double>(work_.activations_read[row] + work_.weights_read[row]);
+    to[column_bytes_read] += element * (static_cast<double>(work_.activations_read[row]) +
+                                        static_cast<double>(work_.weights_read[row]));
     to[column_bytes_written] += element * static_cast<double>(work_.elements_written[row]);
     to[column_launches] += 1.0;
   }
@@ -160,6 +160,32 @@ void make_tables(const std::vector<const Dependence*>& terms, std::size_t width,
   }
 }
 
+/// Raises OverflowError where counts of the largest network would not fit in 64 bits.
+void require_countable(const CompiledSpace::Data& data) {
+  constexpr double most_count = 9.22e18;  // a little below 2^63, as sums of doubles are rounded
+  const auto most = [](const SpaceTable& table, std::size_t column) {
+    const auto first = table.values.begin() + static_cast<std::ptrdiff_t>(column * table.entries);
+    return *std::max_element(first, first + static_cast<std::ptrdiff_t>(table.entries));
+  };
+  const auto require = [&](double count, Metric metric) {
+    if (count < most_count) return;
+    throw OverflowError("space '" + data.name + "': " + std::string(to_string(metric)) +
+                        " of its largest network exceeds the largest 64-bit count (2^63 - 1); use "
+                        "smaller sizes");
+  };
+  const auto sum = [&](std::size_t column) {
+    double count = data.base[column];
+    for (const SpaceTable& table : data.sums) count += most(table, column);
+    return count;
+  };
+  for (std::size_t column = column_macs; column <= column_launches; ++column) {
+    require(sum(column), static_cast<Metric>(static_cast<std::size_t>(Metric::macs) + column));
+  }
+  double peak = data.base_peak;
+  for (const SpaceTable& table : data.peaks) peak = std::max(peak, most(table, 0));
+  require(sum(column_resident_bytes) + peak, Metric::peak_memory_bytes);
+}
+
 }  // namespace
 
 double mean_reuse(const Parts& parts) {
@@ -225,6 +251,7 @@ CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position
       data.tables_of[static_cast<std::size_t>(position)].push_back(t);
     }
   }
+  require_countable(data);
   return data;
 }
 

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/training.hpp"
+#include "sizes.hpp"
 
 namespace alphaflops {
 namespace {
@@ -16,11 +18,18 @@ std::array<std::int64_t, 2> split_padding(const OperatorSpec& s, std::int64_t in
                                           std::int64_t dilation, std::int64_t pad,
                                           std::int64_t out) {
   if (out == 0) return {pad, pad};
+  require_at_least(s.op, "an input extent", in, 1);
+  require_at_least(s.op, "a kernel extent", kernel, 1);
+  require_at_least(s.op, "a stride", stride, 1);
+  require_at_least(s.op, "a dilation", dilation, 1);
+  require_at_least(s.op, "a padding", pad, 0);
+  require_at_least(s.op, "an output extent", out, 1);
   const char* what = s.op.c_str();
   const std::int64_t reach = checked_add(checked_mul(dilation, kernel - 1, what), 1, what);
   const std::int64_t needed = checked_add(checked_mul(out - 1, stride, what), reach, what);
   const std::int64_t total = std::max<std::int64_t>(0, needed - in);
-  if (total <= 2 * pad && total + stride > 2 * pad) return {pad, pad};  // what is nominal will do
+  const std::int64_t nominal = checked_mul(2, pad, what);
+  if (total <= nominal && total > nominal - stride) return {pad, pad};  // what is nominal will do
   return {total / 2, total - total / 2};
 }
 
@@ -44,6 +53,24 @@ bool is_optimizer(std::string_view op) {
 }
 
 bool is_recurrent(std::string_view op) { return op == "lstm" || op == "gru"; }
+
+/// Over rows of features, whatever the images.
+bool is_token_norm(std::string_view op) { return op == "layer_norm" || op == "rms_norm"; }
+
+/// Element operators of one tensor, which keep its shape.
+bool is_unary(std::string_view op) {
+  constexpr std::array<std::string_view, 5> names{"contiguous", "elu", "gelu_tanh", "mish",
+                                                  "softplus"};
+  return std::ranges::find(names, op) != names.end();
+}
+
+std::optional<NormOp::Kind> norm_kind(std::string_view op) {
+  if (op == "layer_norm") return NormOp::Kind::layer;
+  if (op == "rms_norm") return NormOp::Kind::rms;
+  if (op == "instance_norm") return NormOp::Kind::instance;
+  if (op == "group_norm") return NormOp::Kind::group;
+  return std::nullopt;
+}
 
 int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const OperatorSpec& s) {
   const int x = tensor(shape, "x");
@@ -69,7 +96,15 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
     return graph.recurrent(x, {.cell = cell, .hidden = s.c_out}, s.op);
   }
   if (s.op == "mean") return graph.reduce(x, s.op, {2, 3}, false, s.op);
-  if (s.op == "layer_norm") return graph.norm(x, {}, s.op);
+  if (const auto kind = norm_kind(s.op)) {
+    return graph.norm(x, {.kind = *kind, .shift = s.op != "rms_norm"}, s.op);
+  }
+  if (is_unary(s.op)) return graph.element({x}, s.op, {}, s.op);
+  if (s.op == "interpolate_nearest" || s.op == "interpolate_bilinear") {
+    const std::int64_t h_out = s.h_out > 0 ? s.h_out : checked_mul(2, s.h_in, "h_out");
+    const std::int64_t w_out = s.w_out > 0 ? s.w_out : checked_mul(2, s.w_in, "w_out");
+    return graph.element({x}, s.op, {s.batch, s.c_in, h_out, w_out}, s.op);
+  }
   if (s.op == "batch_norm") return graph.batch_norm(x, s.op);
   if (s.op == "max_pool") return graph.pool(x, {.window = window_of(s)}, s.op);
   if (s.op == "avg_pool") {
@@ -81,6 +116,7 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
   if (s.op == "mul") return graph.mul(x, tensor(shape, "other"), s.op);
   if (s.op == "gate") return graph.mul(x, tensor({s.batch, s.c_in, 1, 1}, "gate"), s.op);
   if (s.op == "concat") {
+    require_at_least(s.op, "c_out", s.c_out, 1);
     const int other = tensor({s.batch, s.c_out - s.c_in, s.h_in, s.w_in}, "other");
     return graph.concat({x, other}, s.op);
   }
@@ -89,9 +125,10 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
   } catch (const UnsupportedError&) {
     throw UnsupportedError(
         "op '" + s.op +
-        "' is not known; use conv2d, linear, matmul, attention, lstm, gru, layer_norm, batch_norm, "
-        "max_pool, avg_pool, global_avg_pool, mean, softmax, add, mul, gate, concat or an "
-        "activation such as relu");
+        "' is not known; use conv2d, linear, matmul, attention, lstm, gru, layer_norm, rms_norm, "
+        "batch_norm, instance_norm, group_norm, max_pool, avg_pool, global_avg_pool, mean, "
+        "softmax, add, mul, gate, concat, contiguous, interpolate_nearest, interpolate_bilinear "
+        "or an activation such as relu");
   }
 }
 
@@ -109,7 +146,7 @@ Shape input_shape(const OperatorSpec& s) {
     return {s.batch, s.groups, s.h_in, s.c_in / s.groups};
   }
   const bool flat =
-      s.op == "linear" || s.op == "layer_norm" || (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
+      s.op == "linear" || is_token_norm(s.op) || (s.op == "softmax" && s.h_in == 1 && s.w_in == 1);
   if (!flat) return {s.batch, s.c_in, s.h_in, s.w_in};
   return {checked_mul(s.batch, checked_mul(s.h_in, s.w_in, "rows"), "rows"), s.c_in};
 }

@@ -6,6 +6,7 @@
 #include "alphaflops/error.hpp"
 #include "backward.hpp"
 #include "element_backward.hpp"
+#include "product.hpp"
 
 namespace alphaflops {
 namespace {
@@ -69,7 +70,7 @@ std::int64_t forward_scratch(const Graph& graph, int index, bool in_training) {
     return checked_mul(statistic_bytes, element_count({q.begin(), q.end() - 1}), what);
   }
   if (std::holds_alternative<BatchNormOp>(node.op)) {
-    return in_training ? 2 * node.shape[1] * statistic_bytes : 0;
+    return in_training ? product(what, 2, node.shape[1], statistic_bytes) : 0;
   }
   const std::string_view op = op_name(node.op);
   const bool is_max = op == "max_pool" || op == "adaptive_max_pool";

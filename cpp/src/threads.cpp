@@ -6,6 +6,7 @@
 #include <string>
 
 #include "alphaflops/error.hpp"
+#include "start_thread.hpp"
 
 #if defined(__linux__)
 #include <pthread.h>
@@ -76,7 +77,14 @@ ThreadPool::ThreadPool(int threads, bool pin)
   const std::vector<int> processors = pin ? allowed_processors() : std::vector<int>{};
   if (!processors.empty()) size_ = std::min(size_, static_cast<int>(processors.size()));
   threads_.reserve(static_cast<std::size_t>(size_ - 1));
-  for (int i = 1; i < size_; ++i) threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < size_; ++i) {
+      start_thread("thread pool", size_, threads_, [this, i] { work(i); });
+    }
+  } catch (...) {
+    join();
+    throw;
+  }
 #if defined(__linux__)
   if (!processors.empty()) {
     pinned_ = allow({processors[0]}, pthread_self());
@@ -88,11 +96,15 @@ ThreadPool::ThreadPool(int threads, bool pin)
 #endif
 }
 
-ThreadPool::~ThreadPool() {
+void ThreadPool::join() {
   stop_ = true;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   for (std::thread& each : threads_) each.join();
+}
+
+ThreadPool::~ThreadPool() {
+  join();
 #if defined(__linux__)
   if (!caller_processors_.empty() && std::this_thread::get_id() == caller_) {
     allow(caller_processors_, pthread_self());

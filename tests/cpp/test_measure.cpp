@@ -65,6 +65,7 @@ void test_bench() {
   CHECK(sample.wall_s >= 3 * sample.time_s * 0.99);
   CHECK(sample.clock_hz > 1e8 && sample.clock_hz < 2e10);
   CHECK_RAISES(small.sample(0), ShapeError, "at least 1");
+  CHECK_RAISES(Bench(graph_of(once), nullptr), UnsupportedError, "the workbench is null");
   CHECK_RAISES(Bench(graph_of(once), workbench, best_isa(), CacheState::context, 1), ShapeError,
                "row 1");
 

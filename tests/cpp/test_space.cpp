@@ -12,6 +12,7 @@
 #include "alphaflops/liveness.hpp"
 #include "alphaflops/predict.hpp"
 #include "check.hpp"
+#include "scarce_memory.hpp"
 
 namespace {
 
@@ -39,7 +40,7 @@ Profile profile(double scale, const std::string& without = "") {
                         models + "]}");
 }
 
-Flow only(int x) { return {.tensors = {x}, .notes = {}}; }
+Flow only(int x) { return {.tensors = {x}}; }
 
 /// Widths that the next block depends on, a block that may be left out, a cell that comes twice.
 SearchSpace space() {
@@ -245,6 +246,16 @@ void test_errors() {
   });
   CHECK_RAISES(broken.compile(profile(1.0)), ShapeError,
                "broken: part 'second', choice 'c', behind [1, 6, 8, 8]");
+  SearchSpace careless("careless");
+  careless.choose("only", {"a"}, [](Graph& g, const Flow& flow, int) {
+    return only(g.input({flow.notes.at(1)}));
+  });
+  CHECK_RAISES(careless.compile(profile(1.0)), ModelError, "careless: part 'only', choice 'a'");
+  const std::vector<const Profile*> absent{nullptr};
+  CHECK_RAISES(s.compile(absent), ProfileError, "profile 0 is null");
+  for (const double bytes : {-5.0, static_cast<double>(NAN)}) {
+    CHECK_RAISES(s.compile(profile(1.0), {.reuse_bytes = bytes}), ShapeError, "reuse_bytes is ");
+  }
   SearchSpace tangled("tangled");
   tangled.add("", std::make_shared<const Step>(
                       [](Graph& g, const Flow&, int) { return only(g.input({1, 4})); }));
@@ -276,6 +287,35 @@ void test_errors() {
                "depends on positions 'a', 'b', 'c': a table of 16777216 entries");
 }
 
+/// Each part fits, the sum of all does not.
+void test_counts_that_do_not_fit() {
+  SearchSpace huge("huge");
+  huge.add("", std::make_shared<const Step>([](Graph& g, const Flow&, int) {
+             return only(g.input({std::int64_t{1} << 39, 2048}));
+           }));
+  for (int i = 0; i < 3; ++i) {
+    huge.choose(std::to_string(i), {"none", "linear"}, [](Graph& g, const Flow& flow, int choice) {
+      return choice == 0 ? flow : only(g.linear(flow.tensors[0], {.out_features = 2048}));
+    });
+  }
+  CHECK_RAISES(huge.compile(profile(1.0)), OverflowError,
+               "space 'huge': flops of its largest network exceeds");
+}
+
+void test_threads_that_do_not_start() {
+#ifdef CHECK_CAN_LIMIT_MEMORY
+  const CompiledSpace compiled = space().compile(profile(1.0));
+  const Evaluator evaluator = compiled.evaluator(std::vector<Quantity>{{}});
+  const std::size_t rows = 64 * 8192;
+  const Code codes(rows * 6);
+  std::vector<double> time(rows);
+  const std::vector<Output> output{{time.data(), 8}};
+  const check::ScarceMemory little(std::int64_t{4} << 20);
+  CHECK_RAISES(evaluator.evaluate({codes.data(), rows, 6}, output, 64), UnsupportedError,
+               "threads is 64; the system lets it have ");
+#endif
+}
+
 }  // namespace
 
 int main() {
@@ -283,5 +323,7 @@ int main() {
   test_populations();
   test_queries();
   test_errors();
+  test_counts_that_do_not_fit();
+  test_threads_that_do_not_start();
   return check::finish();
 }

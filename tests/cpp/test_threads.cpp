@@ -13,6 +13,7 @@
 #include "buffer.hpp"
 #include "check.hpp"
 #include "conv_cases.hpp"
+#include "scarce_memory.hpp"
 
 namespace {
 
@@ -44,6 +45,15 @@ void pool_runs_each_once() {
   CHECK(processor_count() == before);
   ThreadPool idle(2);  // destroyed while its threads sleep
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+// Where the system refuses a thread, those that were started end and there is an error.
+void pool_says_how_many_there_can_be() {
+#ifdef CHECK_CAN_LIMIT_MEMORY
+  const check::ScarceMemory some(std::int64_t{64} << 20);
+  CHECK_RAISES(ThreadPool(500, false), UnsupportedError,
+               "thread pool: threads is 500; the system lets it have ");
+#endif
 }
 
 // Whether split by rows, pixels or channels, parts write every output once and nothing else.
@@ -87,12 +97,15 @@ void check_parts(const Conv2dShape& s, ThreadPool& pool, std::mt19937& random) {
 int main() {
   std::mt19937 random(7);
   pool_runs_each_once();
+  pool_says_how_many_there_can_be();
   ThreadPool pool(2);
   std::atomic<int> calls{0};
   auto tick = [&calls](int) { ++calls; };
   pool.run(tick);  // a function that has a name, again and again
   pool.run(tick);
-  CHECK(calls == 2 * pool.size());
+  const auto constant = tick;
+  pool.run(constant);
+  CHECK(calls == 3 * pool.size());
   const Conv2d conv(check::shape(4, 5, 4, 3, 1, 1), Isa::scalar);
   CHECK_RAISES(conv.run_part(2, 2, nullptr, nullptr, nullptr, nullptr, nullptr), ShapeError,
                "part 2 of 2");

@@ -54,6 +54,13 @@ void test_errors() {
   huge.linear(huge.input({large, 1}), {.out_features = large}, "huge");
   CHECK_RAISES(peak_memory(huge, Mode::eager), OverflowError, "huge");
   CHECK_RAISES(lower(huge, Mode::eager, Training{}), OverflowError, "huge");
+  const Training endless{.accumulate = std::int64_t{1} << 40};
+  CHECK_RAISES(lower(two_layers(), Mode::eager, endless), ShapeError, "at most 16384");
+  // Its tensors fit as bytes; the statistics of its channels do not.
+  Graph norm("norm", DType::int8);
+  norm.batch_norm(norm.input({1, std::int64_t{1} << 60, 1, 1}), "norm");
+  CHECK_RAISES(peak_memory(norm, Mode::eager), OverflowError, "norm: ");
+  CHECK_RAISES(peak_memory(norm, Mode::eager, Training{}), OverflowError, "norm: ");
 }
 
 }  // namespace

@@ -72,7 +72,8 @@ struct CodesView {
 class Evaluator {
  public:
   /// One output a quantity. Raises ModelError naming row, position and value of what is no code;
-  /// outputs are then undefined. `threads` is how many share the work; 0: one a processor.
+  /// outputs are then undefined. `threads` is how many share the work; 0: one a processor. Raises
+  /// UnsupportedError saying how many there can be where the system refuses one.
   void evaluate(CodesView codes, std::span<const Output> outputs, int threads = 1) const;
   const std::vector<Quantity>& quantities() const;
 

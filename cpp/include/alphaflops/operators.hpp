@@ -44,7 +44,7 @@ struct Conv2dOp {
 /// Every other convolution: one or three axes, or transposed.
 struct ConvNdOp {
   std::int64_t c_out = 1;
-  std::vector<AxisWindow> axes;
+  std::vector<AxisWindow> axes{};
   std::int64_t groups = 1;
   bool bias = false;
   bool transposed = false;
@@ -93,13 +93,13 @@ struct PoolOp {
 /// The same over one axis or three.
 struct PoolNdOp {
   PoolOp::Kind kind = PoolOp::Kind::max;
-  std::vector<AxisWindow> axes;
+  std::vector<AxisWindow> axes{};
   bool ceil_mode = false;
 };
 /// Window i of an axis is [floor(i in / out), ceil((i + 1) in / out)).
 struct AdaptivePoolOp {
   PoolOp::Kind kind = PoolOp::Kind::average;
-  std::vector<std::int64_t> extent;
+  std::vector<std::int64_t> extent{};
 };
 struct GlobalPoolOp {};
 struct AddOp {};
@@ -107,7 +107,7 @@ struct AddOp {};
 struct MulOp {};
 /// One of `element_ops`: a few operations an element. Shape as inferred by who adds it.
 struct ElementOp {
-  std::string type;
+  std::string type{};
 };
 struct ConcatOp {
   std::int64_t axis = 1;
@@ -119,12 +119,12 @@ struct PartOp {};
 struct SoftmaxOp {};
 /// An operator that its maker counts; sizes are as in Work.
 struct CustomOp {
-  std::string type;
+  std::string type{};
   std::int64_t macs = 0, flops = 0, params = 0;
 };
 /// An operator of some format that the library cannot count; it is reported, never priced at zero.
 struct UnknownOp {
-  std::string type;
+  std::string type{};
 };
 
 using Operator =

@@ -21,25 +21,30 @@ struct PredictionView {
   std::span<double> time_s;       // NaN where the profile does not price the row; always wanted
   std::span<double> time_lo_s{};  // interval of the row alone
   std::span<double> time_hi_s{};
-  std::span<double> alpha{};     // NaN where the model has none
-  std::span<double> distance{};  // octaves outside of what was measured; 0 inside or if not known
+  std::span<double> alpha{};  // NaN where the model has none
+  /// Octaves outside of what was measured; 0 inside or if not known. Of an operator that was not
+  /// timed at least `untimed_distance`.
+  std::span<double> distance{};
 };
 
 /// Octaves outside of the domain beyond which a launch counts as extrapolated.
 inline constexpr double extrapolated_beyond = 0.5;
+inline constexpr double untimed_distance = 1.0;
 
 /// Rows of a kind the profile declares out of scope, and rows of unknown kind, get NaN; any other
-/// kind or dtype it lacks raises ProfileError. No allocation; thread-safe. `reuse_bytes` is the
-/// reuse distance of the weights, see reuse.hpp: of a network that runs again and again,
-/// `reuse_distance_bytes(work)`; `reuse_s` the time between two uses, by default that of all rows
-/// together. Returns the share of the time from memory in which weights are read.
+/// kind or dtype it lacks raises ProfileError. Thread-safe; does not allocate but for models of one
+/// step of a recurrence. `reuse_bytes` is the reuse distance of the weights, see reuse.hpp: of a
+/// network that runs again and again, `reuse_distance_bytes(work)`; `reuse_s` the time between two
+/// uses, by default that of all rows together. Returns the share of the time from memory in which
+/// weights are read.
 double predict(const WorkTable& work, const Profile& profile, PredictionView out,
                double reuse_bytes = from_memory, std::optional<double> reuse_s = std::nullopt);
 
 /// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
 /// row. Columns that the profile's cost of this kind does not read may be null, see `columns_read`,
 /// and so may `op`: then it is a typical operator of the kind. Raises ProfileError where the
-/// profile does not price the kind. No allocation; thread-safe.
+/// profile does not price the kind. Thread-safe; does not allocate but for models of one step of a
+/// recurrence.
 void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,
                      std::span<double> time_s, Pass pass = Pass::forward);
 
@@ -55,9 +60,9 @@ struct Totals {
   std::size_t unpriced_rows = 0;
 };
 
-/// Sums a prediction of all five columns, with the profile's overhead of a run. Errors are taken as
-/// fully correlated within a kind and as independent between kinds: half-widths add linearly
-/// within, in quadrature between.
+/// Sums a prediction, with the profile's overhead of a run; NaN of a column that is empty. Errors
+/// are taken as fully correlated within a kind and as independent between kinds: half-widths add
+/// linearly within, in quadrature between. Raises ShapeError as `predict` does.
 Totals total(const WorkTable& work, const Profile& profile, PredictionView prediction);
 
 }  // namespace alphaflops

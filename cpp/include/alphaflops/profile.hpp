@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "alphaflops/cost.hpp"
@@ -30,8 +31,13 @@ struct CostModel {
   // conformal interval as factors of the prediction
   double lower_factor = 1.0;
   double upper_factor = 1.0;
+  std::vector<bool> timed;  // by OpCode; empty where it is not known which operators were
+
+  /// Whether the operator, or one that does as much, was among what was measured.
+  bool was_timed(OpCode op) const { return timed.empty() || timed[op]; }
 };
 
+/// One that is default-constructed or moved from prices nothing.
 class Profile {
  public:
   /// `origin` is named in errors. Raises ProfileError.
@@ -56,18 +62,33 @@ class Profile {
   /// transcendental as the kind that is nearest; the model found then says another pass or kind
   /// than was asked for.
   const CostModel* find(Kind kind, Pass pass, DType dtype) const {
-    const int slot = index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
-                           [static_cast<std::size_t>(dtype)];
-    return slot < 0 ? nullptr : &models_[static_cast<std::size_t>(slot)];
+    const int slot = index_.of[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
+                              [static_cast<std::size_t>(dtype)];
+    return slot == 0 ? nullptr : &models_[static_cast<std::size_t>(slot) - 1];
   }
   /// Kinds that the profile declares outside its scope; they are reported as not priced.
   bool out_of_scope(Kind kind) const { return out_of_scope_[static_cast<std::size_t>(kind)]; }
 
  private:
+  /// Places in models_, counted from 1, 0 for none; empty once moved from, as models_ then is.
+  struct Index {
+    std::array<std::array<std::array<int, dtype_count>, pass_count>, kind_count> of{};
+
+    Index() = default;
+    Index(const Index&) = default;
+    Index& operator=(const Index&) = default;
+    Index(Index&& other) noexcept : of(std::exchange(other.of, {})) {}
+    Index& operator=(Index&& other) noexcept {
+      of = std::exchange(other.of, {});
+      return *this;
+    }
+  };
+
   int& slot(Kind kind, Pass pass, DType dtype) {
-    return index_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
-                 [static_cast<std::size_t>(dtype)];
+    return index_.of[static_cast<std::size_t>(kind)][static_cast<std::size_t>(pass)]
+                    [static_cast<std::size_t>(dtype)];
   }
+  void leave_out(const std::string& kind, const std::string& origin);
   void let_others_stand_in();
 
   std::string name_;
@@ -78,8 +99,7 @@ class Profile {
   std::vector<CostModel> models_;
   WeightReuse weight_reuse_;
   std::array<bool, kind_count> out_of_scope_{};
-  /// Into models_, -1 for none.
-  std::array<std::array<std::array<int, dtype_count>, pass_count>, kind_count> index_{};
+  Index index_;
 };
 
 }  // namespace alphaflops

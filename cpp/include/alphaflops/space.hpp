@@ -26,8 +26,8 @@ namespace alphaflops {
 
 /// What a part of a network hands on to the next one.
 struct Flow {
-  std::vector<int> tensors;
-  std::vector<std::int64_t> notes;  // such as how many layers this stage still has
+  std::vector<int> tensors{};
+  std::vector<std::int64_t> notes{};  // such as how many layers this stage still has
 };
 
 /// Adds a part to the graph. `choice` is what the code says, 0 where the step reads no position.
@@ -36,8 +36,8 @@ struct Flow {
 using Step = std::function<Flow(Graph& graph, const Flow& flow, int choice)>;
 
 struct Position {
-  std::string name;
-  std::vector<std::string> choices;
+  std::string name{};
+  std::vector<std::string> choices{};
 };
 
 class CompiledSpace;
@@ -75,8 +75,9 @@ class SearchSpace {
               DType dtype = DType::fp32) const;
 
   /// Prices every part in every state it can be in. Raises ProfileError listing the operators that
-  /// a profile does not price, UnsupportedError where the tables would not fit, and what `graph`
-  /// raises for any code.
+  /// a profile does not price, UnsupportedError where the tables would not fit, OverflowError where
+  /// a count of the largest network would not, ShapeError for a `reuse_bytes` below 0, and what
+  /// `graph` raises for any code.
   CompiledSpace compile(std::span<const Profile* const> profiles,
                         const CompileOptions& options = {}) const;
   CompiledSpace compile(const Profile& profile, const CompileOptions& options = {}) const;

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -17,7 +18,8 @@ class ThreadPool {
   /// `threads` counts the caller of `run`, which does its share. With `pin`, each is kept on a
   /// processor of its own (Linux), the constructing thread until the pool is destroyed; there are
   /// then no more threads than processors the constructing thread may use: one, while another
-  /// pinned pool of the same thread is alive. Raises ShapeError for threads < 1.
+  /// pinned pool of the same thread is alive. Raises ShapeError for threads < 1, UnsupportedError
+  /// saying how many there can be where the system refuses one.
   explicit ThreadPool(int threads, bool pin = true);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -34,11 +36,12 @@ class ThreadPool {
   void run(F&& function) {
     run([](void* context,
            int thread) { (*static_cast<std::remove_reference_t<F>*>(context))(thread); },
-        &function);
+        const_cast<void*>(static_cast<const void*>(std::addressof(function))));
   }
 
  private:
   void work(int thread);
+  void join();
 
   int size_;
   bool pinned_ = false;

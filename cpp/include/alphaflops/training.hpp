@@ -30,6 +30,8 @@ struct OptimizerCost {
 };
 OptimizerCost cost_of(Optimizer optimizer);
 
+inline constexpr std::int64_t most_micro_batches = 16384;
+
 /// A prefix stands for the layer of that name and those below it: "layer1" for "layer1.0.conv1",
 /// not for "layer10".
 struct Training {
@@ -44,7 +46,7 @@ struct Training {
 /// The rows of one step. `params` stands in the first forward rows only. In fused mode an
 /// activation shares the launch before it and a norm does not, since it needs the batch's
 /// statistics; gradients have a row an operator in both. Raises UnsupportedError for a prefix
-/// without a layer, ShapeError for `accumulate` below 1.
+/// without a layer, ShapeError for `accumulate` below 1 or above `most_micro_batches`.
 WorkTable lower(const Graph& graph, Mode mode, const Training& training);
 
 }  // namespace alphaflops

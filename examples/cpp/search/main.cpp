@@ -10,6 +10,7 @@
 #include <alphaflops/profile.hpp>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -131,6 +132,24 @@ Best search(const SearchSpace& space, const Evaluator& evaluator, double limit_s
   return best;
 }
 
+/// The whole argument as a number above 0; raises Error naming it.
+double positive(const char* name, const char* argument) {
+  char* end = nullptr;
+  const double value = std::strtod(argument, &end);
+  if (end == argument || *end != '\0' || !std::isfinite(value) || value <= 0.0) {
+    throw Error(std::string(name) + " is '" + argument + "'; give a number above 0");
+  }
+  return value;
+}
+
+int whole(const char* name, const char* argument) {
+  const double value = positive(name, argument);
+  if (value > 1e9 || value != std::floor(value)) {
+    throw Error(std::string(name) + " is '" + argument + "'; give a whole number up to 1e9");
+  }
+  return static_cast<int>(value);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -139,9 +158,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
+    const double limit_s = positive("LIMIT_MS", argv[2]) * 1e-3;
+    const int rounds = argc == 4 ? whole("ROUNDS", argv[3]) : 100;
     const Profile profile = Profile::load(argv[1]);
-    const double limit_s = std::atof(argv[2]) * 1e-3;
-    const int rounds = argc == 4 ? std::atoi(argv[3]) : 100;
     const SearchSpace space = make_space();
     const CompiledSpace compiled = space.compile(profile);
     const std::array<Quantity, 2> quantities{{{Metric::time_s, 0}, {Metric::macs, 0}}};
