@@ -136,7 +136,5 @@ def test_a_space_and_its_costs_are_pickled():
 
 
 def test_counts_beyond_64_bits_are_refused():
-    compiled = FBNET.compile(FAST, batch=60_000_000_000)
-    with pytest.raises(OverflowError, match=r"fbnet: flops of the largest network is 1\.9"):
-        compiled.evaluate(FBNET.sample(2, 0), ("time_s", "flops"))
-    assert (compiled.evaluate(FBNET.sample(2, 0), "params") > 0).all()
+    with pytest.raises(OverflowError, match=r"fbnet': macs of its largest network exceeds"):
+        FBNET.compile(FAST, batch=60_000_000_000)

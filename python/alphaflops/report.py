@@ -264,17 +264,14 @@ class Report:
     @cached_property
     def _stood_in_for(self) -> list[str]:
         """Kinds of this network that the profile prices without a model of their own."""
-        modelled = {model["kind"] for model in self.profile.data["models"]}
+        modelled = set(self.profile.kinds)
         priced = self.work.kind[~np.isnan(self.prediction.time_s)]
         return [_core.KINDS[k] for k in np.unique(priced) if _core.KINDS[k] not in modelled]
 
     @cached_property
     def _untimed(self) -> list[str]:
         """Operators that were not among those by which the profile knows their kind."""
-        timed: dict[str, set[str]] = {}
-        for model in self.profile.data["models"]:
-            if "operators" in model:
-                timed.setdefault(model["kind"], set()).update(model["operators"])
+        timed = self.profile.operators
         kinds = np.array(_core.KINDS)[self.work.kind].tolist()
         ops = np.array(_core.OPERATORS)[self.work.op].tolist()
         pairs = set(zip(kinds, ops, strict=True))

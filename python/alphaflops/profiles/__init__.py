@@ -110,6 +110,16 @@ class Profile:
         """The operator kinds it prices, in the order of the file."""
         return tuple(dict.fromkeys(model["kind"] for model in self._data["models"]))
 
+    @property
+    def operators(self) -> dict[str, frozenset[str]]:
+        """By kind, the operators that were timed; without kinds of which it is not known."""
+        found: dict[str, frozenset[str]] = {}
+        for model in self._data["models"]:
+            if model.get("operators") is not None:
+                kind = model["kind"]
+                found[kind] = found.get(kind, frozenset()).union(model["operators"])
+        return found
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON file, whole or not at all.
 
@@ -208,7 +218,7 @@ def _read(path: str) -> str:
 
 
 def _check(data: dict[str, Any], origin: str) -> None:
-    """Check what the core does not read, and what stands in two places."""
+    """Check what the core does not read."""
     for field, kind, called in (
         ("description", str, "a string"),
         ("device", dict, "an object"),
@@ -221,18 +231,6 @@ def _check(data: dict[str, Any], origin: str) -> None:
             raise ProfileError(f'{origin}: "{field}" must be {called}')
     if not all(isinstance(text, str) for text in data.get("assumptions", [])):
         raise ProfileError(f'{origin}: "assumptions" must be an array of strings')
-    priced = {model["kind"] for model in data["models"]}
-    for kind_name in data.get("out_of_scope", []):
-        if kind_name in priced:
-            raise ProfileError(
-                f'{origin}: kind {kind_name!r} has a model and stands in "out_of_scope"; keep one'
-            )
-    has_interval = any(model.get("interval") for model in data["models"])
-    if has_interval and not data.get("interval_level"):
-        raise ProfileError(
-            f'{origin}: models have intervals but "interval_level" is missing; state their '
-            "coverage, such as 0.9"
-        )
     for kind_name, errors in data.get("errors", {}).items():
         if not isinstance(errors, dict) or not set(errors) <= set(_ERROR_FIELDS):
             raise ProfileError(

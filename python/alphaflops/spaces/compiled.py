@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alphaflops import _core
-from alphaflops.errors import ModelError, OverflowError, ShapeError, UnsupportedError
+from alphaflops.errors import ModelError, ShapeError
 from alphaflops.profiles import Profile
 from alphaflops.spaces.codes import whole
 from alphaflops.spaces.gpu import evaluate_on_gpu, is_on_gpu
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 #: What can be asked for. Counts are int64 and the same on every device.
 METRICS = _core.METRICS
 
-_MOST = 9.2e18  # that a count holds
 _CHUNK = 1 << 18  # codes that are converted, or passed over in a file, at a time
 
 
@@ -138,8 +137,6 @@ class CompiledSpace:
         ------
         ModelError
             What is no code: row, position and value are named.
-        OverflowError
-            A count of the largest network exceeds 2^63 - 1.
         UnsupportedError
             A metric that is not known.
         """
@@ -295,7 +292,6 @@ class CompiledSpace:
             raise ModelError(f"{self.space.name}: give at least one metric")
         if len(set(names)) < len(names):
             raise ModelError(f"{self.space.name}: give each metric once; got {', '.join(names)}")
-        self._refuse_overflow(names)
         shape = (len(self.profiles),) if len(self.profiles) > 1 else ()
         self._dtypes[names] = np.dtype(
             [(n, np.dtype(np.int64 if _core.is_count(n) else (np.float64, shape))) for n in names]
@@ -303,18 +299,6 @@ class CompiledSpace:
         asked = [(metric, profile) for metric, profile, _ in self.quantities(names)]
         evaluator = self._evaluators[names] = self.core.evaluator(asked)
         return evaluator
-
-    def _refuse_overflow(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            try:
-                most = self.bounds(name).most if _core.is_count(name) else 0.0
-            except UnsupportedError:  # no sum
-                continue
-            if most > _MOST:
-                raise OverflowError(
-                    f"{self.space.name}: {name} of the largest network is {most:.3g}, which "
-                    "exceeds the largest 64-bit count (2^63 - 1); use a smaller batch"
-                )
 
     def quantities(self, names: Sequence[str]) -> list[tuple[str, int, bool]]:
         """Return metric, profile, and whether it is a count, of what metrics ask for."""
