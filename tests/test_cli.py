@@ -133,6 +133,16 @@ def test_compare_prices_every_pair():
     networks = json.loads(done.stdout)["networks"]
     assert [n["network"] for n in networks] == ["resnet18", "vgg16"]
     assert networks[0]["time_s"]["quadro-t2000"] < networks[1]["time_s"]["quadro-t2000"]
+    least, most = networks[0]["time_interval_s"]["quadro-t2000"]
+    assert least < networks[0]["time_s"]["quadro-t2000"] < most
+
+
+def test_compare_marks_times_that_leave_much_out():
+    done = run("compare", "vgg16", "densenet121")
+    vgg, densenet = (line for line in done.stdout.splitlines() if "│" in line)
+    assert "°" in densenet
+    assert "°" not in vgg
+    assert "have no price" in done.stdout
 
 
 @pytest.fixture

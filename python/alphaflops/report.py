@@ -221,6 +221,13 @@ class Report:
             counts[operator] = counts.get(operator, 0) + 1
         return counts
 
+    @property
+    def unpriced_share(self) -> float:
+        """Share of the bytes moved that launches without a price move."""
+        touched = self._bytes_read + self._bytes_written
+        rows = np.isnan(self.prediction.time_s)
+        return float(touched[rows].sum() / max(1, touched.sum()))
+
     @cached_property
     def unknown(self) -> list[str]:
         """Operators that are not known and not counted, in alphabetical order."""
@@ -233,10 +240,7 @@ class Report:
         notes = []
         if self.unpriced:
             listed = ", ".join(f"{count} {name}" for name, count in self.unpriced.items())
-            touched = self._bytes_read + self._bytes_written
-            rows = np.isnan(self.prediction.time_s)
-            share = touched[rows].sum() / max(1, touched.sum())
-            notes.append(f"not priced: {listed} ({share:.0%} of the bytes moved)")
+            notes.append(f"not priced: {listed} ({self.unpriced_share:.0%} of the bytes moved)")
         outside = int((self.prediction.distance > _core.EXTRAPOLATED_BEYOND).sum())
         if outside:
             notes.append(

@@ -71,7 +71,8 @@ struct TiledTerms {
 };
 inline constexpr int most_candidates = 16;
 
-/// What every form may have beside it: bytes read and written beyond a cache are from slower memory.
+/// What every form may have beside it: bytes read and written beyond a cache are from slower
+/// memory.
 ///     time += b max(0, bytes - cache_bytes)
 struct CacheTerms {
   double seconds_per_byte_beyond = 0.0;  // b

@@ -32,6 +32,7 @@ from alphaflops.errors import DeviceError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     from alphaflops.cuda import DeviceInfo
+    from alphaflops.report import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -139,7 +140,10 @@ def compare(
             {
                 "network": graph.name,
                 "macs": row[0].macs,
-                "time_s": {report.profile.name: report.time_s for report in row},
+                **{
+                    key: {report.profile.name: getattr(report, key) for report in row}
+                    for key in ("time_s", "time_interval_s", "unpriced_share", "extrapolated_share")
+                },
             }
             for graph, row in zip(graphs, reports, strict=True)
         ]
@@ -151,9 +155,23 @@ def compare(
     for profile in profiles:
         table.add_column(f"{profile.name} ms", justify="right")
     for graph, row in zip(graphs, reports, strict=True):
-        times = [f"{report.time_s * 1e3:,.3f}" for report in row]
+        times = [f"{report.time_s * 1e3:,.3f}{_caveats(report)}" for report in row]
         table.add_row(graph.name, f"{row[0].macs / 1e6:,.1f}", *times)
+    table.caption = (
+        f"°: over {_WORTH_SAYING:.0%} of the bytes have no price; *: as much of the time is "
+        "extrapolated"
+    )
+    table.caption_justify = "left"
     emit_table(table, None)
+
+
+_WORTH_SAYING = 0.1
+
+
+def _caveats(report: Report) -> str:
+    """Return the marks of a time that leaves much out, or rests on little."""
+    marks = (("°", report.unpriced_share), ("*", report.extrapolated_share))
+    return "".join(mark for mark, share in marks if share > _WORTH_SAYING).ljust(len(marks))
 
 
 def _inputs_of(
