@@ -120,6 +120,15 @@ void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
     to.time_s[i] *= static_cast<double>(count[static_cast<std::size_t>(i)]);
 }
 
+/// An operator that was not timed is priced as a typical one of its kind: it counts as
+/// extrapolated, and its interval is twice as wide in the logarithm.
+void doubt_untimed(const CostModel& model, OpCode op, std::size_t row, PredictionView out) {
+  if (model.was_timed(op)) return;
+  if (!out.distance.empty()) out.distance[row] = std::max(out.distance[row], untimed_distance);
+  if (!out.time_lo_s.empty()) out.time_lo_s[row] *= model.lower_factor;
+  if (!out.time_hi_s.empty()) out.time_hi_s[row] *= model.upper_factor;
+}
+
 /// Rows of one model, side by side.
 void predict_run(const WorkTable& work, const CostModel& model, std::size_t first, std::size_t rows,
                  PredictionView out) {
@@ -136,6 +145,8 @@ void predict_run(const WorkTable& work, const CostModel& model, std::size_t firs
     };
     scaled(out.time_lo_s, model.lower_factor);
     scaled(out.time_hi_s, model.upper_factor);
+    if (model.timed.empty()) continue;
+    for (std::size_t i = 0; i < n; ++i) doubt_untimed(model, work.op[first + i], first + i, out);
   }
 }
 
@@ -187,25 +198,11 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
                  .time_hi_s = time_s[k] * model.upper_factor,
                  .alpha = alpha[k],
                  .distance = distance[k]});
+          doubt_untimed(model, work.op[row], row, out);
         }
         n = 0;
       }
     }
-  }
-}
-
-/// Operators that were not timed are priced as typical ones of their kind: they count as
-/// extrapolated, and their intervals are twice as wide in the logarithm.
-void doubt_untimed(const WorkTable& work, const Profile& profile, PredictionView out) {
-  if (out.distance.empty() && out.time_lo_s.empty() && out.time_hi_s.empty()) return;
-  const auto is_known = [](const CostModel& model) { return !model.timed.empty(); };
-  if (std::ranges::none_of(profile.models(), is_known)) return;
-  for (std::size_t i = 0; i < work.size(); ++i) {
-    const CostModel* model = profile.find(work.kind[i], work.pass[i], work.dtype[i]);
-    if (model == nullptr || model->was_timed(work.op[i])) continue;
-    if (!out.distance.empty()) out.distance[i] = std::max(out.distance[i], untimed_distance);
-    if (!out.time_lo_s.empty()) out.time_lo_s[i] *= model->lower_factor;
-    if (!out.time_hi_s.empty()) out.time_hi_s[i] *= model->upper_factor;
   }
 }
 
@@ -245,7 +242,6 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
       predict_mixed(work, profile, first, n, out);
     }
   }
-  doubt_untimed(work, profile, out);
   const WeightReuse& reuse = profile.weight_reuse();
   if (reuse.gain_at(reuse_bytes, reuse_s.value_or(0.0)) == 0.0) return 1.0;
   double all_s = 0.0;

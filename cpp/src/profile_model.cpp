@@ -233,17 +233,16 @@ Forest read_forest(const Fields& fields) {
 }
 
 /// By OpCode. Operators that this version does not know are none that it prices.
-std::vector<bool> read_operators(const json::Value& value, const std::string& place) {
-  std::vector<bool> timed(op_names().size(), false);
-  timed[0] = true;  // of no operator in particular
+std::vector<std::uint8_t> read_operators(const json::Value& value, const std::string& place) {
+  std::vector<std::uint8_t> timed(op_names().size(), 0);
+  timed[0] = 1;  // of no operator in particular
   const auto fail = [&place] {
     throw ProfileError(place + ": it must be an array of names of operators");
   };
   if (value.array() == nullptr) fail();
   for (const json::Value& name : *value.array()) {
     if (name.string() == nullptr) fail();
-    const OpCode code = op_code(*name.string());
-    timed[code] = true;
+    timed[op_code(*name.string())] = 1;
   }
   return timed;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -31,10 +32,10 @@ struct CostModel {
   // conformal interval as factors of the prediction
   double lower_factor = 1.0;
   double upper_factor = 1.0;
-  std::vector<bool> timed;  // by OpCode; empty where it is not known which operators were
+  std::vector<std::uint8_t> timed;  // 0 or 1 by OpCode; empty where it is not known
 
   /// Whether the operator, or one that does as much, was among what was measured.
-  bool was_timed(OpCode op) const { return timed.empty() || timed[op]; }
+  bool was_timed(OpCode op) const { return timed.empty() || timed[op] != 0; }
 };
 
 /// One that is default-constructed or moved from prices nothing.
