@@ -221,7 +221,7 @@ def _image_transcendental(random: np.random.Generator) -> Shape:
 
 def _other_activation(random: np.random.Generator) -> Shape:
     """Draw activations that take many more instructions than a GELU, or a call of several."""
-    op = str(random.choice(["gelu_tanh", "gelu_tanh", "mish", "mish", "elu"]))
+    op = str(random.choice(["gelu_tanh", "gelu_tanh", "mish", "mish", "elu", "softplus"]))
     size = _size(random, most=112)
     return Shape(op, channels := _channels(random, size), size, channels)
 
@@ -310,6 +310,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _other_norm: 0.02,
         _doubled: 0.02,
         _rearranged: 0.01,
+        _scores: 0.01,
     },
     "training": {
         _pointwise: 0.13,
