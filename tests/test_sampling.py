@@ -10,6 +10,7 @@ import pytest
 import alphaflops as af
 from alphaflops import _core
 from alphaflops.errors import ShapeError
+from alphaflops.fitting.forms import rows_of
 from alphaflops.measuring.families import MAX_MACS
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import operators_of, to_table
@@ -117,3 +118,21 @@ def test_errors() -> None:
     empty.input((1, 3, 8, 8))
     with pytest.raises(ShapeError, match="no operator"):
         sample_shapes(5, like=[empty])
+
+
+def test_operators_of_decoders_and_tokens_are_counted() -> None:
+    table = sample_shapes(400, mode="eager", seed=3)
+    rows = rows_of(work_table(table))
+    in_out = {"interpolate_nearest": 4, "interpolate_bilinear": 4, "contiguous": 1, "mish": 1}
+    for op, larger in in_out.items():
+        own = rows.op == op
+        assert own.any(), op
+        image = (table["batch"] * table["c_in"] * table["h_in"] * table["w_in"])[own]
+        np.testing.assert_array_equal(rows.bytes_written[own], 4 * larger * image)
+        np.testing.assert_array_equal(rows.bytes_read[own], 4 * image)
+    for op, vectors in {"rms_norm": 1, "group_norm": 2, "instance_norm": 2}.items():
+        own = rows.op == op
+        assert own.any(), op
+        weights = vectors * table["c_in"][own]  # scales, and shifts where there are some
+        np.testing.assert_array_equal(rows.weight_bytes[own], 4 * weights)
+        assert (rows.kind[own] == "norm").all()
