@@ -50,6 +50,16 @@ def test_what_is_not_priced_is_said(report):
         af.estimate(af.zoo.build("resnet18"), "quadro-t2000", strict=True)
 
 
+def test_notes_of_a_profile_about_kinds_that_a_network_has_not_are_left_out(report):
+    own = ["recurrent: 7 rows, too few", "conv_1x1: 3 rows, too few", "of the whole device"]
+    data = {**report.profile.data, "assumptions": own}
+    profile = af.profiles.Profile.from_dict(data)
+    assert af.estimate(report.graph, profile).assumptions == own[1:]
+    recurrent = af.Graph("lstm")
+    recurrent.recurrent(recurrent.input([4, 1, 8]), "lstm", 16)
+    assert af.estimate(recurrent, profile).assumptions[:2] == [own[0], own[2]]
+
+
 def test_unknown_operator_is_listed_and_refused_under_strict():
     graph = af.Graph("custom")
     x = graph.input([1, 3, 8, 8])

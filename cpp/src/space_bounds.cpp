@@ -4,6 +4,8 @@
 // are the best that this position can do there. Exact, and quick where few positions depend on each
 // other (Bertele and Brioschi, "Nonserial Dynamic Programming", 1972).
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -16,7 +18,11 @@ namespace {
 class Elimination {
  public:
   Elimination(const CompiledSpace::Data& data, std::size_t column, double sign)
-      : data_(data), sign_(sign), value_(sign * data.base[column]) {
+      : data_(data),
+        sign_(sign),
+        value_(sign * data.base[column]),
+        tables_of_(data.tables_of),
+        code_(data.positions.size(), 0) {
     for (const SpaceTable& t : data.sums) {
       SpaceTable one{t.positions, t.entries, {}};
       for (std::size_t i = 0; i < t.entries; ++i) {
@@ -24,24 +30,28 @@ class Elimination {
       }
       tables_.push_back(std::move(one));
     }
+    for (std::size_t p = 0; p < data.positions.size(); ++p) {
+      entries_.push_back(entries(neighbours(static_cast<int>(p))));
+    }
   }
 
   /// The least of sign * cost, and its code.
   std::pair<double, std::vector<std::uint8_t>> run() {
     std::vector<int> left(data_.positions.size());
-    for (std::size_t i = 0; i < left.size(); ++i) left[i] = static_cast<int>(i);
+    std::iota(left.begin(), left.end(), 0);
     while (!left.empty()) {
       const auto next = std::ranges::min_element(
-          left, {}, [this](int position) { return entries(neighbours(position)); });
+          left, {}, [this](int p) { return entries_[static_cast<std::size_t>(p)]; });
       eliminate(*next);
       left.erase(next);
     }
-    std::vector<std::uint8_t> code(data_.positions.size(), 0);
+    std::ranges::fill(code_, std::uint8_t{0});
     for (auto it = decided_.rbegin(); it != decided_.rend(); ++it) {
       const SpaceTable shape{it->positions, it->best.size(), {}};
-      code[static_cast<std::size_t>(it->position)] = it->best[entry_of(shape, data_, code.data())];
+      code_[static_cast<std::size_t>(it->position)] =
+          it->best[entry_of(shape, data_, code_.data())];
     }
-    return {sign_ * value_, std::move(code)};
+    return {sign_ * value_, std::move(code_)};
   }
 
  private:
@@ -53,10 +63,9 @@ class Elimination {
 
   std::vector<int> neighbours(int position) const {
     std::vector<int> all;
-    for (const SpaceTable& t : tables_) {
-      if (std::ranges::find(t.positions, position) == t.positions.end()) continue;
+    for (const std::size_t table : tables_of_[static_cast<std::size_t>(position)]) {
       std::vector<int> both;
-      std::ranges::set_union(all, t.positions, std::back_inserter(both));
+      std::ranges::set_union(all, tables_[table].positions, std::back_inserter(both));
       all = std::move(both);
     }
     std::erase(all, position);
@@ -77,23 +86,22 @@ class Elimination {
                              std::to_string(most_entries) +
                              " entries, as too many positions depend on each other");
     }
-    const auto mine = std::ranges::stable_partition(tables_, [&](const SpaceTable& t) {
-      return std::ranges::find(t.positions, position) == t.positions.end();
-    });
+    const std::vector<std::size_t> mine = tables_of_[static_cast<std::size_t>(position)];
     SpaceTable result{decision.positions, count, {}};
-    std::vector<std::uint8_t> code(data_.positions.size(), 0);
     for (std::size_t i = 0; i < count; ++i) {
       std::size_t rest = i;
       for (const int p : decision.positions) {
-        code[static_cast<std::size_t>(p)] = static_cast<std::uint8_t>(rest % data_.choices(p));
+        code_[static_cast<std::size_t>(p)] = static_cast<std::uint8_t>(rest % data_.choices(p));
         rest /= data_.choices(p);
       }
       double best = 0.0;
       std::uint8_t best_choice = 0;
       for (std::size_t c = 0; c < data_.choices(position); ++c) {
-        code[static_cast<std::size_t>(position)] = static_cast<std::uint8_t>(c);
+        code_[static_cast<std::size_t>(position)] = static_cast<std::uint8_t>(c);
         double sum = 0.0;
-        for (const SpaceTable& t : mine) sum += t.values[entry_of(t, data_, code.data())];
+        for (const std::size_t t : mine) {
+          sum += tables_[t].values[entry_of(tables_[t], data_, code_.data())];
+        }
         if (c > 0 && sum >= best) continue;
         best = sum;
         best_choice = static_cast<std::uint8_t>(c);
@@ -101,19 +109,34 @@ class Elimination {
       result.values.push_back(best);
       decision.best.push_back(best_choice);
     }
-    tables_.erase(mine.begin(), mine.end());
+    replace(mine, std::move(result));
+    decided_.push_back(std::move(decision));
+  }
+
+  /// Puts one table in the place of those of an eliminated position.
+  void replace(const std::vector<std::size_t>& mine, SpaceTable result) {
+    for (const std::size_t t : mine) tables_[t].values = {};
     if (result.positions.empty()) {
       value_ += result.values[0];
-    } else {
-      tables_.push_back(std::move(result));
+      return;
     }
-    decided_.push_back(std::move(decision));
+    const std::vector<int> positions = result.positions;
+    tables_.push_back(std::move(result));
+    for (const int p : positions) {
+      std::vector<std::size_t>& tables = tables_of_[static_cast<std::size_t>(p)];
+      std::erase_if(tables, [&](std::size_t t) { return std::ranges::binary_search(mine, t); });
+      tables.push_back(tables_.size() - 1);
+    }
+    for (const int p : positions) entries_[static_cast<std::size_t>(p)] = entries(neighbours(p));
   }
 
   const CompiledSpace::Data& data_;
   double sign_;
   double value_;
-  std::vector<SpaceTable> tables_;
+  std::vector<SpaceTable> tables_;                   // those in use, and empty ones
+  std::vector<std::vector<std::size_t>> tables_of_;  // of each position, in rising order
+  std::vector<std::size_t> entries_;                 // of the table that eliminates a position
+  std::vector<std::uint8_t> code_;
   std::vector<Decision> decided_;
 };
 

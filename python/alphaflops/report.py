@@ -263,7 +263,9 @@ class Report:
             assumed.append(
                 "not timed, priced as a typical operator of the kind: " + ", ".join(self._untimed)
             )
-        return self.profile.assumptions + assumed
+        absent = set(_core.KINDS) - {_core.KINDS[k] for k in np.unique(self.work.kind)}
+        own = self.profile.assumptions
+        return [text for text in own if text.partition(":")[0] not in absent] + assumed
 
     @cached_property
     def _stood_in_for(self) -> list[str]:

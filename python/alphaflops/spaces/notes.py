@@ -49,9 +49,9 @@ def _notes(compiled: CompiledSpace, number: int, profile: Profile) -> list[str]:
     unknown = {operator for report in reports for operator in report.unknown}
     if unknown:
         notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
-    own = profile.assumptions
-    others = _merged(note for report in reports for note in report.assumptions[len(own) :])
-    return notes + own + others
+    assumed = [note for report in reports for note in report.assumptions]
+    own = [note for note in profile.assumptions if note in assumed]
+    return notes + own + _merged(note for note in assumed if note not in own)
 
 
 def _codes(compiled: CompiledSpace, number: int) -> list[Codes]:
