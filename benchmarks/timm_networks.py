@@ -5,7 +5,8 @@
 None of them had a say in how calibrations or the model are made. Of a family's first twelve
 networks it is the one whose MACs are nearest to a giga, if they are no more than twenty; fp32,
 batch 1, NCHW, one thread, traced by `from_torch`. Without PROFILE a calibration of 60 s comes
-first. Networks run in turns, each timed after a pass of its own. Needs timm.
+first. Networks run in turns, each timed after a pass of its own. Denormal numbers are flushed to
+zero: weights are random, and a softmax of such has many, which take ten times as long. Needs timm.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def main() -> int:
         found = [of_family(family) for family in sorted(timm.list_modules())]
         networks = [n for n in found if n is not None and n.macs <= _MOST_MACS]
     rows = []
+    torch.set_flush_denormal(True)
     with torch.inference_mode():
         taken = measured(networks, options.rounds)
     for network, reading in zip(networks, taken, strict=True):

@@ -136,9 +136,13 @@ CASES = {
     ),
     "dropout": (lambda x: (F.dropout(x, 0.5, False), F.dropout(x, 0.5, True)), "dropout"),
     "attention": (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), "attention"),
+    "weights standardized": (
+        lambda x: F.batch_norm(x.reshape(1, 6, -1), None, None, training=True),
+        "instance_norm",
+    ),
     "attention of three axes": (
         lambda x: F.scaled_dot_product_attention(x[0], x[1], x[1], torch.zeros(6, 6)),
-        "attention",
+        "mul mul matmul add softmax compare min where matmul",
     ),
     "grouped queries": (
         lambda x: F.scaled_dot_product_attention(x, x[:, :2], x[:, :2], enable_gqa=True),

@@ -54,7 +54,7 @@ def test_class_token_by_hand(before, after):
     assert contents(made(before).with_batch(after)) == contents(made(after))
 
 
-def latents(torch, *, repeat):
+def latents(torch, *, repeat, how):
     """Queries that are parameters, projected behind their repetition over the batch."""
 
     class Latents(torch.nn.Module):
@@ -67,19 +67,23 @@ def latents(torch, *, repeat):
             n = x.shape[0]
             q = self.queries.repeat(n, 1, 1) if repeat else self.queries.expand(n, -1, -1)
             q = self.linear(self.norm(q))
+            if how == "matmul":
+                return (q @ x.mT).softmax(-1) @ x
+            q, x = (q[:, None], x[:, None]) if how == "fused" else (q, x)
             return torch.nn.functional.scaled_dot_product_attention(q, x, x)
 
     return Latents()
 
 
+@pytest.mark.parametrize("how", ["fused", "in steps", "matmul"])
 @pytest.mark.parametrize("repeat", [False, True])
-def test_layers_behind_a_repetition(repeat):
+def test_layers_behind_a_repetition(repeat, how):
     def made(batch):
-        return traced(lambda torch, _: latents(torch, repeat=repeat), (batch, 9, 16))
+        return traced(lambda torch, _: latents(torch, repeat=repeat, how=how), (batch, 9, 16))
 
     assert contents(made(2).with_batch(5)) == contents(made(5))
     # At a batch of 1 the layers may run before the repetition or behind it.
-    with pytest.raises(errors.ShapeError, match=r"'view' has the batch is not known.*at batch 5"):
+    with pytest.raises(errors.ShapeError, match=r"' has the batch is not known.*at batch 5"):
         made(1).with_batch(5)
 
 

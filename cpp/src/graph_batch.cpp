@@ -60,8 +60,13 @@ class Batched {
 
   /// Whether the operand has to be repeated, which a graph of batch 1 does not show.
   bool needs_repetition(const Node& node, std::size_t k) const {
-    int x = node.inputs[k];
+    const int x = node.inputs[k];
     if (!is_aligned(node, k) || (*this)[x] || from_ != 1 || leading(x) != 1) return false;
+    return is_constant(x);
+  }
+
+  /// Whether it is a constant or a view of one, not what layers make of them.
+  bool is_constant(int x) const {
     while (is_free(graph_.node(x).op) && !graph_.node(x).inputs.empty()) {
       x = graph_.node(x).inputs[0];
     }
@@ -211,8 +216,11 @@ Graph Graph::with_batch(std::int64_t batch) const {
              "' has the batch is not known, as it depends on no input";
     };
     const auto* element = std::get_if<ElementOp>(&old.op);
-    if (from > 1 && undecided >= 0 && element != nullptr &&
-        element_cost(element->type).kind == ElementCost::Kind::elementwise) {
+    const bool is_ambiguous = from > 1 ? element != nullptr && element_cost(element->type).kind ==
+                                                                   ElementCost::Kind::elementwise
+                                       : std::holds_alternative<MatmulOp>(old.op) &&
+                                             undecided >= 0 && !batched.is_constant(undecided);
+    if (undecided >= 0 && is_ambiguous) {
       throw make_it_there(node.name + ": " + whose());
     }
     try {

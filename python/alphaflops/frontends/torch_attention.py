@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from alphaflops.frontends.causal import first_keys
-from alphaflops.frontends.torch_layers import linear
+from alphaflops.frontends.torch_layers import linear, matmul
 from alphaflops.frontends.torch_trace import Trace, rule
 
 Tensor = torch.Tensor
@@ -40,11 +40,14 @@ def _attend(
             f"q, k and v have shapes {list(q.shape)}, {list(k.shape)} and {list(v.shape)}; q and k "
             "need one depth, k and v one length"
         )
+    skips = causal and trace.causal
+    if not skips and not (_is_fused(q) and _is_fused(k) and _is_fused(v)):
+        return _in_steps(trace, q, k, v, mask, causal)
     batch = tuple(q.shape[:-2])
     a, b, c = (_four_axes(trace, x, batch) for x in (q, k, v))
     at = None if mask is None else trace.node(mask)
     # Query i sees the first i + 1 keys, so further queries than keys see all: as without a mask.
-    if causal := causal and trace.causal and q.shape[-2] <= k.shape[-2]:
+    if causal := skips and q.shape[-2] <= k.shape[-2]:
         b, c = (first_keys(trace.graph, x, q.shape[-2], trace.name("part", True)) for x in (b, c))
     node = trace.graph.attention(a, b, c, at, causal, trace.name("attention"))
     shape = (*batch, q.shape[-2], v.shape[-1])
@@ -54,6 +57,35 @@ def _attend(
         # A fused kernel lays it out as the queries, so that joining the heads need not copy.
         return trace.bind(torch.empty_like(q, device="meta", requires_grad=False), node)
     return trace.tensor(node, q.dtype, shape)
+
+
+def _is_fused(x: Tensor) -> bool:
+    """Whether a fused kernel takes such queries, keys or values."""
+    return x.dim() == _AXES and (x.shape[-1] == 1 or x.stride(-1) == 1)
+
+
+def _in_steps(
+    trace: Trace, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
+) -> Any:
+    """Attend as torch does where no fused kernel takes the operands: by products of matrices.
+
+    Its softmax gives zeros where all scores are minus infinity, and looks for that.
+    """
+    steps = _Steps(trace, q.dtype)
+    keys = steps.element([k], "mul", tuple(k.shape))
+    keys = trace.record(keys.transpose(-2, -1), [keys], trace.graph.shape)
+    scores = matmul(trace, steps.element([q], "mul", tuple(q.shape)), keys)
+    shape = tuple(scores.shape)
+    if causal and mask is None:
+        mask = torch.empty(shape[-2:], dtype=q.dtype, device="meta")
+    if mask is not None:
+        scores = steps.element([scores, mask], "add", shape)
+    weights = trace.tensor(
+        trace.graph.softmax(trace.node(scores), trace.name("softmax")), q.dtype, shape
+    )
+    masked = steps.element([scores], "compare", shape)
+    masked = steps.element([masked], "min", (*shape[:-1], 1))
+    return matmul(trace, steps.element([masked, weights], "where", shape), v)
 
 
 @rule("scaled_dot_product_attention")

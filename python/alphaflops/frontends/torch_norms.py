@@ -50,6 +50,8 @@ def _batch_norm(
     if running_mean is None and buffers:
         running_mean = buffers[0]
     _check_channels(trace, input, weight, bias, running_mean, running_var)
+    if running_mean is None:  # as weights are standardized: by statistics of their own
+        return _norm(trace, input, "instance", 1, weight, bias)
     node, name = trace.node(input), trace.name("batch_norm")
 
     def make(biased: bool) -> int:

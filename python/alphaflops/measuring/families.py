@@ -99,6 +99,14 @@ def _grouped(random: np.random.Generator) -> Shape:
     return Shape("conv2d", channels, size, channels, kernel, stride, kernel // 2, groups=groups)
 
 
+def _grouped_pointwise(random: np.random.Generator) -> Shape:
+    """Draw what PyTorch does group by group with one thread: 1x1, mostly a factor a channel."""
+    size = _size(random, most=56)
+    width = int(random.choice([1, 1, 1, 2, 8, 16, 32]))
+    groups = max(2, round(_channels(random, size) / width))
+    return Shape("conv2d", groups * width, size, groups * width, groups=groups)
+
+
 def _linear(random: np.random.Generator) -> Shape:
     batch = 1 if random.random() < 0.7 else int(random.choice([2, 4, 8, 16]))  # noqa: PLR2004
     c_in = 8 * round(log_uniform(random, 128, 25600) / 8)
@@ -133,10 +141,19 @@ def _eager_pool(random: np.random.Generator) -> Shape:
     """Draw more maxima, and not the smallest: in NCHW, PyTorch's are a tenth of a network."""
     if random.random() < 0.5:  # noqa: PLR2004
         return _pool(random)
+    if random.random() < 0.25:  # noqa: PLR2004
+        return _same_pool(random)
     size = _size(random, least=14)
     channels = _channels(random, size)
     kernel, pad = (3, 1) if random.random() < 0.5 else (2, 0)  # noqa: PLR2004
     return Shape("max_pool", channels, size, channels, kernel, 2, pad)
+
+
+def _same_pool(random: np.random.Generator) -> Shape:
+    """Draw what keeps the extent, in branches of an inception or of a pyramid of pools."""
+    op, kernel = ("avg_pool", 3) if random.random() < 0.5 else ("max_pool", 5)  # noqa: PLR2004
+    size = _size(random, most=56)
+    return Shape(op, channels := _channels(random, size), size, channels, kernel, 1, kernel // 2)
 
 
 def _concat(random: np.random.Generator) -> Shape:
@@ -168,7 +185,16 @@ def _token_linear(random: np.random.Generator) -> Shape:
     return Shape("linear", _features(random), 1, _features(random), batch=_length(random))
 
 
+def _windows(random: np.random.Generator) -> tuple[int, int]:
+    """Draw tokens of a window, and windows times heads."""
+    length = int(random.choice([9, 16, 49, 49, 64, 64, 100]))
+    return length, max(1, round(log_uniform(random, 4, 3e5 / length**2)))
+
+
 def _scores(random: np.random.Generator) -> Shape:
+    if random.random() < 0.5:  # noqa: PLR2004
+        length, windows = _windows(random)
+        return Shape("softmax", length, 1, length, batch=windows * length)
     length, heads = _length(random), int(random.choice([1, 3, 6, 8, 12]))
     return Shape("softmax", length, 1, length, batch=heads * _length(random))
 
@@ -190,9 +216,22 @@ def _matmul(random: np.random.Generator) -> Shape:
     return Shape("matmul", inner, length, columns, groups=matrices)
 
 
+def _window_matmul(random: np.random.Generator) -> Shape:
+    """Draw products of attention within windows: many, and small."""
+    (length, windows), depth = _windows(random), int(random.choice([16, 32, 32, 64]))
+    inner, columns = (depth, length) if random.random() < 0.5 else (length, depth)  # noqa: PLR2004
+    return Shape("matmul", inner, length, columns, groups=windows)
+
+
 def _recurrent(random: np.random.Generator) -> Shape:
     op, length = str(random.choice(["lstm", "gru"])), round(log_uniform(random, 8, 256))
     return Shape(op, _features(random, 1024), length, _features(random, 1024))
+
+
+def _recurrent_batch(random: np.random.Generator) -> Shape:
+    """Draw many sequences at once, as of an image's rows."""
+    shape, batch = _recurrent(random), int(random.choice([1, 4, 16, 32]))
+    return shape._replace(batch=batch)
 
 
 def _mean(random: np.random.Generator) -> Shape:
@@ -298,19 +337,21 @@ SHARES: dict[str, dict[Family, float]] = {
         _linear: 0.06,
         _concat: 0.03,
         _grouped: 0.02,
+        _grouped_pointwise: 0.02,
         _softmax: 0.01,
         _token_linear: 0.05,
         _layer_norm: 0.02,
         _attention: 0.03,
         _matmul: 0.02,
+        _window_matmul: 0.02,
         _transcendental: 0.03,
-        _recurrent: 0.01,
+        _recurrent_batch: 0.02,
         _mean: 0.01,
         _other_activation: 0.02,
         _other_norm: 0.02,
         _doubled: 0.02,
         _rearranged: 0.01,
-        _scores: 0.01,
+        _scores: 0.02,
     },
     "training": {
         _pointwise: 0.13,
