@@ -73,7 +73,7 @@ def _in_steps(
     """
     steps = _Steps(trace, q.dtype)
     keys = steps.element([k], "mul", tuple(k.shape))
-    keys = trace.record(keys.transpose(-2, -1), [keys], trace.graph.shape)
+    keys = steps.part(keys, (*k.shape[:-2], k.shape[-1], k.shape[-2]))
     scores = matmul(trace, steps.element([q], "mul", tuple(q.shape)), keys)
     shape = tuple(scores.shape)
     if causal and mask is None:

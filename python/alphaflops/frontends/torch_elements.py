@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from alphaflops.frontends import torch_names as names
+from alphaflops.frontends.torch_memory import format_of, in_order, like_first
 from alphaflops.frontends.torch_names import words
 from alphaflops.frontends.torch_trace import EMPTY, RULES, Rule, Trace, rule, tensors_in
 
@@ -69,7 +70,8 @@ def _element(name: str, kind: str) -> Rule:
                 node = trace.graph.mul(nodes[0], nodes[1], at)
         if node is None:
             node = trace.graph.element(nodes, kind, shape, at)
-        return trace.tensor(node, _dtype(name, operands, args), shape)
+        like = like_first(operands, shape)
+        return trace.tensor(node, _dtype(name, operands, args), shape, like)
 
     return make
 
@@ -98,7 +100,7 @@ def _activation(function: str) -> Rule:
         if not input.numel():
             return NotImplemented
         node = trace.graph.activation(trace.node(input), function, trace.name(function))
-        return trace.tensor(node, input.dtype, input.shape)
+        return trace.tensor(node, input.dtype, input.shape, like_first([input], input.shape))
 
     return make
 
@@ -140,7 +142,7 @@ def _clamp(
 def _softmax(trace: Trace, input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     if not input.numel():
         return NotImplemented
-    node = trace.graph.softmax(trace.node(input), trace.name("softmax"))
+    node = trace.graph.softmax(in_order(trace, input), trace.name("softmax"))
     dtype = kwargs.get("dtype") or next((a for a in args if isinstance(a, torch.dtype)), None)
     return trace.tensor(node, dtype or input.dtype, input.shape)
 
@@ -180,7 +182,7 @@ def _dropout(
     if not training or p == 0:
         return input
     node = trace.graph.element([trace.node(input)], "dropout", input.shape, trace.name("dropout"))
-    return trace.tensor(node, input.dtype, input.shape)
+    return trace.tensor(node, input.dtype, input.shape, like_first([input], input.shape))
 
 
 @rule("max", "min")
@@ -204,7 +206,7 @@ def _where(trace: Trace, condition: Any, *values: Any, **kwargs: Any) -> Any:
     if 0 in shape or len(values) != 2:
         return NotImplemented
     node = trace.graph.element(trace.inputs(operands), "where", shape or (1,), trace.name("where"))
-    return trace.tensor(node, torch.result_type(*values), shape)
+    return trace.tensor(node, torch.result_type(*values), shape, like_first(operands, shape))
 
 
 @rule("cat")
@@ -222,7 +224,9 @@ def _cat(
     dtype = given[0].dtype
     for t in given[1:]:
         dtype = dtype if t.dtype == dtype else torch.promote_types(dtype, t.dtype)
-    return trace.tensor(node, dtype, shape)
+    lies = {format_of(t) for t in given}
+    memory_format = lies.pop() if len(lies) == 1 else torch.contiguous_format
+    return trace.tensor(node, dtype, shape, memory_format=memory_format)
 
 
 @rule("embedding")

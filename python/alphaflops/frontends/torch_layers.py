@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from alphaflops.frontends.torch_memory import as_matrix, format_of, in_order
 from alphaflops.frontends.torch_trace import Trace, rule
 
 Tensor = torch.Tensor
@@ -74,7 +75,10 @@ def _convolve(
         )
     kernel, stride, dilation = shape[2:], each_axis(stride, axes), each_axis(dilation, axes)
     pad, extra = _sides(trace, padding, kernel, dilation), each_axis(output_padding, axes)
-    node, name = trace.node(x), trace.name("conv")
+    lies = format_of(x)
+    if axes == 2 and format_of(weight) == torch.channels_last:
+        lies = torch.channels_last
+    node, name = in_order(trace, x, lies), trace.name("conv")
 
     def make(biased: bool) -> int:
         graph = trace.graph
@@ -84,7 +88,7 @@ def _convolve(
             node, c_out, kernel, stride, pad, dilation, groups, biased, transposed, extra, name
         )
 
-    return trace.tensor(trace.layer(make, weight, bias), x.dtype)
+    return trace.tensor(trace.layer(make, weight, bias), x.dtype, memory_format=lies)
 
 
 @rule("conv1d", "conv2d", "conv3d")
@@ -152,7 +156,7 @@ def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = No
 
 
 def _linear(trace: Trace, x: Tensor, features: int, weight: Tensor, bias: Tensor | None) -> Any:
-    node, name = trace.node(x), trace.name("linear")
+    node, name = as_matrix(trace, x), trace.name("linear")
 
     def make(biased: bool) -> int:
         return trace.graph.linear(node, features, biased, name)
@@ -205,7 +209,7 @@ def matmul(trace: Trace, input: Tensor, other: Tensor) -> Any:
         return NotImplemented
     if y.dim() == 2 and trace.key(y) is not None and not isinstance(x, torch.nn.Parameter):
         return _linear(trace, x, y.shape[1], y, None)
-    a, b = trace.node(x), trace.node(y)
+    a, b = as_matrix(trace, x), as_matrix(trace, y)
     if x.dim() == 1:
         a = trace.graph.view(a, (1, *x.shape), trace.name("view", True))
     if y.dim() == 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from alphaflops.frontends.torch_memory import format_of, in_order
 from alphaflops.frontends.torch_trace import EMPTY, RULES, Trace, rule
 
 Tensor = torch.Tensor
@@ -52,6 +53,7 @@ def _batch_norm(
     _check_channels(trace, input, weight, bias, running_mean, running_var)
     if running_mean is None:  # as weights are standardized: by statistics of their own
         return _norm(trace, input, "instance", 1, weight, bias)
+    lies = format_of(input)
     node, name = trace.node(input), trace.name("batch_norm")
 
     def make(biased: bool) -> int:
@@ -64,18 +66,19 @@ def _batch_norm(
         trace.graph.tie(made, constant)
     else:
         made = trace.layer(make, weight, bias)
-    return trace.tensor(made, input.dtype)
+    return trace.tensor(made, input.dtype, memory_format=lies)
 
 
 def _norm(
     trace: Trace, x: Tensor, kind: str, axes: int, weight: Tensor | None, bias: Tensor | None
 ) -> Any:
-    node, name = trace.node(x), trace.name(f"{kind}_norm")
+    lies = format_of(x) if kind == "group" else torch.contiguous_format
+    node, name = in_order(trace, x, lies), trace.name(f"{kind}_norm")
 
     def make(shift: bool) -> int:
         return trace.graph.norm(node, kind, axes, weight is not None, shift, name)
 
-    return trace.tensor(trace.layer(make, weight, bias), x.dtype)
+    return trace.tensor(trace.layer(make, weight, bias), x.dtype, memory_format=lies)
 
 
 @rule("layer_norm")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from alphaflops.frontends.torch_layers import each_axis
+from alphaflops.frontends.torch_memory import format_of, in_order
 from alphaflops.frontends.torch_trace import Rule, Trace, rule
 
 Tensor = torch.Tensor
@@ -44,7 +45,9 @@ def _pool(kind: str, axes: int) -> Rule:
                 inside = extent + 2 * pad[i]
                 if wide[i] == 1 and inside < kernel[i] < inside + step[i]:
                     kernel[i] = inside
-        graph, node, name = trace.graph, trace.node(input), trace.name(f"{kind}_pool")
+        lies = format_of(input)
+        graph, node = trace.graph, in_order(trace, input, lies)
+        name = trace.name(f"{kind}_pool")
         if axes != 2:
             made = graph.pool(node, kind, kernel, step, pad, wide, ceil_mode, name)
         elif kind == "max":
@@ -52,7 +55,7 @@ def _pool(kind: str, axes: int) -> Rule:
         else:
             padded = count_include_pad
             made = graph.avg_pool(node, kernel, step, pad, ceil_mode, padded, name=name)
-        return trace.tensor(made, input.dtype)
+        return trace.tensor(made, input.dtype, memory_format=lies)
 
     return make
 

@@ -61,11 +61,19 @@ class Tensors(Layers):
         return tensor
 
     def tensor(
-        self, node: int, dtype: torch.dtype, shape: Sequence[int] | None = None
+        self,
+        node: int,
+        dtype: torch.dtype,
+        shape: Sequence[int] | None = None,
+        like: torch.Tensor | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> torch.Tensor:
-        """Return what the module sees of a node."""
+        """Return what the module sees of a node; its axes lie in memory as those of `like`."""
+        if like is not None:
+            made = torch.empty_like(like, dtype=dtype, device="meta", requires_grad=False)
+            return self.bind(made, node)
         size = self.graph.shape(node) if shape is None else shape
-        made = torch.empty(size, dtype=dtype, device="meta")
+        made = torch.empty(size, dtype=dtype, device="meta", memory_format=memory_format)
         return self.bind(made, node)
 
     def key(self, tensor: torch.Tensor) -> Key | None:
