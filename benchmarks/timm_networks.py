@@ -3,9 +3,10 @@
     python benchmarks/timm_networks.py [PROFILE] [--rounds 5] [--rank 0] [--only NAME ...]
 
 Of a family's first twelve networks it is the one whose MACs are nearest to a giga, with `--rank 1`
-the next, if they are no more than twenty; fp32, batch 1, NCHW, one thread, traced by `from_torch`. Without PROFILE a calibration of 60 s comes
-first. Networks run in turns, each timed after a pass of its own. Denormal numbers are flushed to
-zero: weights are random, and a softmax of such has many, which take ten times as long. Needs timm.
+the next, if they are no more than twenty; fp32, batch 1, NCHW, one thread, traced by `from_torch`.
+Without PROFILE a calibration of 60 s comes first. Networks run in turns, each timed after a pass of
+its own. Denormal numbers are flushed to zero: weights are random, and a softmax of such has many,
+which take ten times as long. Needs timm.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def traced(name: str) -> Traced:
 
 
 def of_family(family: str, rank: int) -> Traced | None:
-    """Trace some of a family; return what is nearest to a giga of MACs, or so many places behind."""
+    """Trace some of a family; return the one `rank` places behind the nearest to a giga of MACs."""
     all_traced = []
     for name in timm.list_models(module=family)[:_CHOICES]:
         try:

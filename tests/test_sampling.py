@@ -120,6 +120,27 @@ def test_errors() -> None:
         sample_shapes(5, like=[empty])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_eager_designs_have_several_of_every_rarer_operator(seed: int) -> None:
+    """By chance alone, one in twenty had no ELU."""
+    counts = Counter(sample_shapes(810, mode="eager", seed=seed)["op"].tolist())
+    rarer = "elu gelu_tanh mish softplus group_norm instance_norm rms_norm contiguous".split()
+    assert min(counts[op] for op in [*rarer, "interpolate_nearest", "interpolate_bilinear"]) >= 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_eager_designs_have_windows_branches_and_batches_of_sequences(seed: int) -> None:
+    table = sample_shapes(810, mode="eager", seed=seed)
+    pools = np.isin(table["op"], ["max_pool", "avg_pool"])
+    assert ((table["k_h"] > 2) & (table["stride_h"] == 1) & pools).sum() >= 3
+    grouped = (table["op"] == "conv2d") & (table["groups"] > 1)
+    assert (grouped & (table["k_h"] == 1)).sum() >= 10
+    assert ((table["op"] == "matmul") & (table["groups"] > 16)).sum() >= 5
+    assert (np.isin(table["op"], ["lstm", "gru"]) & (table["batch"] > 1)).sum() >= 3
+    short = (table["op"] == "softmax") & (table["c_in"] <= 100)
+    assert (short & (table["batch"] > 1000)).sum() >= 3
+
+
 def test_operators_of_decoders_and_tokens_are_counted() -> None:
     table = sample_shapes(810, mode="eager", seed=3)
     rows = rows_of(work_table(table))

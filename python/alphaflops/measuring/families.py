@@ -12,6 +12,8 @@ from alphaflops.measuring.shapes import Shape
 
 __all__ = ["MAX_MACS", "SHARES", "Family", "large", "log_uniform", "update"]
 
+Family: TypeAlias = Callable[[np.random.Generator], Shape]
+
 MAX_MACS = 2_000_000_000  # of a convolution or linear layer
 _MAX_LINEAR_WEIGHTS = 110_000_000
 _LARGE_MACS = 400_000_000
@@ -258,35 +260,20 @@ def _image_transcendental(random: np.random.Generator) -> Shape:
     return Shape(op, channels := _channels(random, size), size, channels)
 
 
-def _other_activation(random: np.random.Generator) -> Shape:
-    """Draw activations that take many more instructions than a GELU, or a call of several."""
-    op = str(random.choice(["gelu_tanh", "gelu_tanh", "mish", "mish", "elu", "softplus"]))
-    size = _size(random, most=112)
-    return Shape(op, channels := _channels(random, size), size, channels)
+def _rms_norm(random: np.random.Generator) -> Shape:
+    return _layer_norm(random)._replace(op="rms_norm")
 
 
-def _other_norm(random: np.random.Generator) -> Shape:
-    op = str(random.choice(["group_norm", "instance_norm", "rms_norm"]))
-    if op == "rms_norm":
-        features = _features(random, 1536)
-        return Shape(op, features, 1, features, batch=_length(random))
-    size = _size(random, most=112)
-    return Shape(op, channels := _channels(random, size), size, channels)
+def _of(op: str, most: int = 112) -> Family:
+    """Return a family of one operator on images, so that it has its share of every design."""
+
+    def draw(random: np.random.Generator) -> Shape:
+        size = _size(random, most=most)
+        return Shape(op, channels := _channels(random, size), size, channels)
+
+    return draw
 
 
-def _doubled(random: np.random.Generator) -> Shape:
-    """Draw images that a decoder brings to twice their extent."""
-    op = str(random.choice(["interpolate_nearest", "interpolate_bilinear"]))
-    size = _size(random, most=56)
-    return Shape(op, channels := _channels(random, size), size, channels)
-
-
-def _rearranged(random: np.random.Generator) -> Shape:
-    size = _size(random, most=112)
-    return Shape("contiguous", channels := _channels(random, size), size, channels)
-
-
-Family: TypeAlias = Callable[[np.random.Generator], Shape]
 #: Family: its share of a design; they need not add up to 1.
 SHARES: dict[str, dict[Family, float]] = {
     "fused": {
@@ -336,7 +323,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _eager_pool: 0.08,
         _linear: 0.06,
         _concat: 0.03,
-        _grouped: 0.02,
+        _grouped: 0.03,
         _grouped_pointwise: 0.02,
         _softmax: 0.01,
         _token_linear: 0.05,
@@ -347,10 +334,13 @@ SHARES: dict[str, dict[Family, float]] = {
         _transcendental: 0.03,
         _recurrent_batch: 0.02,
         _mean: 0.01,
-        _other_activation: 0.02,
-        _other_norm: 0.02,
-        _doubled: 0.02,
-        _rearranged: 0.01,
+        # Activations that take many more instructions than a GELU, or a call of several.
+        **{_of(op): 0.004 for op in ("gelu_tanh", "mish", "elu", "softplus")},
+        **{_of(op): 0.007 for op in ("group_norm", "instance_norm")},
+        _rms_norm: 0.007,
+        # What a decoder brings to twice its extent.
+        **{_of(op, most=56): 0.01 for op in ("interpolate_nearest", "interpolate_bilinear")},
+        _of("contiguous"): 0.015,
         _scores: 0.02,
     },
     "training": {
