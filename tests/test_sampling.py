@@ -124,8 +124,9 @@ def test_errors() -> None:
 def test_eager_designs_have_several_of_every_rarer_operator(seed: int) -> None:
     """By chance alone, one in twenty had no ELU."""
     counts = Counter(sample_shapes(810, mode="eager", seed=seed)["op"].tolist())
-    rarer = "elu gelu_tanh mish softplus group_norm instance_norm rms_norm contiguous".split()
-    assert min(counts[op] for op in [*rarer, "interpolate_nearest", "interpolate_bilinear"]) >= 3
+    rarer = ["elu", "gelu_tanh", "mish", "softplus", "group_norm", "instance_norm", "rms_norm"]
+    rarer += ["contiguous", "interpolate_nearest", "interpolate_bilinear"]
+    assert min(counts[op] for op in rarer) >= 3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -137,8 +138,7 @@ def test_eager_designs_have_windows_branches_and_batches_of_sequences(seed: int)
     assert (grouped & (table["k_h"] == 1)).sum() >= 10
     assert ((table["op"] == "matmul") & (table["groups"] > 16)).sum() >= 5
     assert (np.isin(table["op"], ["lstm", "gru"]) & (table["batch"] > 1)).sum() >= 3
-    short = (table["op"] == "softmax") & (table["c_in"] <= 100)
-    assert (short & (table["batch"] > 1000)).sum() >= 3
+    assert ((table["op"] == "softmax") & (table["c_in"] <= 100) & (table["batch"] > 1)).sum() >= 5
 
 
 def test_operators_of_decoders_and_tokens_are_counted() -> None:
