@@ -40,10 +40,11 @@ def _attend(
             f"q, k and v have shapes {list(q.shape)}, {list(k.shape)} and {list(v.shape)}; q and k "
             "need one depth, k and v one length"
         )
-    skips = causal and trace.causal
-    if not skips and not (_is_fused(q) and _is_fused(k) and _is_fused(v)):
-        return _in_steps(trace, q, k, v, mask, causal)
     batch = tuple(q.shape[:-2])
+    skips = causal and trace.causal
+    shares_heads = batch != tuple(k.shape[:-2])
+    if not (skips or shares_heads or all(map(_is_fused, (q, k, v)))):
+        return _in_steps(trace, q, k, v, mask, causal)
     a, b, c = (_four_axes(trace, x, batch) for x in (q, k, v))
     at = None if mask is None else trace.node(mask)
     # Query i sees the first i + 1 keys, so further queries than keys see all: as without a mask.
