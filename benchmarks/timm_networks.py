@@ -100,6 +100,8 @@ def main() -> int:
     parser.add_argument("--csv", help="where to write the rows as well")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of deprecated names
+    if unknown := [name for name in options.only or [] if not timm.is_model(name)]:
+        parser.error(f"timm has no {', '.join(unknown)}; timm.list_models('*') lists what it has")
     profile = profile_of(options.profile)
     print(f"{named('torch').device()['name']}, timm {timm.__version__}, torch {torch.__version__}")
     if options.only:
