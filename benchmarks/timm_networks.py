@@ -21,12 +21,11 @@ from typing import NamedTuple
 import numpy as np
 import timm
 import torch
+from operators import profile_of
 
 import alphaflops as af
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.readings import Reading, summarise
-from alphaflops.profiles import Profile
-from alphaflops.scenarios.calibrate import calibrate
 from alphaflops.totals import totals_of
 
 _MACS = 1e9
@@ -84,13 +83,6 @@ def measured(networks: list[Traced], rounds: int) -> list[Reading]:
     return [summarise(readings) for readings in taken]
 
 
-def profile_of(path: str | None) -> Profile:
-    if path is not None:
-        return af.load_profile(path)
-    backend = named("torch", layout="nchw", threads=1)
-    return calibrate(name="this-cpu", budget_s=_SECONDS, backend=backend).profile
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("profile", nargs="?")
@@ -102,7 +94,7 @@ def main() -> int:
     warnings.simplefilter("ignore")  # of deprecated names
     if unknown := [name for name in options.only or [] if not timm.is_model(name)]:
         parser.error(f"timm has no {', '.join(unknown)}; timm.list_models('*') lists what it has")
-    profile = profile_of(options.profile)
+    profile = profile_of(options.profile, "nchw", _SECONDS)
     print(f"{named('torch').device()['name']}, timm {timm.__version__}, torch {torch.__version__}")
     if options.only:
         networks = [traced(name) for name in options.only]

@@ -65,14 +65,6 @@ class Batched {
     return is_constant(x);
   }
 
-  /// Whether it is a constant or a view of one, not what layers make of them.
-  bool is_constant(int x) const {
-    while (is_free(graph_.node(x).op) && !graph_.node(x).inputs.empty()) {
-      x = graph_.node(x).inputs[0];
-    }
-    return std::holds_alternative<ConstantOp>(graph_.node(x).op);
-  }
-
   /// Whether some operands have it and others have not.
   bool broadcasts(const Node& node) const {
     const auto has = [&](int x) { return (*this)[x]; };
@@ -88,10 +80,25 @@ class Batched {
     return -1;
   }
 
+  /// Whether a node takes its undecided operand with the batch and without, at another cost.
+  bool fits_either_way(const Node& node, int undecided) const {
+    if (from_ == 1) return std::holds_alternative<MatmulOp>(node.op) && !is_constant(undecided);
+    const auto* element = std::get_if<ElementOp>(&node.op);
+    return element != nullptr && element_cost(element->type).kind == ElementCost::Kind::elementwise;
+  }
+
  private:
   std::int64_t leading(int x) const {
     const Shape& shape = graph_.node(x).shape;
     return shape.empty() ? 0 : shape[0];
+  }
+
+  /// Whether it is a constant or a view of one, not what layers make of them.
+  bool is_constant(int x) const {
+    while (is_free(graph_.node(x).op) && !graph_.node(x).inputs.empty()) {
+      x = graph_.node(x).inputs[0];
+    }
+    return std::holds_alternative<ConstantOp>(graph_.node(x).op);
   }
 
   /// What no input and no repetition reaches is the same at any batch.
@@ -215,12 +222,7 @@ Graph Graph::with_batch(std::int64_t batch) const {
       return "whether '" + this->node(undecided).name +
              "' has the batch is not known, as it depends on no input";
     };
-    const auto* element = std::get_if<ElementOp>(&old.op);
-    const bool is_ambiguous = from > 1 ? element != nullptr && element_cost(element->type).kind ==
-                                                                   ElementCost::Kind::elementwise
-                                       : std::holds_alternative<MatmulOp>(old.op) &&
-                                             undecided >= 0 && !batched.is_constant(undecided);
-    if (undecided >= 0 && is_ambiguous) {
+    if (undecided >= 0 && batched.fits_either_way(old, undecided)) {
       throw make_it_there(node.name + ": " + whose());
     }
     try {
