@@ -113,7 +113,7 @@ def test_there_and_back(tmp_path_factory, data):
     known = {graph.node_method(i) for i in range(len(graph))}
     methods = {name for name in vars(af.Graph) if not name.startswith(("_", "node_", "with_"))}
     helpers = {"name", "dtype", "batch", "shape", "tie", "tied_to", "relu", "flatten", "reduce"}
-    helpers.add("set_dtype")
+    helpers |= {"set_dtype", "calls", "set_calls"}
     assert known == methods - helpers
 
 

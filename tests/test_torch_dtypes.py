@@ -40,6 +40,7 @@ def test_a_network_runs_in_bf16() -> None:
 def test_every_sampled_operator_runs_in_bf16() -> None:
     design = sample_shapes(120, seed=2, mode="eager")
     small = design[(work_table(design).macs < 2e7) & (design["h_in"] <= 56)]
+    small = small[small["op"] != "call"]  # which has none
     small["dtype"] = "bf16"
     names = [n for n in small.dtype.names if n not in ("op", "dtype", "pass")]
     columns = {n: np.ascontiguousarray(small[n]) for n in names}

@@ -10,6 +10,7 @@ from measurements import with_column
 
 import alphaflops as af
 from alphaflops import _core
+from alphaflops.calls import launches
 from alphaflops.errors import TableError, UnsupportedError
 from alphaflops.fitting import fit
 from alphaflops.measuring.campaign import measure
@@ -135,6 +136,7 @@ def timed_passes(n: int) -> af.table.Table:
     factor = np.array([1.0, 2.0, 3.0, 0.5])[work.passes]
     moved = work.activations_read + work.weights_read + work.elements_written
     time_s = factor * np.where(work.macs > 0, 2e-11 * work.macs, 4e-10 * moved)
+    time_s[~launches(work)] = 3e-6 * work.steps[~launches(work)]
     return with_column(table, "time_s", time_s)
 
 

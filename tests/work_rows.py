@@ -6,6 +6,7 @@ import numpy as np
 
 import alphaflops as af
 from alphaflops import _core
+from alphaflops.calls import launches
 
 SIZES = ("batch", "groups", "c_in", "c_out", "spatial", "kernel_volume", "stride")
 COLUMNS = ("kind", "activations_read", "weights_read", "elements_written", "macs", "flops")
@@ -13,11 +14,16 @@ COLUMNS += ("params",)
 
 
 def rows_of(graph, mode="eager", training=None):
-    """Every row, sorted; of copies only how many elements, as their shape is one of many."""
-    work = af.lower(graph, mode, training)
+    """Every launch, sorted; of copies only how many elements, as their shape is one of many."""
+    work = launched(af.lower(graph, mode, training))
     table = np.stack([getattr(work, c).astype(np.int64) for c in (*SIZES, *COLUMNS)], axis=1)
     table[work.kind == _core.KINDS.index("copy"), : len(SIZES)] = 0
     return sorted(table.tolist())
+
+
+def launched(work):
+    """Return the rows that launch something: not those of calls, which only modules make."""
+    return work.take(np.flatnonzero(launches(work)))
 
 
 def products(graph):

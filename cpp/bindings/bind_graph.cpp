@@ -21,6 +21,8 @@ field for sizes that no operator can have, and OverflowError for counts beyond 2
       .def_property_readonly("dtype",
                              [](const Graph& g) { return std::string(to_string(g.dtype())); })
       .def_property_readonly("batch", &Graph::batch)
+      .def_property_readonly("calls", &Graph::calls)
+      .def("set_calls", &Graph::set_calls, arg("calls"))
       .def("__len__", [](const Graph& g) { return g.nodes().size(); })
       .def("__repr__",
            [](const Graph& g) {

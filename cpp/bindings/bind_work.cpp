@@ -167,14 +167,18 @@ void bind_work(py::module_& m) {
     for (std::size_t i = 0; i < w.size(); ++i) to[i] = steps_of(w.row(i));
     return steps;
   });
-  table.def("one_step", [](const WorkTable& w) {
-    WorkTable each;
-    each.reserve(w.size());
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      each.append(one_step(w.row(i)), w.node[i], w.folded[i]);
-    }
-    return each;
-  });
+  table.def(
+      "one_step",
+      [](const WorkTable& w, bool recurrences) {
+        WorkTable each;
+        each.reserve(w.size());
+        for (std::size_t i = 0; i < w.size(); ++i) {
+          const bool is_whole = !recurrences && w.kind[i] == Kind::recurrent;
+          each.append(is_whole ? w.row(i) : one_step(w.row(i)), w.node[i], w.folded[i]);
+        }
+        return each;
+      },
+      arg("recurrences") = true);
   bind_column<&WorkTable::batch>(table, "batch");
   bind_column<&WorkTable::groups>(table, "groups");
   bind_column<&WorkTable::c_in>(table, "c_in");

@@ -90,6 +90,11 @@ Graph Graph::with_dtype(DType dtype) const {
   return result;
 }
 
+void Graph::set_calls(std::int64_t calls) {
+  require_at_least(name_, "calls", calls, 0);
+  calls_ = calls;
+}
+
 void Graph::rename(int tensor, std::string name) {
   node(tensor);
   nodes_[static_cast<std::size_t>(tensor)].name = std::move(name);

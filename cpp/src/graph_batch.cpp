@@ -235,6 +235,7 @@ Graph Graph::with_batch(std::int64_t batch) const {
     if (old.tied_to >= 0) result.tie(place.back(), place[static_cast<std::size_t>(old.tied_to)]);
   }
   result.set_dtype(dtype_);
+  result.set_calls(calls_);
   return result;
 }
 

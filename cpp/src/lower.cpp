@@ -98,6 +98,18 @@ WorkTable forward_rows(const Graph& graph, Mode mode, bool norms_fold) {
   return table;
 }
 
-WorkTable lower(const Graph& graph, Mode mode) { return forward_rows(graph, mode, true); }
+void append_calls(WorkTable& table, const Graph& graph, Mode mode, std::int64_t times) {
+  if (mode != Mode::eager || graph.calls() == 0) return;
+  table.append({.kind = Kind::call,
+                .dtype = graph.dtype(),
+                .spatial = checked_mul(graph.calls(), times, "calls"),
+                .op = op_code("call")});
+}
+
+WorkTable lower(const Graph& graph, Mode mode) {
+  WorkTable table = forward_rows(graph, mode, true);
+  append_calls(table, graph, mode, 1);
+  return table;
+}
 
 }  // namespace alphaflops

@@ -1,4 +1,4 @@
-// The forward rows, for inference and for training.
+// What a table of inference and one of training have in common.
 #pragma once
 
 #include "alphaflops/work.hpp"
@@ -7,5 +7,8 @@ namespace alphaflops {
 
 /// In training a norm needs the statistics of its input and folds into nothing.
 WorkTable forward_rows(const Graph& graph, Mode mode, bool norms_fold);
+
+/// A row of the graph's calls, so many times, where a host makes them.
+void append_calls(WorkTable& table, const Graph& graph, Mode mode, std::int64_t times);
 
 }  // namespace alphaflops

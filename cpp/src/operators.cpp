@@ -99,6 +99,7 @@ constexpr std::string_view layer_names[] = {
     "attention",
     "avg_pool",
     "batch_norm",
+    "call",
     "concat",
     "constant",
     "conv",

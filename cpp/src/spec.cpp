@@ -72,8 +72,13 @@ std::optional<NormOp::Kind> norm_kind(std::string_view op) {
   return std::nullopt;
 }
 
+/// Returns its tensor; that of calls is the input.
 int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const OperatorSpec& s) {
   const int x = tensor(shape, "x");
+  if (s.op == "call") {
+    graph.set_calls(s.w_in);
+    return x;
+  }
   if (s.op == "conv2d") {
     return graph.conv2d(
         x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups, .bias = s.bias}, s.op);
@@ -127,8 +132,8 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
         "op '" + s.op +
         "' is not known; use conv2d, linear, matmul, attention, lstm, gru, layer_norm, rms_norm, "
         "batch_norm, instance_norm, group_norm, max_pool, avg_pool, global_avg_pool, mean, "
-        "softmax, add, mul, gate, concat, contiguous, interpolate_nearest, interpolate_bilinear "
-        "or an activation such as relu");
+        "softmax, add, mul, gate, concat, contiguous, interpolate_nearest, "
+        "interpolate_bilinear, call or an activation such as relu");
   }
 }
 
@@ -189,6 +194,7 @@ Work work_of(const OperatorSpec& s) {
                            "; sgd, momentum, adam and adamw are of the pass optimizer, and it is "
                            "of no other op");
   }
+  if (s.op == "call" && s.pass == Pass::forward) return lower(build(s), Mode::eager).row(0);
   if (s.training || s.pass != Pass::forward) return work_in_training(s);
   if (s.op == "conv2d" && s.h_out > 0 && s.w_out > 0) {
     Work w = conv_work({.batch = s.batch,

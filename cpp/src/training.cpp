@@ -172,7 +172,9 @@ OptimizerCost cost_of(Optimizer optimizer) {
 }
 
 WorkTable lower(const Graph& graph, Mode mode, const Training& training) {
-  return TrainingStep(graph, mode, training).table();
+  WorkTable table = TrainingStep(graph, mode, training).table();
+  append_calls(table, graph, mode, training.accumulate);
+  return table;
 }
 
 }  // namespace alphaflops

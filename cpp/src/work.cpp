@@ -15,9 +15,9 @@ constexpr std::array<std::string_view, 3> mode_names{"fused", "fused_relu", "eag
 constexpr std::array<std::string_view, pass_count> pass_names{"forward", "input_gradient",
                                                               "weight_gradient", "optimizer"};
 constexpr std::array<std::string_view, kind_count> kind_names{
-    "conv_1x1",  "conv_spatial", "conv_grouped", "linear",         "elementwise",
-    "norm",      "pool",         "softmax",      "copy",           "matmul",
-    "attention", "recurrent",    "reduce",       "transcendental", "unknown"};
+    "conv_1x1", "conv_spatial",   "conv_grouped", "linear", "elementwise", "norm",
+    "pool",     "softmax",        "copy",         "matmul", "attention",   "recurrent",
+    "reduce",   "transcendental", "call",         "unknown"};
 
 }  // namespace
 
@@ -52,7 +52,9 @@ Pass parse_pass(std::string_view name) {
                          "optimizer");
 }
 
-std::int64_t steps_of(const Work& w) { return w.kind == Kind::recurrent ? w.spatial : 1; }
+std::int64_t steps_of(const Work& w) {
+  return w.kind == Kind::recurrent || w.kind == Kind::call ? w.spatial : 1;
+}
 
 Work one_step(const Work& w) {
   const std::int64_t steps = steps_of(w);
@@ -62,6 +64,7 @@ Work one_step(const Work& w) {
   };
   Work step = w;
   step.spatial = step.width = 1;
+  if (w.kind == Kind::call) return step;
   step.weights_read = share(w.weights_read, w.spatial / w.width);
   for (const auto member :
        {&Work::macs, &Work::flops, &Work::activations_read, &Work::elements_written}) {

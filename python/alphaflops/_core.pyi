@@ -74,6 +74,13 @@ class Graph:
         """
 
     def shape(self, tensor: int) -> tuple[int, ...]: ...
+    @property
+    def calls(self) -> int:
+        """What a host does beside operators in eager mode: calls of containers, views, ..."""
+
+    def set_calls(self, calls: int) -> None:
+        """Say how many calls launch nothing; ShapeError below 0."""
+
     def set_dtype(self, dtype: str) -> None:
         """Set the element type of nodes that are added from now on."""
 
@@ -289,7 +296,7 @@ class WorkTable:
 
     @property
     def node(self) -> NDArray[np.int32]:
-        """The graph node that leads the row; -1 without a graph."""
+        """The graph node that leads the row; -1 of calls, and without a graph."""
 
     @property
     def folded(self) -> list[list[int]]:
@@ -300,10 +307,10 @@ class WorkTable:
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """What a row makes one after the other: a recurrence layers * tokens, else 1."""
+        """What a row has one after the other: a recurrence layers * tokens, calls each, else 1."""
 
-    def one_step(self) -> WorkTable:
-        """Return one of its steps in place of each row."""
+    def one_step(self, recurrences: bool = True) -> WorkTable:
+        """Return one of its steps in place of each row; without `recurrences` they stay whole."""
 
     @property
     def batch(self) -> NDArray[np.int64]: ...

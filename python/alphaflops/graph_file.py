@@ -116,6 +116,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
         "version": VERSION,
         "name": graph.name,
         "dtype": graph.dtype,
+        **({"calls": graph.calls} if graph.calls else {}),
         "nodes": [_node_to_json(graph, i) for i in range(len(graph))],
     }
 
@@ -156,12 +157,15 @@ def graph_from_json(document: object, where: str = "graph") -> Graph:
             f"version {VERSION}; save it again, or use the library that wrote it"
         )
     _check_fields(
-        where, document, {"format": _TEXT, "name": _TEXT, "dtype": _TEXT}, "nodes version"
+        where, document, {"format": _TEXT, "name": _TEXT, "dtype": _TEXT}, "calls nodes version"
     )
     nodes = document.get("nodes")
     if not isinstance(nodes, list):
         raise ModelError(f"{where}: 'nodes' is {nodes!r:.40}; a list is needed")
     graph = Graph(document["name"], document["dtype"])
+    if not _is_int(calls := document.get("calls", 0)):
+        raise ModelError(f"{where}: 'calls' is {calls!r:.40}; {_INT} is needed")
+    graph.set_calls(calls)
     for i, node in enumerate(nodes):
         here = f"{where}: node {i}"
         if not isinstance(node, dict):

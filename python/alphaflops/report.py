@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphaflops import _core, export, training_report
+from alphaflops import _core, calls, export, training_report
 from alphaflops.errors import ModelError, UnsupportedError
 from alphaflops.profiles import Profile, ProfileLike, as_profile
 from alphaflops.totals import totals_of
@@ -131,9 +131,9 @@ class Report:
     @cached_property
     def launches(self) -> dict[str, int]:
         """How many kernels each mode launches: fused as a runtime does, eager as PyTorch does."""
+        of_mode = {m: _core.lower(self.graph, m, self.training) for m in ("fused", "eager")}
         return {
-            mode: len(_core.lower(self.graph, mode, self.training))
-            for mode in dict.fromkeys(("fused", "eager", self.mode))
+            m: int(calls.launches(w).sum()) for m, w in {**of_mode, self.mode: self.work}.items()
         }
 
     @cached_property
@@ -161,10 +161,10 @@ class Report:
     def layers(self) -> NDArray[Any]:
         """One row a launch; NaN times where the profile does not price the row."""
         names, operators, shapes = [], [], []
-        for row, lead in enumerate(self.work.node):
-            names.append(self.graph.node_name(lead))
+        for row, lead in enumerate(self.work.node.tolist()):
+            names.append(calls.NAME if lead < 0 else self.graph.node_name(lead))
             operators.append(self._operator(row))
-            shapes.append(_describe_shape(self.graph, int(lead)))
+            shapes.append("" if lead < 0 else _describe_shape(self.graph, lead))
         time_s = self.prediction.time_s
         alpha = self.prediction.alpha
         columns: dict[str, Any] = {
@@ -196,6 +196,8 @@ class Report:
         if self.training is not None and self._pass(row) == "optimizer":
             return self.training.optimizer
         nodes = (int(self.work.node[row]), *self._folded[row])
+        if nodes[0] < 0:
+            return calls.OPERATOR
         return "+".join(self.graph.node_op(node) for node in nodes)
 
     @cached_property
@@ -213,7 +215,8 @@ class Report:
     def unpriced(self) -> dict[str, int]:
         """Operators without a price, and how many launches of each there are."""
         counts: dict[str, int] = {}
-        for row in np.flatnonzero(np.isnan(self.prediction.time_s)).tolist():
+        unpriced = np.isnan(self.prediction.time_s) & calls.launches(self.work)
+        for row in np.flatnonzero(unpriced).tolist():
             name = self._pass(row)
             operator = self._operator(row).partition("+")[0]
             if name.endswith("gradient"):
@@ -241,10 +244,10 @@ class Report:
         if self.unpriced:
             listed = ", ".join(f"{count} {name}" for name, count in self.unpriced.items())
             notes.append(f"not priced: {listed} ({self.unpriced_share:.0%} of the bytes moved)")
-        outside = int((self.prediction.distance > _core.EXTRAPOLATED_BEYOND).sum())
-        if outside:
+        outside = self.prediction.distance[calls.launches(self.work)] > _core.EXTRAPOLATED_BEYOND
+        if outside.any():
             notes.append(
-                f"* extrapolated: {outside} of {len(self.work)} launches, "
+                f"* extrapolated: {outside.sum()} of {len(outside)} launches, "
                 f"{self.extrapolated_share:.0%} of the time, are unlike all that was measured"
             )
         if self.unknown:
@@ -255,6 +258,7 @@ class Report:
     def assumptions(self) -> list[str]:
         """What was taken for granted, in sentences."""
         assumed = training_report.assumptions(self.work, self.profile, self.prediction.time_s)
+        assumed += calls.assumptions(self.work, self.prediction.time_s)
         if self._stood_in_for:
             assumed.append(
                 "priced as the nearest kind that the profile has: " + ", ".join(self._stood_in_for)

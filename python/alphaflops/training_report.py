@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphaflops import _core
+from alphaflops.calls import launches
 from alphaflops.profiles import Profile
 
 
@@ -23,7 +24,7 @@ def passes(
         rows = work.passes == code
         if rows.any():
             totals[name] = {
-                "launches": int(rows.sum()),
+                "launches": int((rows & launches(work)).sum()),
                 "macs": int(work.macs[rows].sum()),
                 "flops": int(work.flops[rows].sum()),
                 "bytes_read": int(bytes_read[rows].sum()),

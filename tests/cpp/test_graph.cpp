@@ -97,6 +97,22 @@ void test_overflow() {
   CHECK_RAISES(graph.node(99), ShapeError, "tensor 99");
 }
 
+void test_calls() {
+  Graph graph = small();
+  const std::size_t launches = lower(graph, Mode::eager).size();
+  graph.set_calls(12);
+  CHECK(lower(graph, Mode::fused).size() == lower(small(), Mode::fused).size());
+  const WorkTable eager = lower(graph.with_batch(3), Mode::eager);
+  CHECK(eager.size() == launches + 1);
+  const Work calls = eager.row(launches);
+  CHECK(calls.kind == Kind::call);
+  CHECK(steps_of(calls) == 12);
+  CHECK(steps_of(one_step(calls)) == 1);
+  CHECK(calls.macs == 0 && calls.flops == 0 && calls.activations_read == 0);
+  CHECK(eager.node[launches] == -1);
+  CHECK_RAISES(graph.set_calls(-1), ShapeError, "calls is -1");
+}
+
 void test_names() {
   for (int i = 0; i < kind_count; ++i) {
     const Kind kind = static_cast<Kind>(i);
@@ -118,6 +134,7 @@ int main() {
   test_counts_and_folding();
   test_views();
   test_overflow();
+  test_calls();
   test_names();
   return check::finish();
 }

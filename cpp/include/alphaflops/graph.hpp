@@ -97,6 +97,11 @@ class Graph {
   void set_dtype(DType dtype) { dtype_ = dtype; }
   void rename(int tensor, std::string name);
 
+  /// What a host that runs it operator by operator does beside them: calls of containers, views.
+  std::int64_t calls() const { return calls_; }
+  /// Raises ShapeError below 0.
+  void set_calls(std::int64_t calls);
+
   /// The same network at another batch; every shape is inferred anew.
   Graph with_batch(std::int64_t batch) const;
   /// The same network in another element type.
@@ -114,6 +119,7 @@ class Graph {
 
   std::string name_;
   DType dtype_;
+  std::int64_t calls_ = 0;
   std::vector<Node> nodes_;
 };
 

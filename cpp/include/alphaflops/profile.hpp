@@ -28,7 +28,7 @@ struct CostModel {
   CacheTerms cache;
   Domain domain;          // what was measured, where known
   Forest residual;        // a correction inside the domain; may be empty
-  bool per_step = false;  // of one step of a recurrence, which costs as many as it makes
+  bool per_step = false;  // of one step of a recurrence or one call: a row costs as many as it has
   // conformal interval as factors of the prediction
   double lower_factor = 1.0;
   double upper_factor = 1.0;

@@ -34,9 +34,10 @@ enum class Kind : std::uint8_t {
   recurrent,
   reduce,
   transcendental,  // elementwise with an exp, log, erf, tanh or sine, many instructions each
+  call,            // launches nothing: what a host does beside operators, all of it in one row
   unknown,         // counted as nothing, reported as unsupported
 };
-inline constexpr int kind_count = 15;
+inline constexpr int kind_count = 16;
 std::string_view to_string(Kind kind);
 /// Raises UnsupportedError listing the known names.
 Kind parse_kind(std::string_view name);
@@ -64,11 +65,12 @@ struct Work {
   std::int64_t groups = 1;
   std::int64_t c_in = 1;
   std::int64_t c_out = 1;
-  std::int64_t spatial = 1;           // h_out * w_out of one image; layers * tokens of a recurrence
-  std::int64_t width = 1;             // w_out; tokens of a recurrence
-  std::int64_t kernel_volume = 1;     // k_h * k_w
-  std::int64_t kernel_width = 1;      // k_w
-  std::int64_t stride = 1;            // stride_h * stride_w
+  std::int64_t spatial = 1;        // h_out * w_out of one image; layers * tokens of a recurrence;
+                                   // how many calls
+  std::int64_t width = 1;          // w_out; tokens of a recurrence
+  std::int64_t kernel_volume = 1;  // k_h * k_w
+  std::int64_t kernel_width = 1;   // k_w
+  std::int64_t stride = 1;         // stride_h * stride_w
   std::int64_t activations_read = 0;  // elements
   std::int64_t weights_read = 0;      // elements
   std::int64_t elements_written = 0;
@@ -80,7 +82,8 @@ struct Work {
   OpCode op = 0;  // of the node that leads the row; of sums of gradients add, of updates 0
 };
 
-/// What a row makes one after the other: a recurrence its tokens in each layer, else one.
+/// What a row makes one after the other: a recurrence its tokens in each layer, a row of calls
+/// each of them, all others one.
 std::int64_t steps_of(const Work& work);
 /// One of these by itself, of a mean layer; sizes are rounded, and 1 at least. A step is its own.
 Work one_step(const Work& work);
@@ -103,7 +106,7 @@ class WorkTable {
       stride, activations_read, weights_read, elements_written, padded_elements, macs, flops,
       params;
   std::vector<std::uint8_t> biased;
-  std::vector<int> node;                 // the graph node that leads the row; -1 without a graph
+  std::vector<int> node;                 // that leads the row; -1 of calls, and without a graph
   std::vector<std::vector<int>> folded;  // nodes computed in the same launch, after it
 };
 
@@ -111,6 +114,7 @@ class WorkTable {
 /// graph.
 WorkTable join(std::span<const WorkTable* const> tables);
 
+/// In eager mode the graph's calls are the last row.
 WorkTable lower(const Graph& graph, Mode mode = Mode::fused);
 
 /// The work of one node by itself.

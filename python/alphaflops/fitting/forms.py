@@ -29,6 +29,7 @@ from alphaflops.fitting.metrics import Floats
 WEIGHTED = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
 MULTIPLYING = (*WEIGHTED, "matmul", "attention", "recurrent")
 MOVING = ("elementwise", "norm", "pool", "softmax", "copy", "reduce", "transcendental")
+CALL = "call"  # launches nothing, and has one price
 
 #: Whose price the core takes for a kind that moves data and was not timed (cpp/src/profile.cpp).
 STAND_INS = {"reduce": "pool", "transcendental": "elementwise"}

@@ -14,7 +14,7 @@ from alphaflops.fitting.conformal import Interval
 from alphaflops.fitting.forms import MOVING, STAND_INS
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
-from alphaflops.fitting.steps import launches_steps
+from alphaflops.fitting.steps import launches_steps, stepped_kinds
 from alphaflops.profiles import Profile
 from alphaflops.table import PROVENANCE, Table
 
@@ -132,7 +132,7 @@ def profile_of(
     models = []
     for kind, found in fits.items():
         model = found.model(kind, head["dtype"], head["pass"])
-        if kind == "recurrent" and head["per_step"]:
+        if kind in stepped_kinds(head["per_step"]):
             model["per_step"] = True
         if kind in intervals:
             model["interval"] = intervals[kind]._asdict()

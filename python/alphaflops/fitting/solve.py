@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from alphaflops.fitting.forms import (
+    CALL,
     MOVING,
     MULTIPLYING,
     PUBLISHED,
@@ -23,7 +24,7 @@ from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.least_squares import floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.rich import CORES, Facts, RichFit, fit_rich, with_residual
-from alphaflops.fitting.traffic import fit_traffic
+from alphaflops.fitting.traffic import fit_calls, fit_traffic
 
 #: From the simplest to the richest.
 SIMPLE_FORMS = ("macs", "published", "alpha", "alpha-floor")
@@ -70,6 +71,8 @@ def fit_forms(
     groups = {str(kind): np.flatnonzero(rows.kind == kind) for kind in np.unique(rows.kind)}
     by_kind = {kind: (rows[index], log_time[index]) for kind, index in groups.items()}
     moving = fit_traffic({k: by_kind[k] for k in MOVING if k in by_kind})
+    if CALL in by_kind:
+        moving[CALL] = fit_calls(*by_kind[CALL])
     multiplying = {k: by_kind[k] for k in MULTIPLYING if k in by_kind}
     fits: dict[str, dict[str, KindFit]] = {
         "macs": {k: _fit_alpha("macs", k, *v) for k, v in multiplying.items()},

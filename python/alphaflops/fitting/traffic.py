@@ -137,6 +137,13 @@ class _Kind:
         return _Fitted(solution, terms, centre)
 
 
+def fit_calls(rows: Rows, log_time: Floats) -> KindFit:
+    """Return what a call costs that moves nothing: the median of those timed."""
+    call_s, n = float(np.exp(np.median(log_time))), len(rows)
+    parameters = {"seconds_per_byte_read": 0.0, "seconds_per_byte_written": 0.0, "floor_s": call_s}
+    return KindFit(form="traffic", parameters=parameters, standard_errors={}, rows=n)
+
+
 def _one_rate(kind: str, rows: Rows, log_time: Floats) -> KindFit:
     c, n = float(np.exp(_rate(rows, log_time))), len(rows)
     return KindFit(

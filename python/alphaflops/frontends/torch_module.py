@@ -74,6 +74,7 @@ def read_module(
     if exported:
         module.stack = trace.stack
     _forward(trace, module, args, dict(kwargs or {}))
+    graph.set_calls(trace.calls)
     if strict and trace.unknown:
         total = len(graph)
         count = sum(trace.unknown.values())

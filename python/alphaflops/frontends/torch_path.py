@@ -18,12 +18,13 @@ _PATCHED = threading.RLock()  # one trace at a time
 class Layer:
     """One call of a module."""
 
-    __slots__ = ("is_leaf", "is_named", "module", "path")
+    __slots__ = ("is_leaf", "is_named", "launches", "module", "path")
 
     def __init__(self, path: str, module: torch.nn.Module, is_leaf: bool) -> None:
         self.path, self.module = path, module
         self.is_leaf = is_leaf  # what it runs has its name, if that is one operator
         self.is_named = False
+        self.launches = False  # an operator by itself, in whose row its call is
 
 
 class Layers:
@@ -34,12 +35,15 @@ class Layers:
         self.paths = {id(m): path for path, m in module.named_modules()}
         self.stack: list[Layer] = []
         self.failed: tuple[BaseException, str] | None = None
+        self.calls = 0  # of modules that are not one operator, and of functions without a launch
         self._names: dict[str, int] = {}
 
     def name(self, operator: str, is_free: bool = False) -> str:
         """Return the layer's name, with the operator's where the layer is more than that."""
         layer = self.stack[-1] if self.stack else None
         path = layer.path if layer is not None else ""
+        if layer is not None and layer.is_leaf and not is_free:
+            layer.launches = True
         if layer is None or not path:
             name = operator
         elif layer.is_leaf and not layer.is_named and not is_free:
@@ -80,7 +84,8 @@ class Layers:
             if path is None:
                 path = f"{self.stack[-1].path if self.stack else ''}.{type(module).__name__}"
                 path = path.lstrip(".")
-            self.stack.append(Layer(path, module, not module._modules))
+            layer = Layer(path, module, not module._modules)
+            self.stack.append(layer)
             try:
                 return original(module, *args, **kwargs)
             except BaseException as error:
@@ -89,6 +94,7 @@ class Layers:
                 raise
             finally:
                 self.stack.pop()
+                self.calls += not layer.launches
 
         with _PATCHED:
             torch.nn.Module.__call__ = call  # type: ignore[method-assign]

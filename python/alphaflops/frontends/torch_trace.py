@@ -71,11 +71,20 @@ class Trace(TorchFunctionMode, Values):
         operands = tensors_in(args)
         if kwargs:
             operands += tensors_in(kwargs.values())
+        before = len(self.graph)
         if not operands:
-            return self._make(name, function, args, kwargs)
-        if self.are_known(operands) and name not in names.RANDOM:
-            return self._compute(function, args, kwargs, operands, in_place)
-        return self._trace(name, function, args, kwargs, operands, in_place)
+            result = self._make(name, function, args, kwargs)
+        elif self.are_known(operands) and name not in names.RANDOM:
+            result = self._compute(function, args, kwargs, operands, in_place)
+        else:
+            result = self._trace(name, function, args, kwargs, operands, in_place)
+        self.calls += not self._launches_since(before)
+        return result
+
+    def _launches_since(self, node: int) -> bool:
+        """Whether nodes from that one on are more than views and what was there before."""
+        ops = map(self.graph.node_op, range(node, len(self.graph)))
+        return not _FREE.issuperset(ops)
 
     def _compute(
         self,
@@ -292,6 +301,10 @@ class Trace(TorchFunctionMode, Values):
             return moved(leaf, "meta")
 
         return map_leaves(change, value)
+
+
+#: Operators of nodes that nothing is launched for.
+_FREE = frozenset(("constant", "flatten", "parameter", "part"))
 
 
 def reads_values(name: str) -> str:

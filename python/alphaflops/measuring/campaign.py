@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from alphaflops.calls import launches
 from alphaflops.errors import (
     BrokenContextError,
     Error,
@@ -320,7 +321,8 @@ class _Campaign:
         """Return about how long each shape takes, in a unit that is the same for all."""
         work = work_table(self._shapes)
         elements = work.activations_read + work.weights_read + work.elements_written
-        return np.asarray(work.macs + 8.0 * elements, np.float64)
+        calls = np.where(launches(work), 0, work.steps)
+        return np.asarray(work.macs + 8.0 * elements + 1000.0 * calls, np.float64)
 
     def _sample(self, i: int) -> None:
         sample = self._benches[i].sample(self._session.iterations_for(self._call_s[i]))

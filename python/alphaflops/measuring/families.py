@@ -76,7 +76,7 @@ def _late(random: np.random.Generator) -> Shape:
     size = int(random.choice([7, 7, 14, int(random.integers(4, 17))]))
     kernel = 3 if random.random() < 0.6 else 1  # noqa: PLR2004
     stride = 2 if random.random() < 0.35 and size > 7 else 1  # noqa: PLR2004
-    weights = log_uniform(random, 1e6, 5e6) / kernel**2
+    weights = log_uniform(random, 1e6, 12e6) / kernel**2
     c_in = log_uniform(random, math.sqrt(weights) / 2, math.sqrt(weights) * 2)
     step = int(random.choice([8, 32, 128]))
     c_in, c_out = (max(step, round(c / step) * step) for c in (c_in, weights / c_in))
@@ -264,6 +264,16 @@ def _rms_norm(random: np.random.Generator) -> Shape:
     return _layer_norm(random)._replace(op="rms_norm")
 
 
+def _wide_depthwise(random: np.random.Generator) -> Shape:
+    """Draw what newer convolution networks mix tokens with."""
+    kernel = int(random.choice([7, 7, 7, 9, 11]))
+    return _depthwise(random)._replace(kernel=kernel, pad=kernel // 2)
+
+
+def _calls(random: np.random.Generator) -> Shape:
+    return Shape("call", 1, 5 * int(random.integers(1, 5)), 1)
+
+
 def _of(op: str, most: int = 112) -> Family:
     """Return a family of one operator on images, so that it has its share of every design."""
 
@@ -317,7 +327,9 @@ SHARES: dict[str, dict[Family, float]] = {
         _spatial: 0.13,
         large: 0.04,
         _late: 0.05,
-        _depthwise: 0.10,
+        _depthwise: 0.09,
+        _wide_depthwise: 0.02,
+        _calls: 0.01,
         _norm: 0.08,
         _elementwise: 0.08,
         _eager_pool: 0.08,
@@ -348,6 +360,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _spatial: 0.12,
         _late: 0.04,
         _depthwise: 0.10,
+        _calls: 0.02,
         _grouped: 0.02,
         _norm: 0.12,
         _layer_norm: 0.04,

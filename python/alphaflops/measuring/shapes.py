@@ -79,7 +79,7 @@ def passes_of(shape: Shape) -> list[str]:
     """Return the passes of a step of training in which a shape launches something."""
     # Those of a sum and of a concatenation are the output's, or views of it. A recurrence has one
     # pass back for both of its gradients, which are not told apart.
-    has_gradient = shape.op not in {"add", "concat", *GATES}
+    has_gradient = shape.op not in {"add", "concat", "call", *GATES}
     passes = ["forward", *["input_gradient"] * has_gradient]
     return [*passes, "weight_gradient"] if shape.op in _TRAINED else passes
 
@@ -113,6 +113,8 @@ def operators_of(graph: Graph, mode: str = "fused") -> list[Shape]:
     images = 4
     shapes = []
     for row, node in enumerate(work.node.tolist()):
+        if node < 0:
+            continue  # calls
         op = graph.node_op(node)
         inputs = graph.node_inputs(node)
         into, out = graph.shape(inputs[0]), graph.shape(node)

@@ -23,7 +23,7 @@ from alphaflops.measuring.torch_heap import Heap
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import Launch, Pool
-from alphaflops.measuring.torch_stages import Stage, backward, forward, optimizer
+from alphaflops.measuring.torch_stages import Stage, backward, calls, forward, optimizer
 
 __all__ = ["TorchSession", "Watch"]
 
@@ -67,6 +67,8 @@ class TorchSession:
                 f"{graph.name}: training in {graph.dtype} is not supported by the torch backend; "
                 "use fp32"
             )
+        if graph.calls:
+            return _TorchBench(calls(graph.calls, self.run_between, training=self._training), self)
         if pass_ == "optimizer":
             return _TorchBench(optimizer(graph, self.pool, self.run_between), self)
         launch = Launch(graph, self.layout, self.pool)

@@ -13,7 +13,7 @@ from alphaflops.errors import Error
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import FLOAT_BYTES, LIMIT_BYTES, Launch, Pool
 
-__all__ = ["Stage", "Stopwatch", "backward", "forward", "optimizer"]
+__all__ = ["Stage", "Stopwatch", "backward", "calls", "forward", "optimizer"]
 
 #: Of all operands at once; other rows of gradients are of the first operand.
 _OF_ALL_OPERANDS = {"attention"}
@@ -21,6 +21,8 @@ _OF_ALL_OPERANDS = {"attention"}
 #: count, 10 and 5 an element.
 _JOINT = {"batch_norm", "layer_norm"}
 _SHARES = {"input_gradient": 2 / 3, "weight_gradient": 1 / 3}
+_CALLS_OF_A_UNIT = 5
+_UNITS = 64  # as many as a network has modules
 _MOST_COPIES = 8
 _MOST_FLOATS = 1 << 25  # of all copies that an optimizer updates
 
@@ -140,3 +142,37 @@ def optimizer(graph: Graph, pool: Pool, run_between: Callable[[], object]) -> St
         return stopwatch.read_s(), None
 
     return Stage(call, 1 / copies)
+
+
+def calls(count: int, run_between: Callable[[], object], *, training: bool) -> Stage:
+    """Time calls that launch nothing: of a container, of modules that return their input, views.
+
+    They come in units of five: a container with an identity in it, a dropout of inference, which
+    is a module and a function, and a view. Each unit has modules of its own, as those of a network.
+    """
+    torch = import_torch()
+    image = torch.randn(1, 64, 14, 14).requires_grad_(training)
+    views = [
+        lambda: image.permute(0, 2, 3, 1),
+        lambda: image.reshape(1, 64, -1),
+        lambda: image[:, :32],
+        lambda: image.transpose(1, 2),
+    ]
+    units = -(-count // _CALLS_OF_A_UNIT)
+    modules = [
+        (torch.nn.Sequential(torch.nn.Identity()).eval(), torch.nn.Dropout().eval())
+        for _ in range(max(units, _UNITS))
+    ]
+
+    def call(turn: int, start: Start) -> tuple[float, Any]:
+        run_between()
+        places = [(turn * units + i) % len(modules) for i in range(units)]
+        stopwatch = start()
+        for i in places:
+            container, dropout = modules[i]
+            container(image)
+            dropout(image)
+            views[i % len(views)]()
+        return stopwatch.read_s(), None
+
+    return Stage(call, count / (_CALLS_OF_A_UNIT * units))

@@ -1,0 +1,28 @@
+"""The row of calls in a table of launches: what a host does beside operators, in eager mode.
+
+It launches nothing: modules that hold others or return their input, views, and what is computed of
+sizes and constants alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphaflops import _core
+
+#: What a report calls the row, and its operator.
+NAME, OPERATOR = "(containers and views)", "call"
+
+
+def launches(work: _core.WorkTable) -> NDArray[np.bool_]:
+    """Return which rows [n] launch something."""
+    return np.asarray(work.kind != _core.KINDS.index("call"))
+
+
+def assumptions(work: _core.WorkTable, time_s: NDArray[np.float64]) -> list[str]:
+    """Say so where calls have no price."""
+    calls = int(work.spatial[~launches(work) & np.isnan(time_s)].sum())
+    if calls == 0:
+        return []
+    return [f"{calls} calls of containers and views are not priced, as none were timed"]
