@@ -51,6 +51,7 @@ def test_terms_that_are_nothing():
     assert floor == pytest.approx(2e-6, rel=1e-14)
 
 
+CHANNELS = ("channelwise", "channelwise_spatial", "group_gemm")
 READ, WRITTEN, WEIGHTS = 4 * 2 * 120 * 8, 4 * 2 * 120 * 48, 4 * 9 * 8 * 48
 
 
@@ -61,7 +62,7 @@ READ, WRITTEN, WEIGHTS = 4 * 2 * 120 * 8, 4 * 2 * 120 * 48, 4 * 9 * 8 * 48
         ("implicit_gemm", 30, 72, (READ, WRITTEN, WEIGHTS)),
         # 12 rows in one tile, 2 of columns, 20 times
         ("row_gemm", 40, 72, (READ, WRITTEN, WEIGHTS)),
-        ("channelwise", 30, 72, (READ, WRITTEN, WEIGHTS)),
+        *((name, 30, 72, (READ, WRITTEN, WEIGHTS)) for name in CHANNELS),
         # 2 x 3 x 3 blocks of 4 x 4 in 2 tiles, 2 of columns, 36 products
         (
             *("winograd4", 144, 8),
@@ -90,19 +91,37 @@ def test_tiles_and_waves_by_hand(algorithm, tiles, depth, moved):
 @pytest.mark.parametrize(
     ("algorithm", "tiles"),
     # 4 groups of 12 columns in a tile each, or 48 side by side in 2
-    [("implicit_gemm", 4 * 15), ("row_gemm", 4 * 20), ("channelwise", 15 * 2)],
+    [
+        ("implicit_gemm", 4 * 15),
+        ("row_gemm", 4 * 20),
+        ("channelwise", 15 * 2),
+        ("channelwise_spatial", 15 * 2),
+        ("group_gemm", 4 * 15),
+    ],
 )
 def test_tiles_of_groups(algorithm, tiles):
     only = {"depth_overhead": 0, "start_waves": 0, "whole_waves": 0, "floor_s": 0}
     only |= dict.fromkeys([n for n in CANDIDATE if n.endswith("_byte") or "_byte_" in n], 0)
-    parameters = tiled({"algorithm": algorithm, **only}, processors=1)
+    parameters = tiled({"algorithm": algorithm, **only}, NEVER, processors=1)
     got = predict(layer(groups=4), "tiled", parameters).time_s[0]
     assert got == pytest.approx(1e-9 * 16 * 32 * tiles * 18, rel=1e-13)
+
+
+def test_a_group_has_a_start_of_its_own():
+    def seconds(algorithm, groups):
+        parameters = tiled({"algorithm": algorithm, "whole_waves": 0.0}, processors=1)
+        return predict(layer(groups=groups), "tiled", parameters).time_s[0]
+
+    assert seconds("group_gemm", 1) == seconds("implicit_gemm", 1)
+    # 0.4 waves more for each of 3 groups more, of depth 18 + 20
+    more = seconds("group_gemm", 4) - seconds("implicit_gemm", 4)
+    assert more == pytest.approx(3 * 0.4 * 1e-9 * 16 * 32 * (18 + 20), rel=1e-9)
 
 
 @pytest.mark.parametrize(
     ("algorithm", "changes"),
     [
+        ("channelwise_spatial", {"k_h": 1, "k_w": 1, "pad_h": 0, "pad_w": 0}),
         ("winograd4", {"stride_h": 2}),
         ("winograd4", {"groups": 2}),
         ("winograd2_fused", {"k_h": 1, "k_w": 9, "pad_h": 0, "pad_w": 4}),

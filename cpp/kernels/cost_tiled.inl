@@ -22,7 +22,8 @@ constexpr double kBytes = 4.0;  // what is transformed is kept in fp32
 
 /// A convolution as an algorithm runs it.
 struct Layout {
-  double tiles;  // of all products together
+  double tiles;   // of all products together
+  double starts;  // of the products that do not run side by side
   double depth;
   double read, written, weights;  // bytes
 };
@@ -32,8 +33,11 @@ AF_REAL Layout transformed(const TileCandidate& c, const Shape& x, int i, double
                            double points, double depth, double bytes) {
   return {
       points * __builtin_ceil(blocks / c.tile_rows) * __builtin_ceil(x.c_out[i] / c.tile_columns),
-      depth, x.read[i] + bytes * points * blocks * x.c_in[i],
-      x.written[i] + bytes * points * blocks * x.c_out[i], bytes * points * x.c_in[i] * x.c_out[i]};
+      1.0,
+      depth,
+      x.read[i] + bytes * points * blocks * x.c_in[i],
+      x.written[i] + bytes * points * blocks * x.c_out[i],
+      bytes * points * x.c_in[i] * x.c_out[i]};
 }
 
 template <TileAlgorithm algorithm>
@@ -50,19 +54,29 @@ AF_REAL Layout layout_of(const TileCandidate& c, const Shape& x, int i) {
   } else if constexpr (algorithm == TileAlgorithm::winograd2_fused) {
     return {batch * __builtin_ceil(height / 8) * __builtin_ceil(width / 16) *
                 __builtin_ceil(c_out / c.tile_columns),
-            c_in, x.read[i], x.written[i], 16 * kBytes * c_in * c_out};
+            1.0,
+            c_in,
+            x.read[i],
+            x.written[i],
+            16 * kBytes * c_in * c_out};
   } else {
-    double rows = batch * height * width, columns = c_out, products = groups;
+    double rows = batch * height * width, columns = c_out, products = groups, starts = 1.0;
     if constexpr (algorithm == TileAlgorithm::row_gemm) {
       rows = width;
       products = groups * batch * height;
-    } else if constexpr (algorithm == TileAlgorithm::channelwise) {
+    } else if constexpr (algorithm == TileAlgorithm::group_gemm) {
+      starts = groups;
+    } else if constexpr (algorithm != TileAlgorithm::implicit_gemm) {
       columns = groups * c_out;
       products = 1.0;
     }
     return {
         products * __builtin_ceil(rows / c.tile_rows) * __builtin_ceil(columns / c.tile_columns),
-        c_in * x.volume[i], x.read[i], x.written[i], x.weights[i]};
+        starts,
+        c_in * x.volume[i],
+        x.read[i],
+        x.written[i],
+        x.weights[i]};
   }
 }
 
@@ -74,6 +88,8 @@ AF_REAL bool applies(const Shape& x, int i) {
     return (x.dense[i] > 0) & (volume > 1) & (width < kFftSide / 2) & square;
   } else if constexpr (algorithm >= TileAlgorithm::winograd4) {
     return (x.dense[i] > 0) & (volume == 9) & (width == 3);
+  } else if constexpr (algorithm == TileAlgorithm::channelwise_spatial) {
+    return volume > 1;
   } else {
     return true;
   }
@@ -88,7 +104,7 @@ void candidate(const TileCandidate& candidate, double processors, const Shape& x
     const Layout l = layout_of<algorithm>(c, x, i);
     const double u = l.tiles / processors;
     const double waves =
-        (1 - c.whole_waves) * (u + c.start_waves) + c.whole_waves * __builtin_ceil(u);
+        (1 - c.whole_waves) * (u + c.start_waves * l.starts) + c.whole_waves * __builtin_ceil(u);
     const double time = c.floor_s + tile_s * waves * (l.depth + c.depth_overhead) +
                         c.seconds_per_byte_read * l.read + c.seconds_per_byte_written * l.written +
                         c.seconds_per_weight_byte * l.weights;
@@ -98,9 +114,10 @@ void candidate(const TileCandidate& candidate, double processors, const Shape& x
 
 // In the order of TileAlgorithm.
 void (*const kCandidate[])(const TileCandidate&, double, const Shape&, int, double*) = {
-    candidate<TileAlgorithm::implicit_gemm>,   candidate<TileAlgorithm::row_gemm>,
-    candidate<TileAlgorithm::channelwise>,     candidate<TileAlgorithm::winograd4>,
-    candidate<TileAlgorithm::winograd2_fused>, candidate<TileAlgorithm::fft>};
+    candidate<TileAlgorithm::implicit_gemm>,       candidate<TileAlgorithm::row_gemm>,
+    candidate<TileAlgorithm::channelwise>,         candidate<TileAlgorithm::group_gemm>,
+    candidate<TileAlgorithm::channelwise_spatial>, candidate<TileAlgorithm::winograd4>,
+    candidate<TileAlgorithm::winograd2_fused>,     candidate<TileAlgorithm::fft>};
 
 void tiled(const TiledTerms* cost, const TileCandidate* candidates, int count,
            const LaunchColumns* columns, int n, double* time_s) {

@@ -17,8 +17,9 @@ const kernels::CostTable& best_table() {
   return best;
 }
 
-constexpr std::array<std::string_view, 6> algorithm_names{
-    "implicit_gemm", "row_gemm", "channelwise", "winograd4", "winograd2_fused", "fft"};
+constexpr std::array<std::string_view, 8> algorithm_names{
+    "implicit_gemm",       "row_gemm",  "channelwise",     "group_gemm",
+    "channelwise_spatial", "winograd4", "winograd2_fused", "fft"};
 
 }  // namespace
 

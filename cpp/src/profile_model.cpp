@@ -73,12 +73,12 @@ TiledCost read_tiled(const Fields& p) {
   for (std::size_t k = 0; k < candidates.size(); ++k) {
     cost.candidates.push_back(
         read_candidate(candidates[k], p.place() + ".candidates[" + std::to_string(k) + "]"));
-    general = general || cost.candidates.back().algorithm <= TileAlgorithm::channelwise;
+    general = general || cost.candidates.back().algorithm <= TileAlgorithm::group_gemm;
   }
   if (!general) {
     throw ProfileError(p.place() +
                        ": \"candidates\" needs one that does every convolution: implicit_gemm, "
-                       "row_gemm or channelwise");
+                       "row_gemm, channelwise or group_gemm");
   }
   return cost;
 }

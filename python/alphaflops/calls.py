@@ -20,6 +20,11 @@ def launches(work: _core.WorkTable) -> NDArray[np.bool_]:
     return np.asarray(work.kind != _core.KINDS.index("call"))
 
 
+def shape_of(work: _core.WorkTable, row: int) -> str:
+    """Return what stands in place of a shape: how many calls it is."""
+    return f"{int(work.spatial[row])} calls"
+
+
 def assumptions(work: _core.WorkTable, time_s: NDArray[np.float64]) -> list[str]:
     """Say so where calls have no price."""
     calls = int(work.spatial[~launches(work) & np.isnan(time_s)].sum())

@@ -164,7 +164,8 @@ class Report:
         for row, lead in enumerate(self.work.node.tolist()):
             names.append(calls.NAME if lead < 0 else self.graph.node_name(lead))
             operators.append(self._operator(row))
-            shapes.append("" if lead < 0 else _describe_shape(self.graph, lead))
+            shape = calls.shape_of(self.work, row) if lead < 0 else _describe(self.graph, lead)
+            shapes.append(shape)
         time_s = self.prediction.time_s
         alpha = self.prediction.alpha
         columns: dict[str, Any] = {
@@ -215,8 +216,7 @@ class Report:
     def unpriced(self) -> dict[str, int]:
         """Operators without a price, and how many launches of each there are."""
         counts: dict[str, int] = {}
-        unpriced = np.isnan(self.prediction.time_s) & calls.launches(self.work)
-        for row in np.flatnonzero(unpriced).tolist():
+        for row in np.flatnonzero(np.isnan(self.prediction.time_s) & calls.launches(self.work)):
             name = self._pass(row)
             operator = self._operator(row).partition("+")[0]
             if name.endswith("gradient"):
@@ -394,7 +394,7 @@ def estimate(
     return report
 
 
-def _describe_shape(graph: _core.Graph, node: int) -> str:
+def _describe(graph: _core.Graph, node: int) -> str:
     """Input and output sizes without the batch, as 64x56x56 → 128x28x28."""
     ends = [graph.shape(t) for t in (*graph.node_inputs(node)[:1], node)]
     return " → ".join("x".join(map(str, shape[1:])) for shape in ends)

@@ -20,7 +20,7 @@ from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.residual import domain_of, fit_residual
 from alphaflops.fitting.roofline import RooflineFit, fit_roofline
-from alphaflops.fitting.tiled import CANDIDATES, TiledFit, fit_tiled
+from alphaflops.fitting.tiled import CANDIDATES, TiledFit, candidates_of, fit_tiled
 from alphaflops.table import Table
 
 CORES = ("roofline-alpha", "tiled")
@@ -127,10 +127,12 @@ def _fit_rich(
         )
         if n >= LEAST_ROWS["tiled"]:
             near = next(iter(tiled.values()), None)
+            before = None if start is None else start.tiled.get(kind)
+            candidates = candidates_of(facts.processor, kind, rows.work)
             found = fit_tiled(
                 launches, few_log_time, few.bytes_read + few.bytes_written,
-                CANDIDATES[facts.processor][kind], facts.processors,
-                cache=cache, near=near, start=None if start is None else start.tiled.get(kind),
+                candidates if before is None else before.candidates, facts.processors,
+                cache=cache, near=near, start=before,
             )  # fmt: skip
             tiled[kind] = found
             parameters = found.parameters(

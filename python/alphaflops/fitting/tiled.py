@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alphaflops._core import Launches
+from alphaflops._core import Launches, WorkTable
 from alphaflops.fitting.evidence import Cache
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.search import Beyond, search, search_beyond, sigmoid
@@ -59,6 +59,15 @@ CANDIDATES: dict[str, dict[str, tuple[Candidate, ...]]] = {
     },
 }
 
+#: Of convolutions of groups on a processor, where enough rows tell that their 1x1 ones go another
+#: way: PyTorch multiplies group by group.
+_BY_GROUPS = (
+    *(Candidate("channelwise_spatial", m, n) for m, n in ((8, 16), (1, 1))),
+    Candidate("group_gemm", 8, 8),
+    *_CPU_GEMM[:1],
+)
+_LEAST_POINTWISE = 8
+
 _OWN = ("seconds_per_mac", "depth_overhead", "start_waves", "whole_waves")
 _SHARED = (
     "floor_s",
@@ -68,6 +77,15 @@ _SHARED = (
 )
 _SANE = (-80.0, 12.0)  # logarithms of parameters
 _SCHEDULE = ((2, 25), (3, 25), (4, 50))  # doublings of the sharpness, most evaluations
+
+
+def candidates_of(processor: str, kind: str, work: WorkTable) -> tuple[Candidate, ...]:
+    """Return what may run, of the rows of a kind."""
+    if processor == "cpu" and kind == "conv_grouped":
+        pointwise = np.count_nonzero(work.kernel_volume == 1)
+        if _LEAST_POINTWISE <= pointwise < len(work):
+            return _BY_GROUPS
+    return CANDIDATES[processor][kind]
 
 
 @dataclass(frozen=True)
