@@ -160,17 +160,16 @@ class Report:
     @cached_property
     def layers(self) -> NDArray[Any]:
         """One row a launch; NaN times where the profile does not price the row."""
-        names, operators, shapes = [], [], []
+        names, shapes = [], []
         for row, lead in enumerate(self.work.node.tolist()):
             names.append(calls.NAME if lead < 0 else self.graph.node_name(lead))
-            operators.append(self._operator(row))
             shape = calls.shape_of(self.work, row) if lead < 0 else _describe(self.graph, lead)
             shapes.append(shape)
         time_s = self.prediction.time_s
         alpha = self.prediction.alpha
         columns: dict[str, Any] = {
             "name": np.array(names, dtype=str),
-            "operator": np.array(operators, dtype=str),
+            "operator": np.array([self._operator(row) for row in range(len(names))], dtype=str),
             "kind": np.array(_core.KINDS)[self.work.kind],
             "pass": np.array(_core.PASSES)[self.work.passes],
             "shape": np.array(shapes, dtype=str),
@@ -216,7 +215,8 @@ class Report:
     def unpriced(self) -> dict[str, int]:
         """Operators without a price, and how many launches of each there are."""
         counts: dict[str, int] = {}
-        for row in np.flatnonzero(np.isnan(self.prediction.time_s) & calls.launches(self.work)):
+        rows = np.isnan(self.prediction.time_s) & calls.launches(self.work)
+        for row in np.flatnonzero(rows).tolist():
             name = self._pass(row)
             operator = self._operator(row).partition("+")[0]
             if name.endswith("gradient"):
