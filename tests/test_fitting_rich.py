@@ -12,6 +12,7 @@ from measurements import ALPHA_FLOOR, shapes, timed, with_column
 from alphaflops.errors import TableError
 from alphaflops.fitting import fit
 from alphaflops.fitting.solve import FORMS
+from alphaflops.measuring.shapes import Shape, to_table
 from alphaflops.table import work_table
 
 RICH = FORMS[-3:]
@@ -45,6 +46,36 @@ def test_tiled_comes_back():
     assert fitted.forms["tiled"].cv.mape < 0.5 * fitted.forms["roofline-alpha"].cv.mape
     assert fitted.parameters["conv_spatial"]["processors"] == 40
     assert fitted.profile.data["device"]["sms"] == 40
+
+
+def by_groups(n, seed):
+    """Depthwise convolutions, of which 1x1 ones take 2 us a channel and others none."""
+    random = np.random.default_rng(seed)
+    drawn = []
+    for kernel in [1] * (n // 4) + [3] * (n - n // 4):
+        channels, size = 8 * int(random.integers(2, 80)), int(random.choice([7, 14, 28, 56]))
+        drawn.append(
+            Shape("conv2d", channels, size, channels, kernel, 1, kernel // 2, groups=channels)
+        )
+    table = to_table(drawn)
+    work = work_table(table)
+    start_s = np.where(table["k_h"] == 1, 2e-6 * table["groups"], 0.0)
+    time_s = (5e-6 + start_s + 4e-11 * work.macs) * np.exp(random.normal(0, 0.02, n))
+    return with_column(table, "time_s", time_s)
+
+
+def test_groups_one_after_the_other_are_told_from_channels_side_by_side():
+    threads = {"device_facts": {"threads": 1}}
+    fitted = fit(by_groups(120, 1), form="tiled", test=by_groups(60, 2), **threads)
+    (model,) = fitted.forms["tiled"].profile.data["models"][:1]
+    algorithms = {c["algorithm"] for c in model["parameters"]["candidates"]}
+    assert algorithms == {"channelwise_spatial", "group_gemm", "implicit_gemm"}
+    assert fitted.forms["tiled"].test.mape < 0.1
+    few = by_groups(120, 1)
+    few = few[np.cumsum(few["k_h"] == 1) * (few["k_h"] == 1) < 8]  # seven rows do not tell
+    (model,) = fit(few, **threads).forms["tiled"].profile.data["models"][:1]
+    algorithms = {c["algorithm"] for c in model["parameters"]["candidates"]}
+    assert algorithms == {"channelwise", "implicit_gemm"}
 
 
 def test_hybrid_learns_what_no_equation_has():

@@ -67,7 +67,6 @@ def calibrate(
         optimizer=optimizer,
     )
     if runs.is_gpu:
-        shapes = shapes[shapes["op"] != "call"]  # the host makes them while the GPU works
         shapes = in_batches(shapes, seed=seed)
     if dtype is not None:
         if dtype not in _core.DTYPES:
