@@ -40,15 +40,15 @@ struct RooflineCost {
 
 /// Ways to lay a convolution out as products of matrices, rows x depth x columns.
 enum class TileAlgorithm : std::uint8_t {
-  implicit_gemm,    // batch h w  x  c_in k k  x  c_out, a product a group
-  row_gemm,         // the same in tiles that end at the row: batch h products of w rows
-  channelwise,      // all groups' channels side by side
-  group_gemm,       // a product a group, one after the other, each with a start of its own
+  implicit_gemm,  // batch h w  x  c_in k k  x  c_out, a product a group
+  row_gemm,       // the same in tiles that end at the row: batch h products of w rows
+  channelwise,    // all groups' channels side by side
+  group_gemm,     // a product a group, one after the other, each with a start of its own
   // Not for every convolution.
   channelwise_spatial,  // channelwise, of kernels with more than one element
-  winograd4,        // F(4x4, 3x3) as 36 products, transformed in memory
-  winograd2_fused,  // F(2x2, 3x3) in blocks of 8 x 16 pixels
-  fft,              // tiles of 32 x 32 transformed in memory, 544 complex products
+  winograd4,            // F(4x4, 3x3) as 36 products, transformed in memory
+  winograd2_fused,      // F(2x2, 3x3) in blocks of 8 x 16 pixels
+  fft,                  // tiles of 32 x 32 transformed in memory, 544 complex products
 };
 
 ///     u     = tiles / processors
