@@ -11,10 +11,12 @@ import pytest
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.errors import ModelError, ShapeError
+from alphaflops.adapting.networks import networks_of
+from alphaflops.errors import ModelError, ShapeError, TableError, UnsupportedError
 from alphaflops.fitting.steps import step_work
 from alphaflops.graph_file import graph_from_json, graph_to_json
 from alphaflops.measuring.shapes import Shape, graphs_of, to_table
+from alphaflops.table import work_table
 
 CALL_S = 4e-6
 KIND = _core.KINDS.index("call")
@@ -121,3 +123,30 @@ def timed(shapes, steps, rng):
         table[name] = shapes[name]
     table["time_s"] = steps * CALL_S * np.exp(rng.normal(0, 0.05, len(shapes)))
     return table
+
+
+def test_calls_have_no_element_type_and_one_pass():
+    assert af.estimate(relu_graph(25), profile()).time_s > 0
+    data = profile().data
+    half = {**data["models"][0], "dtype": "fp16"}
+    both = af.Profile.from_dict({**data, "models": [*data["models"], half]})
+    layers = af.estimate(relu_graph(25).with_dtype("fp16"), both).layers
+    assert layers["time_s"][-1] == pytest.approx(25 * CALL_S)
+    backward = to_table([Shape("call", 1, 5, 1, pass_="weight_gradient")], training=True)
+    with pytest.raises(TableError, match="row 1: op 'call' is of the pass forward only"):
+        work_table(backward)
+
+
+def test_what_runs_operators_leaves_them_out():
+    graph = relu_graph(25)
+    executor = _core.Executor(graph, "eager")
+    executor.input()[...] = 1.0
+    assert len(executor.run_timed()) == 1
+    assert (executor.output() == 1.0).all()
+    with pytest.raises(UnsupportedError, match="row 1: call: it launches nothing; the torch"):
+        af.measure(to_table([Shape("call", 1, 5, 1), Shape("relu", 8, 8, 8)]), budget_s=0.5)
+    empty = af.Graph("empty")
+    empty.input((1, 4))
+    empty.set_calls(3)
+    with pytest.raises(ModelError, match="empty launches nothing"):
+        networks_of([empty], "eager")

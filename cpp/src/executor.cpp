@@ -7,6 +7,7 @@
 #include "arena.hpp"
 #include "clock.hpp"
 #include "executor_step.hpp"
+#include "lowering.hpp"
 #include "memory.hpp"
 #include "parameters.hpp"
 
@@ -52,7 +53,7 @@ struct Executor::Plan {
   };
 
   Plan(const Graph& network, Mode mode, Isa wanted, std::uint64_t random_seed)
-      : graph(network), work(lower(network, mode)), isa(wanted), seed(random_seed) {
+      : graph(network), work(forward_rows(network, mode, true)), isa(wanted), seed(random_seed) {
     require_supported(graph);
     const std::vector<std::int64_t> pixels = flattened_pixels(graph);
     steps.reserve(work.size());

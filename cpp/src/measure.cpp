@@ -179,6 +179,9 @@ struct Bench::Plan {
 
 ExecutorStep Bench::Plan::step_of(const Graph& graph, std::size_t row, Isa isa) {
   const WorkTable work = lower(graph, Mode::fused);
+  if (work.size() == 0 && graph.calls() > 0) {
+    throw UnsupportedError(graph.name() + ": it launches nothing; the torch backend times calls");
+  }
   if (row >= work.size()) {
     throw ShapeError("row " + std::to_string(row) + " is not in graph '" + graph.name() +
                      "', which has " + std::to_string(work.size()) + " rows");

@@ -293,7 +293,7 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
     for (; i < work.size() && work.kind[i] == kind; ++i) {
       const double time = prediction.time_s[i];
       if (std::isnan(time)) {
-        ++sum.unpriced_rows;
+        if (kind != Kind::call) ++sum.unpriced_rows;
         continue;
       }
       time_s += time;

@@ -118,12 +118,16 @@ void Profile::let_others_stand_in() {
            index_.of[static_cast<std::size_t>(other)][pass]);
     }
   }
-  // Not every device was timed on them, and on some they take no time.
+  // A host's calls have no element type. Not every device was timed on them.
   const auto calls = static_cast<std::size_t>(Kind::call);
-  for (const auto& row : index_.of[calls]) {
-    if (std::ranges::any_of(row, [](auto slot) { return slot != 0; })) return;
+  for (auto& row : index_.of[calls]) {
+    const auto timed = std::ranges::find_if(row, [](int slot) { return slot != 0; });
+    if (timed == row.end()) {
+      out_of_scope_[calls] = true;
+    } else {
+      std::ranges::replace(row, 0, *timed);
+    }
   }
-  out_of_scope_[calls] = true;
 }
 
 Profile Profile::load(const std::string& path) {

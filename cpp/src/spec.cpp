@@ -194,7 +194,10 @@ Work work_of(const OperatorSpec& s) {
                            "; sgd, momentum, adam and adamw are of the pass optimizer, and it is "
                            "of no other op");
   }
-  if (s.op == "call" && s.pass == Pass::forward) return lower(build(s), Mode::eager).row(0);
+  if (s.op == "call") {
+    if (s.pass == Pass::forward) return lower(build(s), Mode::eager).row(0);
+    throw UnsupportedError("op 'call' is of the pass forward only");
+  }
   if (s.training || s.pass != Pass::forward) return work_in_training(s);
   if (s.op == "conv2d" && s.h_out > 0 && s.w_out > 0) {
     Work w = conv_work({.batch = s.batch,

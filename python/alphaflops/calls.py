@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphaflops import _core
+from alphaflops.errors import UnsupportedError
 
 #: What a report calls the row, and its operator.
 NAME, OPERATOR = "(containers and views)", "call"
@@ -23,6 +24,14 @@ def launches(work: _core.WorkTable) -> NDArray[np.bool_]:
 def shape_of(work: _core.WorkTable, row: int) -> str:
     """Return what stands in place of a shape: how many calls it is."""
     return f"{int(work.spatial[row])} calls"
+
+
+def refuse(graph: _core.Graph) -> None:
+    """Raise UnsupportedError for calls: on a GPU a host makes them meanwhile."""
+    if graph.calls:
+        raise UnsupportedError(
+            f"{graph.name}: it launches nothing; the torch backend times calls on a processor"
+        )
 
 
 def assumptions(work: _core.WorkTable, time_s: NDArray[np.float64]) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from alphaflops import _core
 from alphaflops._core import Graph, WorkTable
+from alphaflops.calls import launches
 from alphaflops.errors import ModelError, UnsupportedError
 from alphaflops.spaces import SearchSpace
 
@@ -115,6 +116,8 @@ def networks_of(given: NetworksLike, mode: str, batch: int | None = None) -> Net
             "itself"
         )
     tables = [_core.lower(graph, mode) for graph in graphs]
+    # Calls are a part of what a run costs beside its launches.
+    tables = [table.take(np.flatnonzero(launches(table))) for table in tables]
     for name, table in zip(names, tables, strict=True):
         if (table.kind == _core.KINDS.index("unknown")).any():
             raise UnsupportedError(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from alphaflops._core import Graph
 from alphaflops._cuda_plan import Plan, probe_plans
+from alphaflops.calls import refuse
 from alphaflops.cuda.driver import Addresses, Driver, Program
 from alphaflops.cuda.nvml import Watch
 from alphaflops.cuda.without import usable
@@ -121,6 +122,7 @@ class CudaSession:
 
     def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
         """Make a graph's one operator ready."""
+        refuse(graph)
         return _CudaBench(self, graph)
 
     def network(self, graph: Graph, seed: int) -> Network:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from alphaflops._core import Graph
+from alphaflops.calls import refuse
 from alphaflops.cuda.nvml import Watch, open_watch
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
@@ -69,6 +70,7 @@ class CudaSession:
 
     def bench(self, graph: Graph, pass_: str = "forward", reuse: Reuse | None = None) -> Bench:
         """Make a graph's one operator ready."""
+        refuse(graph)
         launches = [Launch(graph, self._layout, self._pool) for _ in range(_COPIES)]
         return _CudaBench(self, launches, graph.dtype)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from alphaflops._core import Graph
-from alphaflops.errors import Error
+from alphaflops.errors import Error, UnsupportedError
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import FLOAT_BYTES, LIMIT_BYTES, Launch, Pool
 
@@ -23,6 +23,7 @@ _JOINT = {"batch_norm", "layer_norm"}
 _SHARES = {"input_gradient": 2 / 3, "weight_gradient": 1 / 3}
 _CALLS_OF_A_UNIT = 5
 _UNITS = 64  # as many as a network has modules
+_MOST_CALLS = 10_000
 _MOST_COPIES = 8
 _MOST_FLOATS = 1 << 25  # of all copies that an optimizer updates
 
@@ -150,6 +151,8 @@ def calls(count: int, run_between: Callable[[], object], *, training: bool) -> S
     They come in units of five: a container with an identity in it, a dropout of inference, which
     is a module and a function, and a view. Each unit has modules of its own, as those of a network.
     """
+    if count > _MOST_CALLS:
+        raise UnsupportedError(f"call: {count} calls are too many to time; use {_MOST_CALLS}")
     torch = import_torch()
     image = torch.randn(1, 64, 14, 14).requires_grad_(training)
     views = [
@@ -161,7 +164,7 @@ def calls(count: int, run_between: Callable[[], object], *, training: bool) -> S
     units = -(-count // _CALLS_OF_A_UNIT)
     modules = [
         (torch.nn.Sequential(torch.nn.Identity()).eval(), torch.nn.Dropout().eval())
-        for _ in range(max(units, _UNITS))
+        for _ in range(_UNITS)
     ]
 
     def call(turn: int, start: Start) -> tuple[float, Any]:
