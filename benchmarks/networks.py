@@ -19,6 +19,7 @@ import numpy as np
 
 from alphaflops import _core, zoo
 from alphaflops.errors import UnsupportedError
+from alphaflops.measuring.control import Slowdown
 from alphaflops.measuring.device import describe_device
 from alphaflops.measuring.validation import validate
 from alphaflops.report import estimate
@@ -78,6 +79,8 @@ def main() -> int:
             f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
             f"{LIMIT:.0%}: {within} of {len(rows)}"
         )
+        slowdown = Slowdown(*(rows[0][f"slowdown{end}"] for end in ("", "_lo", "_hi")))
+        print(f"  operators of the calibration take {slowdown} of their time")
         if reuse := fit.profile.data.get("weight_reuse"):
             print(f"  weights in a cache: {described(reuse)}")
         for row, graph in zip(rows, graphs, strict=True):
@@ -86,7 +89,8 @@ def main() -> int:
                 f"  {row['name']:<14} predicted {row['predicted_s'] * 1e3:8.2f} ms  measured "
                 f"{row['measured_s'] * 1e3:8.2f} ms [{row['measured_lo_s'] * 1e3:.2f}, "
                 f"{row['measured_hi_s'] * 1e3:.2f}]  error {row['error']:+.1%} "
-                f"(cold {cold_s / row['measured_s'] - 1:+.1%})",
+                f"(cold {cold_s / row['measured_s'] - 1:+.1%}, at the calibration's speed "
+                f"{slowdown.without(row['error']):+.1%})",
                 flush=True,
             )
     print(

@@ -26,13 +26,16 @@ from operators import profile_of
 
 import alphaflops as af
 from alphaflops.measuring.backends import named
-from alphaflops.measuring.readings import Reading, summarise
+from alphaflops.measuring.control import Control, Slowdown, control_in
+from alphaflops.measuring.readings import Reading, Summary, summarise
+from alphaflops.profiles import Profile
 from alphaflops.totals import totals_of
 
 _MACS = 1e9
 _MOST_MACS = 20e9
 _CHOICES = 12
 _SECONDS = 60.0
+_BETWEEN = 8  # networks, between two samples of the control
 _LIMITS = (0.10, 0.20)
 
 
@@ -65,12 +68,17 @@ def of_family(family: str, rank: int) -> Traced | None:
     return all_traced[rank] if rank < len(all_traced) else None
 
 
-def measured(networks: list[Traced], rounds: int) -> list[Reading]:
+def measured(
+    networks: list[Traced], profile: Profile, rounds: int
+) -> tuple[list[Summary], Slowdown]:
     modules = [timm.create_model(network.name).eval() for network in networks]
     inputs = [torch.randn(network.shape) for network in networks]
     taken: list[list[Reading]] = [[] for _ in networks]
     random = np.random.default_rng(0)
-    with named("torch", layout="nchw", threads=1).session() as session:
+    backend = named("torch", layout="nchw", threads=1)
+    with backend.session() as session:
+        then = control_in(profile, "torch", "fp32")
+        control = Control(session, then, by_mode=backend.by_mode)
         runs = [
             session.timed(lambda module=module, x=x: module(x))
             for module, x in zip(modules, inputs, strict=True)
@@ -81,7 +89,9 @@ def measured(networks: list[Traced], rounds: int) -> list[Reading]:
                 sample = runs[i].sample(2)
                 if turn > 0:
                     taken[i].append(Reading.of(sample, 0.0))
-    return [summarise(readings) for readings in taken]
+                if i % _BETWEEN == 0:
+                    control.sample(random)
+    return [summarise(readings) for readings in taken], control.slowdown()
 
 
 def main() -> int:
@@ -105,7 +115,7 @@ def main() -> int:
     rows = []
     torch.set_flush_denormal(True)
     with torch.inference_mode():
-        taken = measured(networks, options.rounds)
+        taken, slowdown = measured(networks, profile, options.rounds)
     for network, reading in zip(networks, taken, strict=True):
         report = af.estimate(network.graph, profile, mode="eager")
         low_s, high_s = report.time_interval_s or (math.nan, math.nan)
@@ -116,6 +126,7 @@ def main() -> int:
                 "measured_ms": 1e3 * reading.time_s,
                 "predicted_ms": 1e3 * report.time_s,
                 "error": report.time_s / reading.time_s - 1,
+                "error_then": slowdown.without(report.time_s / reading.time_s - 1),
                 "extrapolated": report.extrapolated_share,
                 "calls": report.layers["share"][report.layers["kind"] == "call"].sum(),
                 "in_interval": low_s <= reading.time_s <= high_s,
@@ -138,6 +149,12 @@ def main() -> int:
     print(
         f"{len(rows)} networks: {within}; mean {errors.mean():.1%}, median "
         f"{np.median(errors):.1%}; {inside:.0%} inside of their intervals"
+    )
+    then = np.abs([row["error_then"] for row in rows])
+    within = ", ".join(f"{np.mean(then <= limit):.0%} within {limit:.0%}" for limit in _LIMITS)
+    print(
+        f"operators of the calibration take {slowdown} of their time; at the calibration's speed "
+        f"{within}; median {np.median(then):.1%}"
     )
     low, median, high = np.quantile([row["calls"] for row in rows], [0.1, 0.5, 0.9])
     print(f"containers and views: {median:.1%} of the time [{low:.1%}, {high:.1%}]")

@@ -19,6 +19,7 @@ from torch import nn
 
 import alphaflops as af
 from alphaflops.measuring.backends import named
+from alphaflops.measuring.control import Control, control_in
 from alphaflops.measuring.readings import Reading, summarise
 from alphaflops.scenarios.calibrate import calibrate
 
@@ -70,12 +71,17 @@ def compare(threads: int, budget_s: float, rounds: int, seed: int) -> list[float
             session.timed(lambda module=module, x=x: module(x))
             for module, x in zip(modules, inputs, strict=True)
         ]
+        then = control_in(fit.profile, "torch", "fp32")
+        control = Control(session, then, by_mode=how.by_mode)
         random = np.random.default_rng(0)
         for turn in range(rounds):
             for i in random.permutation(len(runs)).tolist():
                 sample = runs[i].sample(_PASSES)
                 if turn > 0:
                     whole[i].append(Reading.of(sample, 0.0))
+            control.sample(random)
+    slowdown = control.slowdown()
+    print(f"  operators of the calibration take {slowdown} of their time")
     errors = []
     for name, graph, taken in zip(NETWORKS, graphs, whole, strict=True):
         measured, report = summarise(taken), af.estimate(graph, fit.profile, mode="eager")
@@ -83,7 +89,8 @@ def compare(threads: int, budget_s: float, rounds: int, seed: int) -> list[float
         print(
             f"  {name:<18} {report.macs / 1e6:9,.0f} MMACs  measured {measured.time_s * 1e3:8.2f} "
             f"ms [{measured.time_lo_s * 1e3:.2f}, {measured.time_hi_s * 1e3:.2f}]; predicted "
-            f"{report.time_s * 1e3:8.2f} ms, error {errors[-1]:+.1%}",
+            f"{report.time_s * 1e3:8.2f} ms, error {errors[-1]:+.1%} "
+            f"({slowdown.without(errors[-1]):+.1%} at the calibration's speed)",
             flush=True,
         )
     return errors

@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from alphaflops.export import printed_columns
+from alphaflops.measuring.control import Slowdown
 from alphaflops.report import Report
 
 _GOOD = 0.10  # an error within which a prediction is shown in green
 _FAIR = 0.15
+_STEADY = 0.02  # a change of speed that is not worth a column
 
 
 _ENERGIES = ("predicted_j", "measured_j", "idle_j")
@@ -68,25 +70,42 @@ def report_table(
 
 
 def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
-    """Render predicted beside measured, a row a network."""
+    """Render predicted beside measured, a row a network, and how fast the device is beside then.
+
+    Where it has another speed than at the calibration, a column has the errors without that.
+    """
+    names = rows.dtype.names or ()
+    slowdown = Slowdown(*(float(rows[f"slowdown{end}"][0]) for end in ("", "_lo", "_hi")))
+    moved = slowdown.low > 1 + _STEADY or slowdown.high < 1 - _STEADY
     table = Table(title="Whole networks", title_justify="left", header_style="bold")
     table.add_column("network")
-    has_energy = "measured_j" in (rows.dtype.names or ())
-    energy = ("predicted mJ", "measured mJ", "idle mJ") if has_energy else ()
-    for name in ("MMACs", "predicted ms", "measured ms", "error", *energy):
+    energy = ("predicted mJ", "measured mJ", "idle mJ") if "measured_j" in names else ()
+    then = ["error at that speed"] if moved else []
+    for name in ("MMACs", "predicted ms", "measured ms", "error", *then, *energy):
         table.add_column(name, justify="right")
     for row, count in zip(rows, macs, strict=True):
         error = float(row["error"])
-        style = "green" if abs(error) <= _GOOD else "yellow" if abs(error) <= _FAIR else "red"
         table.add_row(
             str(row["name"]),
             f"{count / 1e6:,.1f}",
             f"{row['predicted_s'] * 1e3:,.2f}",
             f"{row['measured_s'] * 1e3:,.2f}",
-            Text(f"{error:+.1%}", style=style),
-            *(_millijoules(float(row[name])) for name in _ENERGIES if has_energy),
+            _in_colour(error),
+            *(_in_colour(slowdown.without(error)) for _ in then),
+            *(_millijoules(float(row[name])) for name in _ENERGIES if energy),
+        )
+    if not math.isnan(slowdown.ratio):
+        table.caption_justify = "left"
+        table.caption = (
+            f"The calibration's operators take {slowdown} times as long now as then"
+            f"{'' if moved else ': the same speed'}."
         )
     return table
+
+
+def _in_colour(error: float) -> Text:
+    style = "green" if abs(error) <= _GOOD else "yellow" if abs(error) <= _FAIR else "red"
+    return Text(f"{error:+.1%}", style=style)
 
 
 def _millijoules(joules: float) -> str:

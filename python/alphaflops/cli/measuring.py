@@ -294,7 +294,10 @@ def validate(
             for row in rows
         ]
         share = sum(error <= 0.10 for error in errors) / len(errors)  # noqa: PLR2004
-        emit(json.dumps({"networks": listed, "within_10pct": share}, indent=2), None)
+        slowdown = {end: known(rows[f"slowdown{end}"][0]) for end in ("", "_lo", "_hi")}
+        whole = {"networks": listed, "within_10pct": share}
+        whole |= {f"slowdown{end}": value for end, value in slowdown.items()}
+        emit(json.dumps(whole, indent=2), None)
     else:
         macs = [estimate(graph, profile).macs for graph in graphs]
         emit_table(validation_table(rows, macs), None)

@@ -11,6 +11,7 @@ from scipy.stats import gmean
 
 from alphaflops import _core
 from alphaflops.fitting.conformal import Interval
+from alphaflops.fitting.control import control_of
 from alphaflops.fitting.forms import MOVING, STAND_INS
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import LEVEL, Errors
@@ -80,6 +81,8 @@ def head_of(
             **(provenance or {}),
         },
     }
+    if (control := control_of(table)) is not None:
+        head["control"] = control
     if "energy_j" in columns and not np.isnan(table["energy_j"]).all():
         known = ~np.isnan(table["energy_j"])
         head["power_w"] = float(table["energy_j"][known].sum() / table["time_s"][known].sum())

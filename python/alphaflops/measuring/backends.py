@@ -16,6 +16,7 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "Bench",
+    "HasProvenance",
     "NativeBackend",
     "Network",
     "Session",
@@ -260,12 +261,15 @@ def named(
     )
 
 
-class _HasProvenance(Protocol):
+class HasProvenance(Protocol):
+    """A profile."""
+
     @property
-    def data(self) -> dict[str, Any]: ...
+    def data(self) -> dict[str, Any]:
+        """The whole file."""
 
 
-def backend_of(profile: _HasProvenance, *, isa: str | None = None) -> Backend:
+def backend_of(profile: HasProvenance, *, isa: str | None = None) -> Backend:
     """Return the backend that a profile was measured with, set up in the same way.
 
     Profiles of what is not here are held against the native kernels; `isa` is theirs.

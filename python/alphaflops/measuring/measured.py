@@ -13,7 +13,7 @@ from alphaflops.errors import TableError
 from alphaflops.measuring.readings import Reading, summarise
 from alphaflops.table import PROVENANCE, Table, check_table
 
-__all__ = ["measured_table", "shapes_of"]
+__all__ = ["measured_table", "shapes_of", "table_of"]
 
 _NAMED = 20  # rows that a warning lists
 
@@ -23,19 +23,24 @@ _MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device
 _MEASURED -= {"training"}  # which rows to time, and not only how they were
 
 
+def table_of(given: Mapping[str, npt.ArrayLike], origin: str) -> Table:
+    """Make a table, not yet checked, of columns, or of cells that all rows share."""
+    columns = {name: np.atleast_1d(np.asarray(values)) for name, values in given.items()}
+    rows = max((len(c) for c in columns.values()), default=0)
+    array = np.empty(rows, [(name, c.dtype) for name, c in columns.items()])
+    for name, values in columns.items():
+        if len(values) not in (1, rows):
+            raise TableError(
+                f"{origin}: column {name!r} has {len(values)} values; other columns have {rows}"
+            )
+        array[name] = values
+    return array
+
+
 def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
     """Return the shapes of a table, checked, without what an earlier measurement said of them."""
     if isinstance(table, Mapping):
-        columns = {name: np.atleast_1d(np.asarray(values)) for name, values in table.items()}
-        rows = max((len(c) for c in columns.values()), default=0)
-        array = np.empty(rows, [(name, c.dtype) for name, c in columns.items()])
-        for name, values in columns.items():
-            if len(values) not in (1, rows):
-                raise TableError(
-                    f"table: column {name!r} has {len(values)} values; other columns have {rows}"
-                )
-            array[name] = values
-        table = array
+        table = table_of(table, "table")
     if isinstance(table, np.ndarray) and table.dtype.names is not None:
         names = [n for n in table.dtype.names if n not in _MEASURED]
         stripped = np.empty(table.shape, [(n, table.dtype[n]) for n in names])

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError
-from alphaflops.measuring.backends import Backend, NativeBackend, Network
+from alphaflops.measuring.backends import Backend, HasProvenance, NativeBackend, Network
 from alphaflops.measuring.campaign import Progress
+from alphaflops.measuring.control import Control, control_in
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
 
 __all__ = ["validate"]
@@ -30,13 +31,14 @@ _DTYPE = [
     ("samples", np.int64),
     ("unstable", np.int64),
     ("unpriced_rows", np.int64),
+    ("slowdown", np.float64),
+    ("slowdown_lo", np.float64),
+    ("slowdown_hi", np.float64),
 ]
 _ENERGY = ("predicted_j", "measured_j", "measured_lo_j", "measured_hi_j", "idle_j")
 
 
-class HasCore(Protocol):
-    """A profile."""
-
+class _Profile(HasProvenance, Protocol):
     @property
     def core(self) -> _core.Profile:
         """The profile as the compiled core reads it."""
@@ -44,7 +46,7 @@ class HasCore(Protocol):
 
 def validate(
     graphs: Sequence[Graph],
-    profile: HasCore,
+    profile: _Profile,
     *,
     backend: Backend | None = None,
     repeats: int | None = None,
@@ -55,7 +57,8 @@ def validate(
 ) -> npt.NDArray[np.void]:
     """Run whole networks beside what a profile predicts for them.
 
-    Networks take turns at random, so that a slow phase of the machine falls on all of them alike.
+    Networks take turns at random, so that a slow phase of the machine falls on all of them alike;
+    so do the operators of the profile's control, which say how fast it is beside the calibration.
 
     Parameters
     ----------
@@ -79,7 +82,10 @@ def validate(
     ndarray
         A row a network: ``name``, ``predicted_s``, ``measured_s`` (median of one forward pass),
         ``measured_lo_s``, ``measured_hi_s`` (its interval of 90 %), ``error`` (predicted /
-        measured - 1), ``samples``, ``unstable``, ``unpriced_rows``; with `energy` also
+        measured - 1), ``samples``, ``unstable``, ``unpriced_rows``; ``slowdown``, the same in every
+        row: what operators of the calibration take now over what they took then (median of them),
+        with ``slowdown_lo`` and ``slowdown_hi`` (its interval of 90 %), NaN where the profile has
+        none of this backend and dtype. With `energy` also
         ``predicted_j`` (NaN where the profile has no power), ``measured_j`` of a pass, with
         ``measured_lo_j`` and ``measured_hi_j`` of its windows, and ``idle_j`` of it, which the
         device would have drawn anyway.
@@ -92,6 +98,8 @@ def validate(
         A network that the backend cannot run; the message names the layer.
     ProfileError
         A network that the profile cannot price.
+    TableError
+        The profile's control is malformed.
     """
     if not graphs:
         raise ShapeError("no network to validate; give at least one")
@@ -104,6 +112,7 @@ def validate(
         _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
         for work in tables
     ]
+    then = control_in(profile, str(backend.provenance()["backend"]), graphs[0].dtype)
     with backend.session() as session:
         meter = None
         if energy:
@@ -111,9 +120,18 @@ def validate(
 
             meter = Joules(meter_of(session))  # while nothing runs yet
         networks = [session.network(graph, seed) for graph in graphs]
-        readings = _run(networks, repeats, budget_s, np.random.default_rng(seed), progress)
+        control = Control(session, then, by_mode=backend.by_mode)
+        readings = _run(
+            networks,
+            control,
+            repeats=repeats,
+            budget_s=budget_s,
+            random=np.random.default_rng(seed),
+            progress=progress,
+        )
         energies = [meter.of(n, n.sample(1).time_s) for n in networks] if meter else []
 
+    slowdown = control.slowdown()
     width = max(len(g.name) for g in graphs)
     fields = [*_DTYPE, *((name, np.float64) for name in _ENERGY if energy)]
     rows = np.empty(len(graphs), [("name", f"U{max(1, width)}"), *fields])
@@ -128,6 +146,7 @@ def validate(
         row["samples"] = measured.samples
         row["unstable"] = measured.is_unstable
         row["unpriced_rows"] = prediction.unpriced_rows
+        row["slowdown"], row["slowdown_lo"], row["slowdown_hi"] = slowdown
     for row, drawn in zip(rows, energies, strict=False):
         power_w = profile.core.power_w
         row["predicted_j"] = np.nan if power_w is None else power_w * row["predicted_s"]
@@ -143,12 +162,14 @@ def _passes(network: Network) -> int:
 
 def _run(
     networks: Sequence[Network],
+    control: Control,
+    *,
     repeats: int | None,
     budget_s: float,
     random: np.random.Generator,
     progress: Progress | None,
 ) -> list[list[Reading]]:
-    """Time every network in rounds of random order."""
+    """Time every network in rounds of random order, and the control after each round."""
     readings: list[list[Reading]] = [[] for _ in networks]
     start = time.monotonic()
     least = repeats or MIN_SAMPLES
@@ -164,3 +185,4 @@ def _run(
         for i in random.permutation(len(networks)).tolist():
             networks[i].sample(1)  # which finds another's data in the caches
             readings[i].append(Reading.of(networks[i].sample(passes[i]), time.time()))
+        control.sample(random)

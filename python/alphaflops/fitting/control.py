@@ -1,0 +1,45 @@
+"""Rows of a table that are timed again when its profile is held against networks.
+
+A processor among others moves in speed within minutes. What these rows take later, over what they
+took in the table, says how far.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from alphaflops.calls import OPERATOR as CALL
+from alphaflops.table import Table
+from alphaflops.table.columns import INTEGERS
+
+_ROWS = 32
+_SHORTEST_S, _LONGEST_S = 20e-6, 5e-3  # seen by the clock, and soon over
+_FEWEST = 5  # of which a median has an interval
+
+
+def control_of(table: Table) -> dict[str, list[Any]] | None:
+    """Return a checked table's control as columns, or None where it has none.
+
+    Each row stands for as much of the time of all that are eligible: forward passes of inference
+    between 20 us and 5 ms, of a table that a campaign measured. Those that are not settled count
+    too: where a device's speed moves, hardly any is.
+    """
+    if "samples" not in (table.dtype.names or ()):
+        return None
+    eligible = (table["pass"] == "forward") & (table["training"] == 0)
+    eligible &= (table["time_s"] >= _SHORTEST_S) & (table["time_s"] <= _LONGEST_S)
+    eligible &= table["op"] != CALL
+    rows = table[eligible]
+    if len(rows) < _FEWEST:
+        return None
+    rows = rows[np.lexsort((rows["time_s"], rows["op"]))]
+    upto = np.cumsum(rows["time_s"])
+    rows = rows[np.unique(np.searchsorted(upto, (np.arange(_ROWS) + 0.5) / _ROWS * upto[-1]))]
+    told = [
+        name
+        for name, (default, _) in INTEGERS.items()
+        if default is None or (rows[name] != default).any()
+    ]
+    return {name: rows[name].tolist() for name in ("op", *told, "dtype", "time_s")}

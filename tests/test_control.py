@@ -1,0 +1,203 @@
+"""Operators of a calibration that are timed again: how fast is the device beside then?"""
+
+from __future__ import annotations
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from measurements import shapes, timed, with_column
+from typer.testing import CliRunner
+
+import alphaflops as af
+from alphaflops.cli import app
+from alphaflops.errors import BrokenContextError, TableError, UnsupportedError
+from alphaflops.fitting.control import control_of
+from alphaflops.measuring.control import Control, control_in
+from alphaflops.measuring.sampling import sample_shapes
+from alphaflops.measuring.validation import validate
+from alphaflops.profiles import Profile
+from alphaflops.render import validation_table
+from alphaflops.table import check_table
+
+ALPHA = {"seconds_per_mac": 1e-11, "beta": 0.1, "gamma": 0.5, "floor_s": 1e-6, "sharpness": 2.0}
+
+
+def measured(n=200, seed=0):
+    """Return a table as a campaign leaves it."""
+    kinds = ("conv_1x1", "conv_spatial")
+    table = timed(shapes(n, seed, kernels=(1, 3)), dict.fromkeys(kinds, ALPHA))
+    table = with_column(table, "samples", np.full(n, 5))
+    return check_table(with_column(table, "backend", np.full(n, "native")))
+
+
+def eligible(table):
+    return table[(table["time_s"] >= 20e-6) & (table["time_s"] <= 5e-3)]
+
+
+def test_each_row_stands_for_as_much_time():
+    table = measured()
+    op = np.where(np.arange(len(table)) < 100, "avg_pool", "conv2d")
+    table = with_column(table, "op", op)  # a second group, of another share
+    table["c_out"][:100], table["pad_h"][:100], table["pad_w"][:100] = table["c_in"][:100], 0, 0
+    table["k_h"][:100] = table["k_w"][:100] = 1
+    control = control_of(table)
+    least = eligible(table)["time_s"]
+    assert min(control["time_s"]) >= least.min()
+    assert max(control["time_s"]) <= least.max()
+    assert len(control["op"]) <= 32
+    rows = eligible(table)
+    for op in ("conv2d", "avg_pool"):
+        share = rows["time_s"][rows["op"] == op].sum() / rows["time_s"].sum()
+        assert abs(control["op"].count(op) - 32 * share) <= 2
+
+
+def test_rows_that_cannot_tell_are_left_out():
+    table = measured()
+    assert control_of(table[[n for n in table.dtype.names if n != "samples"]]) is None
+    assert control_of(eligible(table)[:4]) is None
+    assert control_of(eligible(table)[:5]) is not None
+    odd = np.arange(len(table)) % 2
+    kept = control_of(
+        check_table(with_column(table, "pass", np.where(odd, "optimizer", "forward")))
+    )
+    assert set(kept["time_s"]) <= set(table["time_s"][odd == 0])
+    assert control_of(with_column(table, "training", np.ones(len(table), int))) is None
+
+
+def test_a_profile_keeps_it(tmp_path):
+    table = measured()
+    path = tmp_path / "p.json"
+    af.fit(table, name="p").profile.save(path)
+    profile = af.load_profile(path)
+    rows = control_in(profile, "native", "fp32")
+    names = ["op", "batch", "c_in", "h_in", "w_in", "c_out", "k_h", "pad_h", "time_s"]
+    of = {row[names].item() for row in table}
+    assert {row[names].item() for row in rows} <= of
+    assert len(rows) >= 20
+    assert control_in(profile, "torch", "fp32") is None
+    assert control_in(profile, "native", "bf16") is None
+    assert control_in(af.load_profile("quadro-t2000"), "tensorflow", "fp32") is None
+
+
+@pytest.mark.parametrize(
+    ("control", "says"),
+    [
+        ({"op": ["conv2d"]}, "profile 'p', control: columns 'batch'"),
+        ({"op": ["conv2d", "add"], "c_in": [1, 2, 3]}, "profile 'p', control: column 'op' has 2"),
+    ],
+)
+def test_a_malformed_one(control, says):
+    data = af.load_profile("quadro-t2000").data
+    profile = Profile.from_dict({**data, "name": "p", "control": control})
+    with pytest.raises(TableError, match=says):
+        control_in(profile, "tensorflow", "fp32")
+
+
+class FakeSession:
+    """Runs each operator in so many times the seconds it is told."""
+
+    between_s = 0.0
+
+    def __init__(self, then_s, factors, fault=None):
+        self._seconds = iter(np.array(then_s) * factors)
+        self._fault, self._made = fault, 0
+
+    def bench(self, graph):
+        seconds = next(self._seconds)
+        self._made += 1
+        if self._fault is not None and self._made == 3:
+            raise self._fault
+        sample = SimpleNamespace(
+            time_s=seconds, steal_s=0.0, switches=0, clock_hz=1e9, reorder_s=0.0, iterations=1
+        )
+        return SimpleNamespace(warm_up=lambda: seconds, sample=lambda calls: sample)
+
+    def iterations_for(self, call_s):
+        return 1
+
+
+def rows_and_session(factors, fault=None):
+    table = eligible(measured())[: len(factors)]
+    return table, FakeSession(table["time_s"], factors, fault)
+
+
+def test_the_median_of_the_ratios():
+    factors = np.linspace(1.4, 1.6, 21)
+    factors[20] = 9.0
+    rows, session = rows_and_session(factors)
+    control = Control(session, rows, by_mode=False)
+    assert math.isnan(control.slowdown().ratio)
+    for _ in range(3):
+        control.sample(np.random.default_rng(0))
+    slowdown = control.slowdown()
+    assert slowdown.ratio == pytest.approx(1.5)
+    assert 1.4 < slowdown.low < 1.5 < slowdown.high < 1.6
+
+
+def test_an_operator_that_no_longer_runs_is_left_out():
+    for fault in (UnsupportedError("not here"), RuntimeError("PyTorch says no")):
+        rows, session = rows_and_session(np.full(6, 2.0), fault)
+        control = Control(session, rows, by_mode=False)
+        control.sample(np.random.default_rng(0))
+        assert control.slowdown() == pytest.approx((2.0, 2.0, 2.0))
+    rows, session = rows_and_session(np.full(6, 2.0), BrokenContextError("the GPU is lost"))
+    with pytest.raises(BrokenContextError):
+        Control(session, rows, by_mode=False)
+
+
+@pytest.mark.usefixtures("five_samples")
+def test_validate_tells_a_slower_processor(tmp_path):
+    table = af.measure(sample_shapes(60), budget_s=10)
+    data = af.fit(table, name="now").profile.data
+    graph = af.Graph("convs")
+    x = graph.input((1, 3, 64, 64))
+    for width in (32, 64):
+        x = graph.relu(graph.conv2d(x, width, 3, 1, 1))
+    slowdowns = []
+    for factor in (1.0, 0.25):  # as if it had been four times as fast
+        times = [factor * seconds for seconds in data["control"]["time_s"]]
+        changed = {**data, "control": {**data["control"], "time_s": times}}
+        profile = Profile.from_dict(changed)
+        (row,) = validate([graph], profile, budget_s=1.0)
+        assert row["slowdown_lo"] <= row["slowdown"] <= row["slowdown_hi"]
+        slowdowns.append(float(row["slowdown"]))
+    assert slowdowns[1] / slowdowns[0] == pytest.approx(4.0, rel=0.5)
+
+    profile.save(tmp_path / "then.json")
+    arguments = ["validate", "squeezenet1_0", "-d", str(tmp_path / "then.json"), "--budget", "0.5"]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["slowdown"] == pytest.approx(slowdowns[1], rel=0.5)
+    assert told["slowdown_lo"] <= told["slowdown"] <= told["slowdown_hi"]
+    done = CliRunner().invoke(app, arguments)
+    assert "times as long now as then." in " ".join(done.stdout.split())
+
+    (row,) = validate([graph], af.load_profile("quadro-t2000"), budget_s=0.1)
+    assert math.isnan(row["slowdown"])
+
+
+def cells(slowdown, low, high):
+    """Return the texts of a validated network that is predicted 20 % too slow."""
+    fields = ["predicted_s", "measured_s", "error", "slowdown", "slowdown_lo", "slowdown_hi"]
+    rows = np.zeros(1, [("name", "U8"), *((name, float) for name in fields)])
+    rows["predicted_s"], rows["measured_s"], rows["error"] = 1.2, 1.0, 0.2
+    rows["slowdown"], rows["slowdown_lo"], rows["slowdown_hi"] = slowdown, low, high
+    table = validation_table(rows, [1])
+    return {str(c.header): str(next(iter(c.cells))) for c in table.columns}, table.caption
+
+
+def test_the_table_says_what_the_error_would_be_at_that_speed():
+    shown, caption = cells(0.8, 0.79, 0.82)
+    assert shown["error"] == "+20.0%"
+    assert shown["error at that speed"] == "-4.0%"
+    assert caption.startswith("The calibration's operators take 0.80 [0.79, 0.82] times as long")
+    shown, caption = cells(1.03, 1.01, 1.05)
+    assert "error at that speed" not in shown
+    assert caption.endswith("the same speed.")
+    shown, caption = cells(math.nan, math.nan, math.nan)
+    assert list(shown) == ["network", "MMACs", "predicted ms", "measured ms", "error"]
+    assert caption is None
