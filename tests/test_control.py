@@ -38,11 +38,11 @@ def eligible(table):
 
 
 def test_each_row_stands_for_as_much_time():
-    table = measured()
-    op = np.where(np.arange(len(table)) < 100, "avg_pool", "conv2d")
+    table = measured(1000)
+    op = np.where(np.arange(len(table)) < 500, "avg_pool", "conv2d")
     table = with_column(table, "op", op)  # a second group, of another share
-    table["c_out"][:100], table["pad_h"][:100], table["pad_w"][:100] = table["c_in"][:100], 0, 0
-    table["k_h"][:100] = table["k_w"][:100] = 1
+    table["c_out"][:500], table["pad_h"][:500], table["pad_w"][:500] = table["c_in"][:500], 0, 0
+    table["k_h"][:500] = table["k_w"][:500] = 1
     control = control_of(table)
     least = eligible(table)["time_s"]
     assert min(control["time_s"]) >= least.min()
@@ -51,7 +51,7 @@ def test_each_row_stands_for_as_much_time():
     rows = eligible(table)
     for op in ("conv2d", "avg_pool"):
         share = rows["time_s"][rows["op"] == op].sum() / rows["time_s"].sum()
-        assert abs(control["op"].count(op) - 32 * share) <= 2
+        assert abs(control["op"].count(op) - 32 * share) <= 1
 
 
 def test_rows_that_cannot_tell_are_left_out():
@@ -61,7 +61,7 @@ def test_rows_that_cannot_tell_are_left_out():
     assert control_of(eligible(table)[:5]) is not None
     odd = np.arange(len(table)) % 2
     kept = control_of(
-        check_table(with_column(table, "pass", np.where(odd, "optimizer", "forward")))
+        check_table(with_column(table, "pass", np.where(odd, "input_gradient", "forward")))
     )
     assert set(kept["time_s"]) <= set(table["time_s"][odd == 0])
     assert control_of(with_column(table, "training", np.ones(len(table), int))) is None
