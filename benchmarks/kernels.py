@@ -25,7 +25,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when the OpenMP runtimes of oneDNN a
 
 import argparse
 import functools
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -151,9 +150,13 @@ def race(bench: Bench, shapes: list[Shape], algorithms: Callable[[Shape], list[s
         ("best of ours to PyTorch", torch_ratios),
         ("best of ours to PyTorch less what an idle call takes", less_call),
     ):
-        worst = int(np.argmin(each))
-        mean = math.exp(sum(map(math.log, each)) / len(each))
-        print(f"{what}: geometric mean {mean:.3f}, worst {each[worst]:.2f} ({shapes[worst]})")
+        pairs = zip(each, map(str, shapes), strict=True)
+        # A layer that takes no longer than an idle call has no time less that call's.
+        known = [(ratio, shape) for ratio, shape in pairs if ratio > 0]
+        mean = float(np.exp(np.mean([np.log(ratio) for ratio, _ in known])))
+        of = "" if len(known) == len(each) else f" of {len(known)} layers"
+        worst, where = min(known)
+        print(f"{what}: geometric mean{of} {mean:.3f}, worst {worst:.2f} ({where})")
     print()
 
 
