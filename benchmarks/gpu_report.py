@@ -155,6 +155,9 @@ def as_one(folder: Path, backend: str, name: str) -> Any:
         for field in ("errors", "standard_errors"):
             data[field] |= {f"{key}.{dtype}": value for key, value in more[field].items()}
         data["assumptions"] += [f"{dtype}: {text}" for text in more["assumptions"]]
+        control = data.setdefault("control", {})
+        for column, values in more.get("control", {}).items():
+            control[column] = control.get(column, []) + values
         data["provenance"]["dtypes"][dtype] = _origin(more)
         data["out_of_scope"] = [k for k in data["out_of_scope"] if k in more["out_of_scope"]]
     return af.Profile.from_dict(data, name)

@@ -19,6 +19,7 @@ from fake_gpu import FakeDriver, FakeWatch
 
 import alphaflops as af
 from alphaflops._cuda_plan import conv_plans
+from alphaflops.measuring.control import control_in
 from alphaflops.measuring.cuda_backend import CudaBackend
 from alphaflops.measuring.cuda_probe import probe_gpu
 from alphaflops.measuring.cuda_session import CudaSession
@@ -80,6 +81,9 @@ def test_calibrations_become_tables_and_a_profile(
         alone = af.load_profile(folder / f"cuda-{dtype}.json")
         of_type = graph.with_dtype(dtype)
         assert af.estimate(of_type, joined).time_s == af.estimate(of_type, alone).time_s
+        own = control_in(alone, "cuda", dtype)
+        assert len(own) > 0
+        np.testing.assert_array_equal(control_in(joined, "cuda", dtype), own)
     assert set(joined.data["provenance"]["dtypes"]) == {"fp32", "fp16"}
 
 

@@ -37,9 +37,4 @@ def control_of(table: Table) -> dict[str, list[Any]] | None:
     rows = rows[np.lexsort((rows["time_s"], rows["op"]))]
     upto = np.cumsum(rows["time_s"])
     rows = rows[np.unique(np.searchsorted(upto, (np.arange(_ROWS) + 0.5) / _ROWS * upto[-1]))]
-    told = [
-        name
-        for name, (default, _) in INTEGERS.items()
-        if default is None or (rows[name] != default).any()
-    ]
-    return {name: rows[name].tolist() for name in ("op", *told, "dtype", "time_s")}
+    return {name: rows[name].tolist() for name in ("op", *INTEGERS, "dtype", "time_s")}

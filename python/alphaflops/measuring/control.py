@@ -42,7 +42,7 @@ def control_in(profile: HasProvenance, backend: str, dtype: str) -> Table | None
         The profile's control is malformed.
     """
     data = profile.data
-    if data.get("control") is None or data["provenance"]["backend"] != backend:
+    if not data.get("control") or data["provenance"]["backend"] != backend:
         return None
     origin = f"profile '{data['name']}', control"
     rows = check_table(table_of(data["control"], origin), origin=origin)
