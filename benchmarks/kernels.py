@@ -153,6 +153,8 @@ def race(bench: Bench, shapes: list[Shape], algorithms: Callable[[Shape], list[s
         pairs = zip(each, map(str, shapes), strict=True)
         # A layer that takes no longer than an idle call has no time less that call's.
         known = [(ratio, shape) for ratio, shape in pairs if ratio > 0]
+        if not known:
+            continue
         mean = float(np.exp(np.mean([np.log(ratio) for ratio, _ in known])))
         of = "" if len(known) == len(each) else f" of {len(known)} layers"
         worst, where = min(known)

@@ -77,19 +77,19 @@ def measured(
     random = np.random.default_rng(0)
     backend = named("torch", layout="nchw", threads=1)
     with backend.session() as session:
-        then = control_in(profile, "torch", "fp32")
+        then = control_in(profile, backend.provenance(), "fp32")
         control = Control(session, then, by_mode=backend.by_mode)
         runs = [
             session.timed(lambda module=module, x=x: module(x))
             for module, x in zip(modules, inputs, strict=True)
         ]
         for turn in range(rounds + 1):
-            for i in random.permutation(len(runs)).tolist():
+            for place, i in enumerate(random.permutation(len(runs)).tolist()):
                 runs[i].sample(1)  # which finds another's data in the caches
                 sample = runs[i].sample(2)
                 if turn > 0:
                     taken[i].append(Reading.of(sample, 0.0))
-                if i % _BETWEEN == 0:
+                if turn > 0 and place % _BETWEEN == 0:
                     control.sample(random)
     return [summarise(readings) for readings in taken], control.slowdown()
 

@@ -46,7 +46,7 @@ def compare(
         calls = [session.iterations_for(bench.warm_up()) for bench in benches]
         whole: list[list[Reading]] = [[] for _ in networks]
         alone = [[] for _ in benches]
-        then = control_in(profile, "torch", "fp32") if profile else None
+        then = control_in(profile, backend.provenance(), "fp32") if profile else None
         control = Control(session, then, by_mode=backend.by_mode)
         random = np.random.default_rng(0)
         for turn in range(rounds):
@@ -57,7 +57,8 @@ def compare(
                     whole[i].append(Reading.of(sample, 0.0))
             for i in random.permutation(len(benches)).tolist():
                 alone[i].append(benches[i].sample(calls[i]))
-            control.sample(random)
+            if turn > 0:
+                control.sample(random)
     bench_s = {shape: low_s(taken) for shape, taken in zip(shapes, alone, strict=True)}
     slowdown = control.slowdown()
     if profile is not None:

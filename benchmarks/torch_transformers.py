@@ -71,7 +71,7 @@ def compare(threads: int, budget_s: float, rounds: int, seed: int) -> list[float
             session.timed(lambda module=module, x=x: module(x))
             for module, x in zip(modules, inputs, strict=True)
         ]
-        then = control_in(fit.profile, "torch", "fp32")
+        then = control_in(fit.profile, how.provenance(), "fp32")
         control = Control(session, then, by_mode=how.by_mode)
         random = np.random.default_rng(0)
         for turn in range(rounds):
@@ -79,7 +79,8 @@ def compare(threads: int, budget_s: float, rounds: int, seed: int) -> list[float
                 sample = runs[i].sample(_PASSES)
                 if turn > 0:
                     whole[i].append(Reading.of(sample, 0.0))
-            control.sample(random)
+            if turn > 0:
+                control.sample(random)
     slowdown = control.slowdown()
     print(f"  operators of the calibration take {slowdown} of their time")
     errors = []

@@ -109,7 +109,9 @@ def test_a_table_has_joules_and_a_profile_the_power(
     arguments = ["validate", "resnet18", "-d", str(tmp_path / "fake.json"), "--budget", "0.1"]
     done = CliRunner().invoke(app, [*arguments, "--batch", "2", "--energy", "--json"])
     assert done.exit_code == 0, done.output
-    (row,) = json.loads(done.stdout)["networks"]
+    told = json.loads(done.stdout)
+    assert told["slowdown"] == pytest.approx(1, rel=0.02)  # of a device that is always as fast
+    (row,) = told["networks"]
     graph = af.zoo.build("resnet18", batch=2, dtype="fp16")
     assert row["predicted_s"] == pytest.approx(af.estimate(graph, profile).time_s)
     assert row["predicted_j"] == pytest.approx(profile.core.power_w * row["predicted_s"])

@@ -81,9 +81,9 @@ def test_calibrations_become_tables_and_a_profile(
         alone = af.load_profile(folder / f"cuda-{dtype}.json")
         of_type = graph.with_dtype(dtype)
         assert af.estimate(of_type, joined).time_s == af.estimate(of_type, alone).time_s
-        own = control_in(alone, "cuda", dtype)
+        own = control_in(alone, backend.provenance(), dtype)
         assert len(own) > 0
-        np.testing.assert_array_equal(control_in(joined, "cuda", dtype), own)
+        np.testing.assert_array_equal(control_in(joined, backend.provenance(), dtype), own)
     assert set(joined.data["provenance"]["dtypes"]) == {"fp32", "fp16"}
 
 

@@ -206,6 +206,7 @@ def test_a_profile_brings_its_backend_and_mode() -> None:
     assert row["predicted_s"] == pytest.approx(af.estimate(graph, profile).time_s)
     assert row["error"] == pytest.approx(row["predicted_s"] / row["measured_s"] - 1)
     assert abs(math.log(row["predicted_s"] / row["measured_s"])) < 1  # a missing layer would show
+    assert abs(math.log(row["slowdown"])) < 1
 
 
 @pytest.mark.usefixtures("five_samples")

@@ -77,10 +77,11 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
     names = rows.dtype.names or ()
     slowdown = Slowdown(*(float(rows[f"slowdown{end}"][0]) for end in ("", "_lo", "_hi")))
     moved = slowdown.low > 1 + _STEADY or slowdown.high < 1 - _STEADY
+    steady = slowdown.low >= 1 - _STEADY and slowdown.high <= 1 + _STEADY
     table = Table(title="Whole networks", title_justify="left", header_style="bold")
     table.add_column("network")
     energy = ("predicted mJ", "measured mJ", "idle mJ") if "measured_j" in names else ()
-    then = ["error at that speed"] if moved else []
+    then = ["at the calibration's speed"] if moved else []
     for name in ("MMACs", "predicted ms", "measured ms", "error", *then, *energy):
         table.add_column(name, justify="right")
     for row, count in zip(rows, macs, strict=True):
@@ -98,7 +99,7 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
         table.caption_justify = "left"
         table.caption = (
             f"The calibration's operators take {slowdown} times as long now as then"
-            f"{'' if moved else ': the same speed'}."
+            f"{': the same speed' if steady else ''}."
         )
     return table
 

@@ -15,16 +15,16 @@ from alphaflops.table import Table
 from alphaflops.table.columns import INTEGERS
 
 _ROWS = 32
-_SHORTEST_S, _LONGEST_S = 20e-6, 5e-3  # seen by the clock, and soon over
+_SHORTEST_S, _LONGEST_S = 2e-6, 5e-3  # seen by the clock, and soon over
 _FEWEST = 5  # of which a median has an interval
 
 
 def control_of(table: Table) -> dict[str, list[Any]] | None:
     """Return a checked table's control as columns, or None where it has none.
 
-    Each row stands for as much of the time of all that are eligible: forward passes of inference
-    between 20 us and 5 ms, of a table that a campaign measured. Those that are not settled count
-    too: where a device's speed moves, hardly any is.
+    Rows are picked at equal steps of summed time, so that each stands for as much of it, among the
+    forward passes of inference between 2 us and 5 ms of a table that a campaign measured. Those
+    that are not settled count too: where a device's speed moves, hardly any is.
     """
     if "samples" not in (table.dtype.names or ()):
         return None
@@ -36,5 +36,8 @@ def control_of(table: Table) -> dict[str, list[Any]] | None:
         return None
     rows = rows[np.lexsort((rows["time_s"], rows["op"]))]
     upto = np.cumsum(rows["time_s"])
-    rows = rows[np.unique(np.searchsorted(upto, (np.arange(_ROWS) + 0.5) / _ROWS * upto[-1]))]
-    return {name: rows[name].tolist() for name in ("op", *INTEGERS, "dtype", "time_s")}
+    picked = np.unique(np.searchsorted(upto, (np.arange(_ROWS) + 0.5) / _ROWS * upto[-1]))
+    if len(picked) < _FEWEST:
+        return None
+    columns = ("op", *INTEGERS, "dtype", "time_s")
+    return {name: rows[name][picked].tolist() for name in columns}

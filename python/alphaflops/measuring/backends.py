@@ -272,13 +272,16 @@ class HasProvenance(Protocol):
 def backend_of(profile: HasProvenance, *, isa: str | None = None) -> Backend:
     """Return the backend that a profile was measured with, set up in the same way.
 
-    Profiles of what is not here are held against the native kernels; `isa` is theirs.
+    Profiles of what is not here are held against the native kernels; `isa` is theirs, by default
+    the profile's where this processor has it.
     """
     how = profile.data["provenance"]
     if how["backend"] == "cuda" and how.get("path") is not None:
         return named("cuda", isa=isa, cache=how.get("cache", "context"), path=how["path"])
     if how["backend"] != "torch":
-        return named("native", isa=isa)
+        same = how.get("isa") if how.get("isa") in _core.available_isas() else None
+        cache = how.get("cache", "context") if how["backend"] == "native" else "context"
+        return named("native", isa=isa or same, cache=cache)
     options = {name: how.get(name) for name in ("layout", "threads", "on")}
     if how.get("on") == "cuda":
         options |= {name: bool(how.get(name)) for name in ("cuda_graph", "cudnn_benchmark")}

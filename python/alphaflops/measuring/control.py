@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from alphaflops.errors import BrokenContextError, Error
-from alphaflops.measuring.backends import Bench, HasProvenance, Session
+from alphaflops.errors import BrokenContextError, Error, TableError
+from alphaflops.measuring.backends import HasProvenance, Session
 from alphaflops.measuring.measured import table_of
-from alphaflops.measuring.readings import Reading, interval_ranks, summarise
+from alphaflops.measuring.readings import (
+    SETTLED_SAMPLES,
+    Reading,
+    Sample,
+    interval_ranks,
+    summarise,
+)
 from alphaflops.measuring.shapes import graphs_of
 from alphaflops.table import Table, check_table
 
 __all__ = ["Control", "Slowdown", "control_in"]
+
+_T = TypeVar("_T")
+_MAY_DIFFER = {"torch"}  # its version: then is then, and now is now
 
 
 class Slowdown(NamedTuple):
@@ -33,8 +44,11 @@ class Slowdown(NamedTuple):
         return self.ratio * (1 + error) - 1
 
 
-def control_in(profile: HasProvenance, backend: str, dtype: str) -> Table | None:
+def control_in(profile: HasProvenance, how: Mapping[str, object], dtype: str) -> Table | None:
     """Return the operators that a profile has for this, with their times; None without any.
+
+    `how` is a backend's provenance. Operators that were timed in another way, such as with another
+    instruction set or number of threads, or on another device, are no control.
 
     Raises
     ------
@@ -42,11 +56,14 @@ def control_in(profile: HasProvenance, backend: str, dtype: str) -> Table | None
         The profile's control is malformed.
     """
     data = profile.data
-    if not data.get("control") or data["provenance"]["backend"] != backend:
+    then = {**data["provenance"], "device": data.get("device", {}).get("name")}
+    if not data.get("control") or any(then.get(n, how[n]) != how[n] for n in {*how} - _MAY_DIFFER):
         return None
     origin = f"profile '{data['name']}', control"
+    if not isinstance(data["control"], Mapping):
+        raise TableError(f"{origin}: it must be an object of columns")
     rows = check_table(table_of(data["control"], origin), origin=origin)
-    rows = rows[rows["dtype"] == dtype]
+    rows = rows[(rows["dtype"] == dtype) & (rows["pass"] == "forward") & (rows["training"] == 0)]
     return rows if len(rows) else None
 
 
@@ -55,33 +72,49 @@ class Control:
 
     def __init__(self, session: Session, rows: Table | None, *, by_mode: bool) -> None:
         self._by_mode = by_mode
-        self._benches: list[tuple[Bench, int]] = []
-        self._then_s: list[float] = []
         graphs = [] if rows is None else graphs_of(rows)
         times = [] if rows is None else rows["time_s"].tolist()
-        for graph, then_s in zip(graphs, times, strict=True):
-            try:
-                bench = session.bench(graph)
-                calls = session.iterations_for(bench.warm_up())
-            except BrokenContextError:
-                raise
-            except (Error, RuntimeError):  # it ran elsewhere; PyTorch's are of the latter
-                continue
-            self._benches.append((bench, calls))
-            self._then_s.append(then_s)
-        self._readings: list[list[Reading]] = [[] for _ in self._benches]
+        # All are built before any is run, as in a campaign.
+        made = [_unless_refused(partial(session.bench, graph)) for graph in graphs]
+        self._timed: list[_Timed] = []
+        for bench, then_s in zip(made, times, strict=True):
+            call_s = None if bench is None else _unless_refused(bench.warm_up)
+            if bench is not None and call_s is not None:
+                calls = session.iterations_for(call_s)
+                self._timed.append(_Timed(then_s, partial(bench.sample, calls)))
 
     def sample(self, random: np.random.Generator) -> None:
         """Time each once, in random order."""
-        for i in random.permutation(len(self._benches)).tolist():
-            bench, calls = self._benches[i]
-            self._readings[i].append(Reading.of(bench.sample(calls), time.time()))
+        for i in random.permutation(len(self._timed)).tolist():
+            if (sample := _unless_refused(self._timed[i].run)) is not None:
+                self._timed[i].readings.append(Reading.of(sample, time.time()))
 
     def slowdown(self) -> Slowdown:
-        """Return what the operators take now over what they took then; NaN where none runs."""
-        if not any(self._readings):
+        """Return what the operators take now over what they took then; NaN below five of them."""
+        ratios = np.sort(
+            [
+                summarise(each.readings, by_mode=self._by_mode).time_s / each.then_s
+                for each in self._timed
+                if each.readings
+            ]
+        )
+        if len(ratios) < SETTLED_SAMPLES:  # of which a median has no interval
             return Slowdown(math.nan, math.nan, math.nan)
-        now_s = [summarise(taken, by_mode=self._by_mode).time_s for taken in self._readings]
-        ratios = np.sort(np.array(now_s) / np.array(self._then_s))
         low, high = interval_ranks(len(ratios))
         return Slowdown(float(np.median(ratios)), float(ratios[low]), float(ratios[high]))
+
+
+class _Timed:
+    def __init__(self, then_s: float, run: Callable[[], Sample]) -> None:
+        self.then_s, self.run = then_s, run
+        self.readings: list[Reading] = []
+
+
+def _unless_refused(run: Callable[[], _T]) -> _T | None:
+    """Return what an operator gives, None where it no longer runs: that must not cost networks."""
+    try:
+        return run()
+    except BrokenContextError:
+        raise
+    except (Error, RuntimeError):  # PyTorch's are of the latter
+        return None

@@ -25,7 +25,12 @@ _MEASURED -= {"training"}  # which rows to time, and not only how they were
 
 def table_of(given: Mapping[str, npt.ArrayLike], origin: str) -> Table:
     """Make a table, not yet checked, of columns, or of cells that all rows share."""
-    columns = {name: np.atleast_1d(np.asarray(values)) for name, values in given.items()}
+    try:
+        columns = {name: np.atleast_1d(np.asarray(values)) for name, values in given.items()}
+    except ValueError:  # a column of lists that differ in length
+        columns = {}
+    if not columns or any(column.ndim > 1 for column in columns.values()):
+        raise TableError(f"{origin}: it must have columns, each of one value a row")
     rows = max((len(c) for c in columns.values()), default=0)
     array = np.empty(rows, [(name, c.dtype) for name, c in columns.items()])
     for name, values in columns.items():

@@ -85,7 +85,7 @@ def validate(
         measured - 1), ``samples``, ``unstable``, ``unpriced_rows``; ``slowdown``, the same in every
         row: what operators of the calibration take now over what they took then (median of them),
         with ``slowdown_lo`` and ``slowdown_hi`` (its interval of 90 %), NaN where the profile has
-        none of this backend and dtype. With `energy` also
+        none that were timed so, and of networks of several dtypes. With `energy` also
         ``predicted_j`` (NaN where the profile has no power), ``measured_j`` of a pass, with
         ``measured_lo_j`` and ``measured_hi_j`` of its windows, and ``idle_j`` of it, which the
         device would have drawn anyway.
@@ -112,7 +112,8 @@ def validate(
         _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
         for work in tables
     ]
-    then = control_in(profile, str(backend.provenance()["backend"]), graphs[0].dtype)
+    dtypes = {graph.dtype for graph in graphs}
+    then = control_in(profile, backend.provenance(), dtypes.pop()) if len(dtypes) == 1 else None
     with backend.session() as session:
         meter = None
         if energy:
