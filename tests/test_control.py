@@ -226,13 +226,13 @@ def cells(slowdown, low, high):
 def test_the_table_says_what_the_error_would_be_at_that_speed():
     shown, caption = cells(0.8, 0.79, 0.82)
     assert shown["error"] == "+20.0%"
-    assert shown["at the calibration's speed"] == "-4.0%"
+    assert shown["at the speed of then"] == "-4.0%"
     assert caption.startswith("The calibration's operators take 0.80 [0.79, 0.82] times as long")
     shown, caption = cells(1.01, 0.99, 1.02)
-    assert "at the calibration's speed" not in shown
+    assert "at the speed of then" not in shown
     assert caption.endswith("the same speed.")
     shown, caption = cells(1.3, 0.95, 1.6)  # neither is known
-    assert "at the calibration's speed" not in shown
+    assert "at the speed of then" not in shown
     assert caption.endswith("as then.")
     shown, caption = cells(math.nan, math.nan, math.nan)
     assert list(shown) == ["network", "MMACs", "predicted ms", "measured ms", "error"]

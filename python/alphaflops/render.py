@@ -79,9 +79,9 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
     moved = slowdown.low > 1 + _STEADY or slowdown.high < 1 - _STEADY
     steady = slowdown.low >= 1 - _STEADY and slowdown.high <= 1 + _STEADY
     table = Table(title="Whole networks", title_justify="left", header_style="bold")
-    table.add_column("network")
+    table.add_column("network", no_wrap=True)
     energy = ("predicted mJ", "measured mJ", "idle mJ") if "measured_j" in names else ()
-    then = ["at the calibration's speed"] if moved else []
+    then = ["at the speed of then"] if moved else []
     for name in ("MMACs", "predicted ms", "measured ms", "error", *then, *energy):
         table.add_column(name, justify="right")
     for row, count in zip(rows, macs, strict=True):
