@@ -79,7 +79,7 @@ def main() -> int:
             f"{error.mape:.1%}, median {error.mdape:.1%}, n {error.n}; networks within "
             f"{LIMIT:.0%}: {within} of {len(rows)}"
         )
-        slowdown = Slowdown(*(rows[0][f"slowdown{end}"] for end in ("", "_lo", "_hi")))
+        slowdown = Slowdown.of(rows)
         print(f"  operators of the calibration take {slowdown} of their time")
         if reuse := fit.profile.data.get("weight_reuse"):
             print(f"  weights in a cache: {described(reuse)}")

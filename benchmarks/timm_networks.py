@@ -89,8 +89,8 @@ def measured(
                 sample = runs[i].sample(2)
                 if turn > 0:
                     taken[i].append(Reading.of(sample, 0.0))
-                if turn > 0 and place % _BETWEEN == 0:
-                    control.sample(random)
+                    if place % _BETWEEN == 0:
+                        control.sample(random)
     return [summarise(readings) for readings in taken], control.slowdown()
 
 

@@ -75,7 +75,7 @@ def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
     Where it has another speed than at the calibration, a column has the errors without that.
     """
     names = rows.dtype.names or ()
-    slowdown = Slowdown(*(float(rows[f"slowdown{end}"][0]) for end in ("", "_lo", "_hi")))
+    slowdown = Slowdown.of(rows)
     moved = slowdown.low > 1 + _STEADY or slowdown.high < 1 - _STEADY
     steady = slowdown.low >= 1 - _STEADY and slowdown.high <= 1 + _STEADY
     table = Table(title="Whole networks", title_justify="left", header_style="bold")

@@ -294,9 +294,9 @@ def validate(
             for row in rows
         ]
         share = sum(error <= 0.10 for error in errors) / len(errors)  # noqa: PLR2004
-        slowdown = {end: known(rows[f"slowdown{end}"][0]) for end in ("", "_lo", "_hi")}
+        slowdown = ("slowdown", "slowdown_lo", "slowdown_hi")
         whole = {"networks": listed, "within_10pct": share}
-        whole |= {f"slowdown{end}": value for end, value in slowdown.items()}
+        whole |= {name: known(rows[name][0]) for name in slowdown}
         emit(json.dumps(whole, indent=2), None)
     else:
         macs = [estimate(graph, profile).macs for graph in graphs]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from alphaflops.errors import BrokenContextError, Error, TableError
 from alphaflops.measuring.backends import HasProvenance, Session
@@ -35,6 +36,12 @@ class Slowdown(NamedTuple):
     ratio: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[np.void]) -> Slowdown:
+        """Return what ``validate`` says in each of its rows."""
+        first = rows[0]
+        return cls(*(float(first[name]) for name in ("slowdown", "slowdown_lo", "slowdown_hi")))
 
     def __str__(self) -> str:
         return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
