@@ -63,6 +63,7 @@ class RichFit:
     facts: Facts | None = None
     roofline: dict[str, RooflineFit] = field(default_factory=dict)
     tiled: dict[str, TiledFit] = field(default_factory=dict)
+    cache_bytes: float | None = None
 
 
 def fit_rich(
@@ -101,7 +102,7 @@ def _fit_rich(
     order = sorted(by_kind, key=lambda kind: -len(by_kind[kind][0]))
     order = [kind for kind in order if len(by_kind[kind][0]) >= LEAST_ROWS["roofline-alpha"]]
     if not order:
-        return RichFit({form: {} for form in CORES})
+        return RichFit({form: {} for form in CORES}, cache_bytes=cache_bytes)
     if start is not None:
         facts = start.facts
     if facts is None:
@@ -139,7 +140,7 @@ def _fit_rich(
                 biased=bool(rows.work.biased.any()), padded=_is_padded(rows)
             )
             forms["tiled"][kind] = KindFit("tiled", parameters, {}, n, domain=domain)
-    return RichFit(forms, facts, rooflines, tiled)
+    return RichFit(forms, facts, rooflines, tiled, cache_bytes)
 
 
 def _is_padded(rows: Rows) -> bool:

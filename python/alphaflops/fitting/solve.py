@@ -70,7 +70,11 @@ def fit_forms(
     log_time = np.log(time_s)
     groups = {str(kind): np.flatnonzero(rows.kind == kind) for kind in np.unique(rows.kind)}
     by_kind = {kind: (rows[index], log_time[index]) for kind, index in groups.items()}
-    moving = fit_traffic({k: by_kind[k] for k in MOVING if k in by_kind})
+    own = {k: by_kind[k] for k in MOVING if k in by_kind}
+    if start is None:
+        moving = fit_traffic(own)
+    else:
+        moving = fit_traffic(own, [start.cache_bytes] if start.cache_bytes else [])
     if CALL in by_kind:
         moving[CALL] = fit_calls(*by_kind[CALL])
     multiplying = {k: by_kind[k] for k in MULTIPLYING if k in by_kind}

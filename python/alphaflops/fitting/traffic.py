@@ -16,7 +16,7 @@ and for a cache's size ln of all rows, and ln of how many sizes are tried.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -33,7 +33,7 @@ from alphaflops.fitting.metrics import Floats
 
 _NO_FLOOR_BELOW = 3  # rows of a kind: one rate is all that they tell
 _FACTOR_PULL = 0.2  # a row is off by a fifth of what ln f scatters by
-_CACHES = [2.0**i for i in range(14, 31)]  # bytes; 16 KiB to 1 GiB
+_CACHES = tuple(2.0**i for i in range(14, 31))  # bytes; 16 KiB to 1 GiB
 _BETWEEN = 2.0**0.5  # sizes beside the best of these
 
 Timed = tuple[Rows, Floats]
@@ -58,11 +58,16 @@ class _Fitted(NamedTuple):
         )
 
 
-def fit_traffic(by_kind: Mapping[str, Timed]) -> dict[str, KindFit]:
-    """Fit kinds that move data, each given as its rows [n] and ln seconds [n]."""
+def fit_traffic(
+    by_kind: Mapping[str, Timed], caches: Sequence[float] = _CACHES
+) -> dict[str, KindFit]:
+    """Fit kinds that move data, each given as its rows [n] and ln seconds [n].
+
+    The device's cache, if it has one, is looked for near each of `caches` [bytes].
+    """
     few = {kind for kind, (rows, _) in by_kind.items() if len(rows) < _NO_FLOOR_BELOW}
     kinds = {name: _Kind(name, *timed) for name, timed in by_kind.items() if name not in few}
-    cache_bytes = _find_cache(list(kinds.values()))
+    cache_bytes = _find_cache(list(kinds.values()), caches) if caches else None
     return {
         name: _one_rate(name, *timed)
         if name in few
@@ -71,13 +76,13 @@ def fit_traffic(by_kind: Mapping[str, Timed]) -> dict[str, KindFit]:
     }
 
 
-def _find_cache(kinds: list[_Kind]) -> float | None:
+def _find_cache(kinds: list[_Kind], caches: Sequence[float]) -> float | None:
     """Return the bytes of the cache by which all kinds together gain most; None if not enough."""
 
     def score(cache_bytes: float | None) -> float:
         return sum(kind.best(cache_bytes).score(kind.n) for kind in kinds)
 
-    near = max(_CACHES, key=score)
+    near = max(caches, key=score)
     best = max((near / _BETWEEN, near, near * _BETWEEN), key=score)
     rows = sum(kind.n for kind in kinds if kind.may_tell_caches)
     chance = np.log(max(rows, 1)) + np.log(len(_CACHES))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+_LAST_S = 0.5  # rounded, none are left: a fit may follow, which takes seconds
+
 Callback = Callable[[int, int, float, float], None]
 
 
@@ -24,12 +26,12 @@ def bar(console: Console, title: str) -> Iterator[Callback]:
         task = progress.add_task(title, total=1.0, points="", left="")
 
         def update(done: int, total: int, elapsed_s: float, remaining_s: float) -> None:
-            share = elapsed_s / max(elapsed_s + remaining_s, 1e-9)
+            last = done >= total or remaining_s < _LAST_S
             progress.update(
                 task,
-                completed=1.0 if done >= total else share,
+                completed=1.0 if last else elapsed_s / (elapsed_s + remaining_s),
                 points=f"{done}/{total} operators settled",
-                left=f"{remaining_s:3.0f} s left",
+                left="finishing" if last else f"{remaining_s:3.0f} s left",
             )
 
         yield update
