@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from alphaflops.errors import (
 from alphaflops.measuring.backends import Backend, Bench, Reuse, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
+from alphaflops.measuring.pace import at_one_pace
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
 from alphaflops.measuring.shapes import graphs_of
 from alphaflops.table import Table, work_table
@@ -110,14 +111,15 @@ def measure(
     Returns
     -------
     Table
-        The rows that got a sample: the shapes, ``time_s`` (median, s), ``time_lo_s``, ``time_hi_s``
-        (its distribution-free interval of 90 %), ``samples``, ``steal_s``, ``clock_hz``,
-        ``unstable`` (1 where the interval reaches beyond 5 %, or fewer than five samples count),
-        ``backend``, ``device``, ``isa``, ``cache``; with torch also ``mode``, ``torch`` (version),
-        ``on``, ``layout``, ``threads``, ``cuda_graph``, ``cudnn_benchmark``; with cuda also
-        ``path``; ``energy_j`` where asked for: the power drawn while the row's calls follow each
-        other, times ``time_s``. A ``RuntimeWarning`` names rows that the budget did not reach, and
-        each that the device refused when it was first run.
+        The rows that got a sample: the shapes, ``time_s`` (median, s, at the pace that the machine
+        mostly had, see docs/measuring.md), ``time_lo_s``, ``time_hi_s`` (its distribution-free
+        interval of 90 %), ``samples``, ``steal_s``, ``clock_hz``, ``unstable`` (1 where the
+        interval reaches beyond 5 %, or fewer than five samples count), ``backend``, ``device``,
+        ``isa``, ``cache``; with torch also ``mode``, ``torch`` (version), ``on``, ``layout``,
+        ``threads``, ``cuda_graph``, ``cudnn_benchmark``; with cuda also ``path``; ``energy_j``
+        where asked for: the power drawn while the row's calls follow each other, times ``time_s``.
+        A ``RuntimeWarning`` names rows that the budget did not reach, and each that the device
+        refused when it was first run.
 
     Raises
     ------
@@ -171,7 +173,8 @@ def measure(
             raise KeyboardInterrupt(run.interrupted()) from None
         finally:
             run.save()
-        energy_j = run.energy_j(meter, energy_s) if meter else None
+        readings = at_one_pace(run.readings)
+        energy_j = run.energy_j(readings, meter, energy_s) if meter else None
     if not any(run.readings):
         if run.refused:
             raise next(iter(run.refused.values()))
@@ -181,7 +184,7 @@ def measure(
         )
     return measured_table(
         shapes,
-        run.readings,
+        readings,
         runs.provenance(),
         by_mode=runs.by_mode,
         energy_j=energy_j,
@@ -306,12 +309,14 @@ class _Campaign:
             for each, after in zip(given.tolist(), np.nan_to_num(seconds).tolist(), strict=True)
         ]
 
-    def energy_j(self, meter: Joules, seconds: float) -> npt.NDArray[np.float64]:
+    def energy_j(
+        self, readings: Sequence[Sequence[Reading]], meter: Joules, seconds: float
+    ) -> npt.NDArray[np.float64]:
         """Return joules of each shape, NaN of those that were not measured."""
-        reached = [i for i, taken in enumerate(self.readings) if taken]
-        times = [summarise(self.readings[i], by_mode=self._by_mode).time_s for i in reached]
+        reached = [i for i, taken in enumerate(readings) if taken]
+        times = [summarise(readings[i], by_mode=self._by_mode).time_s for i in reached]
         graphs = graphs_of(self._shapes)
-        joules = np.full(len(self.readings), np.nan)
+        joules = np.full(len(readings), np.nan)
         joules[reached] = meter.of_rows(
             self._session.bench, [graphs[i] for i in reached], np.array(times), seconds
         )
