@@ -61,11 +61,12 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=30.0, help="seconds a calibration")
     parser.add_argument("--calibrations", type=int, default=3)
     parser.add_argument("--networks", type=float, default=20.0, help="seconds of networks after it")
+    parser.add_argument("--names", nargs="+", default=zoo.REFERENCE, help="of the zoo's networks")
     options = parser.parse_args()
     backend = named(options.backend)
     shapes = sample_shapes(POINTS[backend.mode], mode=backend.mode)
     shapes = shapes_of(with_reuse(shapes) if backend.times_reuse else shapes)
-    graphs = [zoo.build(name) for name in zoo.REFERENCE]
+    graphs = [zoo.build(name) for name in options.names]
     device = backend.device()
     print(f"{device['name']}, {device['compiler']}; {len(shapes)} rows, {options.budget:g} s")
     for turn in range(options.calibrations):

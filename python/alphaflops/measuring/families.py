@@ -101,6 +101,14 @@ def _grouped(random: np.random.Generator) -> Shape:
     return Shape("conv2d", channels, size, channels, kernel, stride, kernel // 2, groups=groups)
 
 
+def _squeeze_excite(random: np.random.Generator) -> Shape:
+    """Draw a 1x1 convolution of what a global pool leaves, to fewer channels or back."""
+    wide = 8 * round(log_uniform(random, 32, 2304) / 8)
+    few = 4 * max(1, round(wide / float(random.choice([4, 4, 8, 16, 24])) / 4))
+    c_in, c_out = (wide, few) if random.random() < 0.5 else (few, wide)  # noqa: PLR2004
+    return Shape("conv2d", c_in, 1, c_out)
+
+
 def _grouped_pointwise(random: np.random.Generator) -> Shape:
     """Draw what PyTorch does group by group with one thread: 1x1, mostly a factor a channel."""
     size = _size(random, most=56)
@@ -132,8 +140,9 @@ def _norm(random: np.random.Generator) -> Shape:
 def _pool(random: np.random.Generator) -> Shape:
     size = _size(random)
     channels = _channels(random, size)
-    if random.random() < 0.25:  # noqa: PLR2004
-        return Shape("global_avg_pool", channels, min(size, 14), channels)
+    if random.random() < 0.35:  # noqa: PLR2004
+        # At the end of a network, or before each squeeze-and-excitation.
+        return Shape("global_avg_pool", channels, min(size, 112), channels)
     op = "max_pool" if random.random() < 0.7 else "avg_pool"  # noqa: PLR2004
     kernel, pad = (3, 1) if random.random() < 0.5 else (2, 0)  # noqa: PLR2004
     return Shape(op, channels, size, channels, kernel, 2, pad)
@@ -295,10 +304,11 @@ SHARES: dict[str, dict[Family, float]] = {
         _elementwise: 0.07,
         _concat: 0.04,
         _norm: 0.05,
-        _pool: 0.05,
+        _pool: 0.06,
         _grouped: 0.03,
         _softmax: 0.02,
         _image_transcendental: 0.05,
+        _squeeze_excite: 0.03,
     },
     # Fused launches of image classifiers and of transformers.
     "sequences": {
@@ -317,6 +327,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _scores: 0.02,
         _recurrent: 0.02,
         _token_linear: 0.06,
+        _squeeze_excite: 0.02,
         _layer_norm: 0.03,
         _attention: 0.05,
         _matmul: 0.04,
@@ -330,6 +341,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _depthwise: 0.09,
         _wide_depthwise: 0.02,
         _calls: 0.01,
+        _squeeze_excite: 0.02,
         _norm: 0.08,
         _elementwise: 0.08,
         _eager_pool: 0.08,
