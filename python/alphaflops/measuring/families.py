@@ -343,7 +343,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _calls: 0.01,
         _squeeze_excite: 0.02,
         _norm: 0.08,
-        _elementwise: 0.08,
+        _elementwise: 0.09,
         _eager_pool: 0.08,
         _linear: 0.06,
         _concat: 0.03,
