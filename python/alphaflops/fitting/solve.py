@@ -57,7 +57,9 @@ def fit_forms(
     time_s
         Seconds [n].
     rich
-        Whether to fit the forms beyond the paper's; `facts`, `start` and `seed` are theirs.
+        Whether to fit the forms beyond the paper's; `facts` and `seed` are theirs.
+    start
+        Of a table that these rows are most of: the cache's size and what the rich forms found.
 
     Returns
     -------
