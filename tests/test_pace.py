@@ -120,6 +120,17 @@ def test_disturbed_readings_tell_nothing_and_are_told() -> None:
     assert np.median(paces[:, 0] / paces[:, 1]) == pytest.approx(1.3, abs=0.01)
 
 
+@pytest.mark.filterwarnings("error")
+def test_calls_that_take_no_more_than_the_clock_tell_nothing() -> None:
+    readings, _ = campaign()
+    even = at_one_pace(readings)
+    readings[3] = [replace(r, time_s=0.0) for r in readings[3]]
+    found = at_one_pace(readings)
+    assert {r.time_s for r in found[3]} == {0.0}
+    moved = [a.time_s / b.time_s for a, b in zip(found[4], even[4], strict=True)]
+    assert moved == pytest.approx([1.0] * TURNS, abs=0.02)
+
+
 def test_the_part_that_changed_the_layout_is_divided_likewise() -> None:
     parts = [r.reorder_s / r.time_s for taken in at_one_pace(campaign()[0]) for r in taken]
     assert parts == pytest.approx([0.25] * len(parts))

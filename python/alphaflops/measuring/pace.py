@@ -48,9 +48,10 @@ def _log_paces(readings: Sequence[Sequence[Reading]]) -> _Floats:
     if not every:
         return np.zeros(0)
     rows: _Ids = np.repeat(np.arange(len(readings)), [len(taken) for taken in readings])
-    clean = np.array([each.is_clean for each in every], bool)
+    time_s = np.array([each.time_s for each in every])
+    clean = np.array([each.is_clean for each in every]) & (time_s > 0)  # 0: what the clock costs
     tells = clean & (np.bincount(rows[clean], minlength=len(readings))[rows] >= MIN_SAMPLES)
-    log_s = np.log([each.time_s for each in every])
+    log_s = np.log(time_s, out=np.zeros_like(time_s), where=time_s > 0)
     order = np.argsort([each.at for each in every], kind="stable")
     paces = np.zeros(len(every))
     for _ in range(_ROUNDS):
