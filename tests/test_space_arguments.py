@@ -30,6 +30,32 @@ def test_threads_are_whole(threads):
         compiled().evaluate(FBNET.sample(2, 1), threads=threads)
 
 
+def test_ctrl_c_is_seen_within_a_long_call(monkeypatch):
+    monkeypatch.setattr("alphaflops.spaces.compiled._UNINTERRUPTED", 1000)
+    codes = FBNET.sample(2500, 3)
+    macs = compiled().evaluate(codes, ("time_s", "macs"))["macs"]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(macs, compiled().evaluate(codes, "macs"))
+    monkeypatch.setattr("alphaflops.spaces.compiled._UNINTERRUPTED", 1000)
+    calls = []
+
+    class Interrupted:
+        def evaluate(self, *_):
+            calls.append(1)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(compiled()._evaluators, ("time_s",), Interrupted())
+        patch.setitem(compiled()._dtypes, ("time_s",), np.dtype([("time_s", float)]))
+        with pytest.raises(KeyboardInterrupt):
+            compiled().evaluate(codes)
+    assert len(calls) == 2
+    codes[2100, 4] = 99
+    with pytest.raises(ModelError, match=r"code 100 has 99 .*rows counted from row 2000"):
+        compiled().evaluate(codes)
+
+
 def test_a_change_of_a_code_as_text():
     code = FBNET.sample(1, 1)[0]
     text = FBNET.encode(code)

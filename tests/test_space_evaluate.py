@@ -352,6 +352,8 @@ def test_no_power_no_energy():
     compiled = FBNET.compile(af.Profile.from_dict(document))
     assert np.isnan(compiled.evaluate(FBNET.sample(3, 1), "energy_j")).all()
     assert np.isnan(compiled.expected(np.full((22, 9), 1 / 9), "energy_j")[0])
+    with pytest.raises(UnsupportedError, match="bounds of energy_j are not to be had"):
+        compiled.bounds("energy_j")
 
 
 def test_a_space_without_positions():

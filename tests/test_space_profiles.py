@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from costs import tiled
 from space_profiles import FAST, SLOW, device
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.errors import ModelError, OverflowError, ProfileError
+from alphaflops.errors import ModelError, OverflowError, ProfileError, UnsupportedError
 from alphaflops.spaces import SearchSpace
 
 FBNET = af.spaces.fbnet()
 EAGER = device("eager", seed=3, provenance={"backend": "made up", "mode": "eager"})
+KINDS = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
 SHORT = af.spaces.transformer(33, layers=2, widths=(64, 96), heads=(1, 3))
 
 
@@ -97,6 +101,42 @@ def test_kinds_that_some_networks_lack_are_one_note():
     notes = space.compile(lacking).notes
     assert len(notes) == 1
     assert {"attention", "reduce"} <= set(re.split(r"\W+", notes[0]))
+
+
+def test_forms_without_an_alpha_have_no_alpha_flops():
+    document = FAST.data
+    for model in document["models"]:
+        if model["kind"] == "conv_spatial":
+            model |= {"form": "tiled", "parameters": tiled({})}
+    some = af.Profile.from_dict(document)
+    graph = FBNET.graph(FBNET.sample(1, 0)[0])
+    report = af.estimate(graph, some)
+    assert math.isnan(report.alpha_flops)
+    assert json.loads(report.to_json())["alpha_flops"] is None
+    assert "no α-FLOPs: the profile's form has no α; fit another with --form alpha" in report.notes
+    assert not any("α-FLOPs" in note for note in af.estimate(graph, FAST).notes)
+    compiled = FBNET.compile([some, FAST])
+    values = compiled.evaluate(FBNET.sample(3, 0), "alpha_flops")
+    assert np.isnan(values[:, 0]).all()
+    assert (values[:, 1] > 0).all()
+    with pytest.raises(UnsupportedError, match="bounds of alpha_flops are not to be had"):
+        compiled.bounds("alpha_flops")
+    assert compiled.bounds("alpha_flops", 1).least > 0
+
+
+def test_notes_say_what_sharing_a_distance_is_worth():
+    known = {"distance_bytes": [1e5, 1e8], "share": [0.1, 1.0], "keep_s": 1.0}
+    reusing = device("reusing", weight_reuse={**known, "half_rows": dict.fromkeys(KINDS, 50.0)})
+    said = "weights in a cache: "
+    (note,) = (note for note in FBNET.compile(reusing).notes if said in note)
+    low, high = (float(part) for part in re.findall(r"([+-]\d+\.\d)%", note))
+    assert low < high
+    shared = FBNET.compile(reusing)
+    code = shared.bounds().cheapest
+    own = shared.evaluate(code[np.newaxis])[0] / af.estimate(FBNET.graph(code), reusing).time_s - 1
+    assert high == pytest.approx(100 * own, abs=0.05)
+    for compiled in (FBNET.compile(reusing, reuse_bytes=math.inf), FBNET.compile(FAST)):
+        assert not any(said in note for note in compiled.notes)
 
 
 def test_notes_say_what_share_is_extrapolated():

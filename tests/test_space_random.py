@@ -260,7 +260,7 @@ def test_constants_stay_in_their_part():
         space.compile(PROFILES[0])
 
 
-def test_an_exception_of_a_step_passes_through_and_breaks_nothing():
+def test_an_exception_of_a_step_is_the_cause_and_breaks_nothing():
     calls = []
 
     def step(graph, flow, choice):
@@ -271,8 +271,9 @@ def test_an_exception_of_a_step_passes_through_and_breaks_nothing():
         return Flow((conv(graph, flow.x, 4),), ())
 
     space = space_of((step, 0), (Do("head"), None))
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(ModelError, match=r"choice 'c1', .* it raised KeyError: 'mine'") as told:
         space.compile(PROFILES[0])
+    assert isinstance(told.value.__cause__, KeyError)
     tables = space.compile(PROFILES[0])
     assert_same(space, tables, all_codes(space))
 

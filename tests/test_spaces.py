@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alphaflops as af
-from alphaflops.errors import ModelError
+from alphaflops.errors import ModelError, ShapeError
 from alphaflops.spaces import Flow
 
 SPACE = af.spaces.fbnet()
@@ -247,6 +249,18 @@ IMAGE = [lambda space: space.image(3, 8, 8)]
         ([lambda s: s.choose("head", [conv])], r"choices of 'head' are \[<func.*; give a dict"),
         ([lambda s: s.add("head", 5)], "part 'head' is 5; give a function of graph, flow and"),
         ([lambda s: s.add("head", conv, 1.0)], "what part 'head' reads is 1.0; it must be"),
+        ([lambda s: s.position("a", [16, 24])], r"choices of position 'a' are \[16, 24\]; give a"),
+        ([lambda s: s.position("a", "abc")], "choices of position 'a' are 'abc'; give a list"),
+        ([lambda s: s.choose("a", {3: conv})], r"choices of position 'a' are \[3\]; give a list"),
+        ([lambda s: s.position("a", ["x", "x"])], "position 'a' has a choice twice"),
+        (
+            [*IMAGE, lambda s: s.then("head", lambda g, x: g.conv2d(x, 8 / 2, 3))],
+            r"part 'head', .* raised TypeError: conv2d\(\) takes no such arguments: \d, 4.0, 3; ",
+        ),
+        (
+            [*IMAGE, lambda s: s.then("head", lambda _g, _x: {}["k"])],
+            "part 'head', behind .*: it raised KeyError: 'k'",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_space_are_told_by_part(parts, said):
@@ -254,6 +268,30 @@ def test_mistakes_in_a_space_are_told_by_part(parts, said):
         composed(*parts).graph([])
     with pytest.raises(ModelError, match=f"small: {said}"):
         composed(*parts).compile("quadro-t2000")
+
+
+def test_what_a_build_raised_is_the_cause():
+    space = composed(*IMAGE, lambda s: s.then("head", lambda g, x: g.conv2d(x, 4, 30)))
+    for build in (lambda: space.graph([]), lambda: space.compile("quadro-t2000")):
+        with pytest.raises(ShapeError, match=r"part 'head'.* the kernel spans 30") as told:
+            build()
+        assert told.value.__cause__.__traceback__ is not None
+        assert "part" not in str(told.value.__cause__)
+    with pytest.raises(ModelError, match="positions") as told:
+        space.graph([1])
+    assert told.value.__cause__ is None
+
+
+def test_a_compiled_space_stays_as_it_was():
+    space = composed(*IMAGE, lambda s: s.choose("a", {"one": conv, "two": conv}))
+    compiled = space.compile("quadro-t2000")
+    codes = space.sample(5, 0)
+    before = compiled.evaluate(codes)
+    space.choose("b", {"conv": conv})
+    assert (space.positions, compiled.space.positions) == (2, 1)
+    np.testing.assert_array_equal(compiled.evaluate(codes), before)
+    again = pickle.loads(pickle.dumps(compiled))
+    np.testing.assert_array_equal(again.evaluate(compiled.space.sample(5, 0)), before)
 
 
 def test_a_mask_of_choices():

@@ -300,9 +300,7 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
       below_s += time - lo[i];
       above_s += hi[i] - time;
       if (distance[i] > extrapolated_beyond) sum.extrapolated_time_s += time;
-      if (const double factor = alpha[i]; !std::isnan(factor)) {
-        sum.alpha_flops += factor * static_cast<double>(work.macs[i]);
-      }
+      if (work.macs[i] != 0) sum.alpha_flops += alpha[i] * static_cast<double>(work.macs[i]);
     }
     sum.time_s += time_s;
     below[static_cast<std::size_t>(kind)] += below_s;

@@ -4,6 +4,7 @@
 // are the best that this position can do there. Exact, and quick where few positions depend on each
 // other (Bertele and Brioschi, "Nonserial Dynamic Programming", 1972).
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <numeric>
 #include <utility>
@@ -140,10 +141,22 @@ class Elimination {
   std::vector<Decision> decided_;
 };
 
+bool has_nan(const CompiledSpace::Data& data, std::size_t column) {
+  return std::ranges::any_of(data.sums, [column](const SpaceTable& t) {
+    const auto first = t.values.begin() + static_cast<std::ptrdiff_t>(column * t.entries);
+    return std::any_of(first, first + static_cast<std::ptrdiff_t>(t.entries),
+                       [](double value) { return std::isnan(value); });
+  });
+}
+
 }  // namespace
 
 Bounds CompiledSpace::bounds(Quantity quantity) const {
   const LinearQuantity linear = linear_quantity(*data_, quantity, "bounds");
+  if (std::isnan(linear.scale * data_->base[linear.column]) || has_nan(*data_, linear.column)) {
+    throw UnsupportedError(data_->name + ": bounds of " + std::string(to_string(quantity.metric)) +
+                           " are not to be had, as the profile does not tell it");
+  }
   Bounds bounds;
   std::tie(bounds.least, bounds.cheapest) = Elimination(*data_, linear.column, 1.0).run();
   std::tie(bounds.most, bounds.dearest) = Elimination(*data_, linear.column, -1.0).run();

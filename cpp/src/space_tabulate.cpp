@@ -96,7 +96,7 @@ class Columns {
         to[data_.time_column(number)] += time_s[row];
         to[data_.below_column(number, slot)] += time_s[row] - lo[row];
         to[data_.above_column(number, slot)] += hi[row] - time_s[row];
-        if (!std::isnan(alpha[row])) {
+        if (work_.macs[row] != 0) {
           to[data_.alpha_column(number)] += alpha[row] * static_cast<double>(work_.macs[row]);
         }
       }

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from alphaflops.report import Report
 
 
+_LEAST_MS_S = 1e-5  # what is shorter is printed in microseconds
+_LEAST_MILLIONS = 1e5  # what is less is printed as it is
+
+
 class Column(NamedTuple):
     """A column of the report; the lower its rank, the narrower a terminal that still shows it."""
 
@@ -63,7 +67,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         **report.head,
         "macs": report.macs,
         "flops": report.flops,
-        "alpha_flops": report.alpha_flops,
+        "alpha_flops": None if math.isnan(report.alpha_flops) else report.alpha_flops,
         "params": report.params,
         "bytes_read": report.bytes_read,
         "bytes_written": report.bytes_written,
@@ -153,20 +157,23 @@ def to_html(report: Report) -> str:
 
 def time_line(report: Report) -> str:
     """Write the time, and its interval where the profile has intervals."""
-    time = f"time {report.time_s * 1e3:.3f} ms"
+    per_s, unit = (1e3, "ms") if report.time_s >= _LEAST_MS_S else (1e6, "µs")
+    time = f"time {report.time_s * per_s:.3f} {unit}"
     if (interval := report.time_interval_s) is not None:
-        level = report.profile.core.interval_level
-        time += f" ({level:.0%} interval {interval[0] * 1e3:.3f} to {interval[1] * 1e3:.3f} ms)"
+        low, high = (f"{end * per_s:.3f}" for end in interval)
+        time += f" ({report.profile.core.interval_level:.0%} interval {low} to {high} {unit})"
     return time
 
 
 def summary(report: Report) -> list[str]:
     """Totals and notes, a line each."""
+    counts = [_counted(report.macs, "MACs"), _counted(report.flops, "FLOPs")]
+    if not np.isnan(report.alpha_flops):
+        counts.append(f"{_counted(report.alpha_flops, ' α-FLOPs')} (in MACs)")
     lines = [
         time_line(report),
-        f"{report.macs / 1e6:,.1f} MMACs, {report.flops / 1e6:,.1f} MFLOPs, "
-        f"{report.alpha_flops / 1e6:,.1f} M α-FLOPs (in MACs), {report.params:,} parameters",
-        f"{report.bytes_read / 1e6:,.1f} MB read, {report.bytes_written / 1e6:,.1f} MB written",
+        ", ".join([*counts, f"{report.params:,} parameters"]),
+        f"{_counted(report.bytes_read, 'B')} read, {_counted(report.bytes_written, 'B')} written",
         ", ".join(f"{n} {mode}" for mode, n in report.launches.items()).replace(
             " ", " launches ", 1
         )
@@ -197,6 +204,13 @@ def _printed(report: Report) -> tuple[list[str], list[list[str]]]:
 
 def _number(value: float, form: str) -> str:
     return "–" if np.isnan(value) else format(value, form)
+
+
+def _counted(count: float, unit: str) -> str:
+    """Write a total in millions, or by itself where it is small."""
+    if count >= _LEAST_MILLIONS:
+        return f"{count / 1e6:,.1f} M{unit}"
+    return f"{count:,.0f} {unit.strip()}"
 
 
 def _interval_ms(low_s: float, high_s: float) -> str:

@@ -29,7 +29,7 @@ class Report:
         Exact totals. `flops` is 2 * macs plus elementwise operations; the paper's "FLOPs" are
         `macs`.
     alpha_flops : float
-        Sum of alpha * MACs, in MACs.
+        Sum of alpha * MACs, in MACs; NaN where a form without an alpha prices some.
     bytes_read, bytes_written : int
         Each tensor counted once a launch.
     time_s : float
@@ -160,13 +160,13 @@ class Report:
     @cached_property
     def layers(self) -> NDArray[Any]:
         """One row a launch; NaN times where the profile does not price the row."""
-        names, shapes = [], []
-        for row, lead in enumerate(self.work.node.tolist()):
-            names.append(calls.NAME if lead < 0 else self.graph.node_name(lead))
-            shape = calls.shape_of(self.work, row) if lead < 0 else _describe(self.graph, lead)
-            shapes.append(shape)
-        time_s = self.prediction.time_s
-        alpha = self.prediction.alpha
+        leads = self.work.node.tolist()
+        names = [calls.NAME if lead < 0 else self.graph.node_name(lead) for lead in leads]
+        shapes = [
+            calls.shape_of(self.work, row) if lead < 0 else _describe(self.graph, lead)
+            for row, lead in enumerate(leads)
+        ]
+        time_s, alpha = self.prediction.time_s, self.prediction.alpha
         columns: dict[str, Any] = {
             "name": np.array(names, dtype=str),
             "operator": np.array([self._operator(row) for row in range(len(names))], dtype=str),
@@ -228,8 +228,7 @@ class Report:
     def unpriced_share(self) -> float:
         """Share of the bytes moved that launches without a price move."""
         touched = self._bytes_read + self._bytes_written
-        rows = np.isnan(self.prediction.time_s)
-        return float(touched[rows].sum() / max(1, touched.sum()))
+        return float(touched[np.isnan(self.prediction.time_s)].sum() / max(1, touched.sum()))
 
     @cached_property
     def unknown(self) -> list[str]:
@@ -252,6 +251,8 @@ class Report:
             )
         if self.unknown:
             notes.append(f"not counted, operator unknown: {', '.join(self.unknown)}")
+        if np.isnan(self.alpha_flops):
+            notes.append("no α-FLOPs: the profile's form has no α; fit another with --form alpha")
         return notes + self.assumptions
 
     @property
@@ -268,15 +269,14 @@ class Report:
                 "not timed, priced as a typical operator of the kind: " + ", ".join(self._untimed)
             )
         absent = set(_core.KINDS) - {_core.KINDS[k] for k in np.unique(self.work.kind)}
-        own = self.profile.assumptions
-        return [text for text in own if text.partition(":")[0] not in absent] + assumed
+        own = (t for t in self.profile.assumptions if t.partition(":")[0] not in absent)
+        return [*own, *assumed]
 
     @cached_property
     def _stood_in_for(self) -> list[str]:
         """Kinds of this network that the profile prices without a model of their own."""
-        modelled = set(self.profile.kinds)
-        priced = self.work.kind[~np.isnan(self.prediction.time_s)]
-        return [_core.KINDS[k] for k in np.unique(priced) if _core.KINDS[k] not in modelled]
+        priced = np.unique(self.work.kind[~np.isnan(self.prediction.time_s)])
+        return [kind for kind in np.array(_core.KINDS)[priced] if kind not in self.profile.kinds]
 
     @cached_property
     def _untimed(self) -> list[str]:

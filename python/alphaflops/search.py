@@ -177,7 +177,7 @@ def _stacked(named: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         if len(nans):
             raise ModelError(
                 f"{name} is NaN in row {nans[0]}; leave such rows out (energy_j is NaN where a "
-                "profile has no power)"
+                "profile has no power, alpha_flops where its form has no alpha)"
             )
     return np.array(columns)
 

@@ -22,8 +22,8 @@ enum class Metric : std::uint8_t {
   time_s,
   time_lo_s,  // interval of time_s, as `total` in predict.hpp has it
   time_hi_s,
-  energy_j,  // NaN where the profile has no power
-  alpha_flops,
+  energy_j,     // NaN where the profile has no power
+  alpha_flops,  // NaN where a form without an alpha prices what multiplies
   macs,
   flops,
   params,
@@ -111,7 +111,7 @@ class CompiledSpace {
   /// UnsupportedError for intervals and memory.
   double delta(std::span<const std::uint8_t> code, int position, int choice,
                Quantity quantity = {}) const;
-  /// Exact, of sums alone.
+  /// Exact, of sums alone. Raises UnsupportedError where the quantity is NaN.
   Bounds bounds(Quantity quantity = {}) const;
   /// The mean over networks whose choices are drawn independently: `probabilities` are those of all
   /// choices of all positions, one position behind the other, and `gradient`, of the same size or

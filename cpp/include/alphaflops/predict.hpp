@@ -55,7 +55,8 @@ struct Totals {
   double time_s = 0.0;
   double time_lo_s = 0.0;
   double time_hi_s = 0.0;
-  double alpha_flops = 0.0;          // sum of alpha * macs, in MACs as in the paper
+  // Sum of alpha * macs, in MACs as in the paper; NaN where a form without an alpha prices some.
+  double alpha_flops = 0.0;
   double extrapolated_time_s = 0.0;  // of launches unlike all that was measured
   std::size_t unpriced_rows = 0;
 };

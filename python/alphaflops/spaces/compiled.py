@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 METRICS = _core.METRICS
 
 _CHUNK = 1 << 18  # codes that are converted, or passed over in a file, at a time
+_UNINTERRUPTED = 1 << 22  # codes between two looks for Ctrl-C: some milliseconds to a second
 
 
 class Bounds(NamedTuple):
@@ -160,15 +161,19 @@ class CompiledSpace:
         fields = [out] if isinstance(metrics, str) else [out[name] for name in names]
         columns = [c for f in fields for c in ((f,) if f.ndim == 1 else f.T)]
         mapped = isinstance(array, np.memmap) or isinstance(out, np.memmap)
-        if mapped or not _readable(array):
-            for first in range(0, n, _CHUNK):
-                part = array[first : first + _CHUNK]
-                digits = part if _readable(part) else self._converted(part, first)
-                evaluator.evaluate(digits, [c[first : first + _CHUNK] for c in columns], threads)
-                for file in (array, out):
-                    _forget(file, first, len(part))
-        else:
+        chunk = _CHUNK if mapped or not _readable(array) else _UNINTERRUPTED
+        if chunk == _UNINTERRUPTED >= n:
             evaluator.evaluate(array, columns, threads)
+            return out
+        for first in range(0, n, chunk):
+            part = array[first : first + chunk]
+            try:
+                digits = part if _readable(part) else np.ascontiguousarray(self.space.check(part))
+                evaluator.evaluate(digits, [c[first : first + chunk] for c in columns], threads)
+            except ModelError as e:
+                raise ModelError(f"{e} (rows counted from row {first})" if first else e) from None
+            for file in (array, out):
+                _forget(file, first, len(part))
         return out
 
     def delta(
@@ -337,12 +342,6 @@ class CompiledSpace:
         if array.dtype.kind not in "iu" and array.size:
             raise ModelError(f"{self.space.name}: codes are {array.dtype}; they must be integers")
         return array
-
-    def _converted(self, part: NDArray[Any], first: int) -> Codes:
-        try:
-            return np.ascontiguousarray(self.space.check(part))
-        except ModelError as e:
-            raise ModelError(f"{e} (rows counted from row {first})" if first else str(e)) from None
 
 
 def _compiled_again(  # noqa: PLR0917

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from alphaflops.errors import UnsupportedError
 from alphaflops.report import Report
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["notes_of"]
 
 _DRAWN = 4  # networks at random, beside the fastest and the slowest
+_WORTH_SAYING = 0.01  # of a network's time
 
 
 def notes_of(compiled: CompiledSpace) -> tuple[str, ...]:
@@ -30,9 +33,8 @@ def notes_of(compiled: CompiledSpace) -> tuple[str, ...]:
 
 def _notes(compiled: CompiledSpace, number: int, profile: Profile) -> list[str]:
     space = compiled.space
-    graphs = [
-        space.graph(code, compiled.batch, compiled.dtype) for code in _codes(compiled, number)
-    ]
+    codes = _codes(compiled, number)
+    graphs = [space.graph(code, compiled.batch, compiled.dtype) for code in codes]
     reports = [
         Report(graph, profile, compiled.mode, reuse_bytes=compiled.reuse_bytes) for graph in graphs
     ]
@@ -46,12 +48,24 @@ def _notes(compiled: CompiledSpace, number: int, profile: Profile) -> list[str]:
             f"extrapolated: {' to '.join(ends)} of the time, in {len(reports)} networks of the "
             "space, is in launches unlike all that was measured"
         )
+    off = [_time_s(compiled, c, number) / r.time_s - 1 for c, r in zip(codes, reports, strict=True)]
+    if max(map(abs, off)) > _WORTH_SAYING:
+        notes.append(
+            f"weights in a cache: {min(off):+.1%} to {max(off):+.1%} beside `estimate`, in "
+            f"{len(reports)} networks of the space, which all share the mean network's; "
+            "reuse_bytes=math.inf in both prices weights from memory"
+        )
     unknown = {operator for report in reports for operator in report.unknown}
     if unknown:
         notes.append(f"not counted, operator unknown: {', '.join(sorted(unknown))}")
     assumed = [note for report in reports for note in report.assumptions]
     own = [note for note in profile.assumptions if note in assumed]
     return notes + own + _merged(note for note in assumed if note not in own)
+
+
+def _time_s(compiled: CompiledSpace, code: Codes, number: int) -> float:
+    times = np.ravel(compiled.evaluate(code[np.newaxis]))
+    return float(times[number])
 
 
 def _codes(compiled: CompiledSpace, number: int) -> list[Codes]:

@@ -12,8 +12,11 @@ result. Choices need not know of each other: a convolution finds the channels of
 
 from __future__ import annotations
 
+import copy
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.errors import ModelError
+from alphaflops.errors import Error, ModelError
 from alphaflops.profiles import Profile, ProfileLike, as_profiles
 from alphaflops.spaces.codes import Coded, whole
 from alphaflops.spaces.compiled import CompiledSpace
@@ -169,8 +172,19 @@ class SearchSpace(Coded):
         Raises
         ------
         ModelError
-            A position of this name is there; none or more than 256 choices.
+            A position of this name is there; none or more than 256 choices, one twice, or one that
+            is no text.
         """
+        is_list = isinstance(choices, Sequence) and not isinstance(choices, str)
+        if not is_list or not all(isinstance(choice, str) for choice in choices):
+            raise ModelError(
+                f"{self.name}: choices of position '{name}' are {choices!r:.60}; give a list of "
+                "names, which are texts"
+            )
+        if len(set(choices)) < len(choices):
+            raise ModelError(
+                f"{self.name}: position '{name}' has a choice twice; give each a name of its own"
+            )
         if name in self.names:
             raise ModelError(
                 f"{self.name}: position '{name}' is there already; give each a name of its own"
@@ -239,11 +253,13 @@ class SearchSpace(Coded):
         Raises
         ------
         ModelError
-            The code is not of this space, the space has no parts, or the batch is no integer.
+            The code is not of this space, the space has no parts, or the batch is no integer; a
+            build raised, and what it raised is the cause.
         """
         self._check_parts()
         images = whole(batch, f"{self.name}: batch")
-        return self._core.graph(self._one(code), images, dtype)
+        with _causes_kept():
+            return self._core.graph(self._one(code), images, dtype)
 
     def compile(
         self,
@@ -271,7 +287,8 @@ class SearchSpace(Coded):
         Raises
         ------
         ModelError
-            Profiles of different modes without `mode`; the batch is no integer.
+            Profiles of different modes without `mode`; the batch is no integer; a build raised, and
+            what it raised is the cause.
         ProfileError
             A profile does not price an operator of the space; all are listed.
         UnsupportedError
@@ -283,8 +300,10 @@ class SearchSpace(Coded):
             raise ModelError(f"{self.name}: give at least one profile to compile for")
         how = mode or self._mode_of(loaded)
         images = whole(batch, f"{self.name}: batch")
-        compiled = self._core.compile([p.core for p in loaded], images, dtype, how, reuse_bytes)
-        return CompiledSpace(self, compiled, tuple(loaded), images, dtype, how, reuse_bytes)
+        with _causes_kept():
+            compiled = self._core.compile([p.core for p in loaded], images, dtype, how, reuse_bytes)
+        own = copy.copy(self)  # which later parts of this one do not change
+        return CompiledSpace(own, compiled, tuple(loaded), images, dtype, how, reuse_bytes)
 
     def _mode_of(self, profiles: Sequence[Profile]) -> str:
         modes = {profile.mode for profile in profiles}
@@ -316,7 +335,13 @@ def _wrapped(
     def run(
         graph: Graph, tensors: list[int], notes: list[int], choice: int
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        out = step(graph, Flow(tuple(tensors), tuple(notes)), choice)
+        try:
+            out = step(graph, Flow(tuple(tensors), tuple(notes)), choice)
+        except Exception as e:
+            _raised.cause = e
+            if isinstance(e, Error):
+                raise
+            raise ModelError(f"it raised {type(e).__name__}: {_told(e)}") from e
         try:
             made, left = out
             return tuple(map(operator.index, made)), tuple(map(operator.index, left))
@@ -327,3 +352,33 @@ def _wrapped(
             ) from None
 
     return run
+
+
+class _Raised(threading.local):
+    """What a build raised last, in this thread: the core tells part and choice, not the line."""
+
+    cause: Exception | None = None
+
+
+_raised = _Raised()
+
+
+@contextmanager
+def _causes_kept() -> Iterator[None]:
+    """Let an error of the core have what a build raised as its cause."""
+    _raised.cause = None
+    try:
+        yield
+    except Error as e:
+        raise e from _raised.cause
+    finally:
+        _raised.cause = None
+
+
+def _told(e: Exception) -> str:
+    """Return what an exception says; of a method of `Graph`, not all that it would have taken."""
+    text = str(e)
+    if "incompatible function arguments" not in text:
+        return text
+    given = text.rpartition("Invoked with: ")[2].partition("), ")[2]  # behind the graph
+    return f"{text.partition('(')[0]}() takes no such arguments: {given}; sizes are integers"
