@@ -137,7 +137,9 @@ def test_eager_designs_have_windows_branches_and_batches_of_sequences(seed: int)
     grouped = (table["op"] == "conv2d") & (table["groups"] > 1)
     assert (grouped & (table["k_h"] == 1)).sum() >= 10
     assert ((table["op"] == "matmul") & (table["groups"] > 16)).sum() >= 5
-    assert (np.isin(table["op"], ["lstm", "gru"]) & (table["batch"] > 1)).sum() >= 3
+    recurrent = np.isin(table["op"], ["lstm", "gru"])
+    assert (recurrent & (table["batch"] > 1)).sum() >= 3
+    assert 2 <= (recurrent & (table["h_in"] == 1)).sum() <= recurrent.sum() - 6, "cells, and not"
     assert ((table["op"] == "softmax") & (table["c_in"] <= 100) & (table["batch"] > 1)).sum() >= 5
 
 

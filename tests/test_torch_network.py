@@ -142,6 +142,22 @@ def test_what_pytorch_is_not_asked_to_run(build: Callable[..., int], message: st
         TorchNetwork(graph, "nchw")
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_one_step_is_a_cell(cell: str) -> None:
+    graph = af.Graph()
+    graph.recurrent(graph.input((3, 1, 12)), cell, 10)
+    network = TorchNetwork(graph, "nchw")
+    (tokens,) = network.inputs.values()
+    (made,) = network.operators.values()
+    assert type(made).__name__.lower() == f"{cell}cell"
+    weights = {f"{name}_l0": value for name, value in made.named_parameters()}
+    layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
+    several = layer(12, 10, batch_first=True)
+    several.load_state_dict(weights)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.run(), several(tokens)[0])
+
+
 def test_recurrences_and_means_are_those_of_the_graph() -> None:
     graph = af.Graph()
     x = graph.input((2, 7, 12))

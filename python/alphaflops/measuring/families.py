@@ -240,9 +240,9 @@ def _recurrent(random: np.random.Generator) -> Shape:
 
 
 def _recurrent_batch(random: np.random.Generator) -> Shape:
-    """Draw many sequences at once, as of an image's rows."""
+    """Draw many sequences at once, as of an image's rows, or one step of a loop: a cell."""
     shape, batch = _recurrent(random), int(random.choice([1, 4, 16, 32]))
-    return shape._replace(batch=batch)
+    return shape._replace(batch=batch, size=1 if random.random() < 0.4 else shape.size)  # noqa: PLR2004
 
 
 def _mean(random: np.random.Generator) -> Shape:
@@ -354,9 +354,9 @@ SHARES: dict[str, dict[Family, float]] = {
         _layer_norm: 0.02,
         _attention: 0.03,
         _matmul: 0.02,
-        _window_matmul: 0.02,
+        _window_matmul: 0.025,
         _transcendental: 0.03,
-        _recurrent_batch: 0.02,
+        _recurrent_batch: 0.03,
         _mean: 0.01,
         # Activations that take many more instructions than a GELU, or a call of several.
         **{_of(op): 0.004 for op in ("gelu_tanh", "mish", "elu", "softplus")},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from alphaflops._core import Graph
@@ -237,6 +237,9 @@ def _recurrent(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
     into, _ = _ends(graph, node)
     attributes = graph.node_attributes(node)
+    several = attributes["bidirectional"] or attributes["projection"]
+    if into[1] == attributes["layers"] == 1 and not several:
+        return _cell(into[-1], attributes)
     layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[attributes["cell"]]
     projection = {"proj_size": attributes["projection"]} if attributes["projection"] else {}
     made = layer(
@@ -249,6 +252,17 @@ def _recurrent(graph: Graph, node: int) -> Any:
         **projection,
     )
     made.register_forward_hook(lambda module, inputs, outputs: outputs[0])  # not the last state
+    return made
+
+
+def _cell(features: int, attributes: Mapping[str, Any]) -> Any:
+    """Make one step, as a loop over tokens calls it."""
+    nn = import_torch().nn
+    cell = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}[attributes["cell"]]
+    made = cell(features, attributes["hidden"], bias=attributes["bias"])
+    made.register_forward_pre_hook(lambda module, inputs: (inputs[0].squeeze(1),))
+    is_lstm = attributes["cell"] == "lstm"
+    made.register_forward_hook(lambda *args: (args[2][0] if is_lstm else args[2]).unsqueeze(1))
     return made
 
 
