@@ -8,8 +8,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"
 MARK = "<!-- zoo -->\n"
 
 
-def spaced(number):
-    return f"{number:,}".replace(",", " ")
+def with_commas(number):
+    return f"{number:,}"
 
 
 def table():
@@ -22,7 +22,7 @@ def table():
         graph = af.zoo.build(name)
         fused, eager = af.lower(graph), af.lower(graph, "eager")
         shape = " × ".join(map(str, graph.shape(0)[1:]))
-        counts = spaced(int(fused.macs.sum())), spaced(int(fused.params.sum()))
+        counts = with_commas(int(fused.macs.sum())), with_commas(int(fused.params.sum()))
         runs = "yes" if name in runnable else ""
         lines.append(
             f"| {name} | {shape} | {' | '.join(counts)} | {len(fused)} | {len(eager)} | {runs} |"
