@@ -16,7 +16,6 @@ from alphaflops.cli.options import (
     AsJson,
     Batch,
     Budget,
-    DType,
     Output,
     emit,
     emit_fitted,
@@ -84,7 +83,9 @@ def calibrate(
     cuda_graph: CudaGraph = None,
     cudnn_benchmark: CudnnBenchmark = None,
     path: Path_ = None,
-    dtype: DType = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="fp32, tf32, fp16, bf16 or int8; fp32 where left out.")
+    ] = None,
     energy: Energy = 0.0,
     seed: Seed = 0,
     form: Annotated[str | None, typer.Option(help="Fit this form and no other.")] = None,
@@ -241,7 +242,7 @@ def fit(
 
 def validate(
     device: Annotated[
-        str, typer.Option("--device", "-d", help="The profile to hold against this processor.")
+        str, typer.Option("--device", "-d", help="The profile to hold against this machine.")
     ],
     networks: Annotated[
         list[str] | None,

@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="An .onnx file, package.module:function, a saved graph (.json), or a zoo name such as "
-        "resnet50."
-    ),
-]
+NETWORK = (
+    "An .onnx file, package.module:function, a saved graph (.json), or a zoo name such as resnet50."
+)
+Model = Annotated[str, typer.Argument(help=NETWORK)]
 Device = Annotated[
     str,
     typer.Option("--device", "-d", help="A shipped profile's name, or a profile file."),

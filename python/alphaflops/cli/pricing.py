@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from alphaflops.cli.options import (
+    NETWORK,
     AsJson,
     Batch,
     Causal,
@@ -110,7 +111,7 @@ def estimate(
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(help=".onnx files or zoo names.")],
+    models: Annotated[list[str], typer.Argument(help=NETWORK)],
     devices: Annotated[
         str, typer.Option("--devices", help="Profiles, separated by commas.")
     ] = "quadro-t2000",
