@@ -173,7 +173,7 @@ def main() -> None:
     for label, network in NETWORKS.items():
         ours = int(af.lower(network.graph()).macs.sum())
         cells = [cell(macs[label], ours) for macs in answers.values()]
-        print(f"| {label} | {ours:,} | {' | '.join(cells)} |".replace(",", " "))
+        print(f"| {label} | {ours:,} | {' | '.join(cells)} |")
     for name, macs in answers.items():
         for label, found in macs.items():
             if isinstance(found, str):
