@@ -10,6 +10,8 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
+from costs import REUSE
+from space_profiles import device
 
 import alphaflops as af
 from alphaflops import _core
@@ -117,19 +119,25 @@ def test_consumer_project_builds_against_the_installed_package(tmp_path, cmake, 
     for command in (configure, [cmake, "--build", tmp_path]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    profile = str(resources.files("alphaflops") / "profiles" / "quadro-t2000.json")
-    out = subprocess.run(
-        [tmp_path / "consumer", profile], capture_output=True, text=True, check=True
-    ).stdout
-    values = dict(line.split() for line in out.splitlines())
-
     graph = af.Graph("consumer")
     image = graph.input([1, 3, 224, 224])
     graph.relu(graph.batch_norm(graph.conv2d(image, 64, kernel=7, stride=2, padding=3)))
-    report = af.estimate(graph, "quadro-t2000")
-    assert int(values["launches"]) == len(report.layers) == 1
-    assert int(values["macs"]) == report.macs
-    assert float(values["time_s"]) == report.time_s
+    cold = device(provenance={"backend": "made up", "mode": "eager"})
+    warm = af.Profile.from_dict(cold.data | {"weight_reuse": REUSE})
+    assert af.estimate(graph, warm).time_s < af.estimate(graph, cold).time_s
+    for profile, launches in ((af.load_profile("quadro-t2000"), 1), (warm, 3)):
+        profile.save(tmp_path / "profile.json")
+        out = subprocess.run(
+            [tmp_path / "consumer", tmp_path / "profile.json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        values = dict(line.split() for line in out.splitlines())
+        report = af.estimate(graph, profile)
+        assert int(values["launches"]) == len(report.layers) == launches
+        assert int(values["macs"]) == report.macs
+        assert float(values["time_s"]) == float(values["estimate_s"]) == report.time_s
 
     missing = subprocess.run(
         [tmp_path / "consumer", tmp_path / "none.json"], capture_output=True, text=True, check=False

@@ -209,6 +209,8 @@ def test_malformed_json(text, message):
         (("models", 1, "kind"), "conv_1x1", "stands twice"),
         (("out_of_scope",), ["pool"], "kind 'pool' has a model and stands in"),
         (("out_of_scope",), None, '"out_of_scope" must be an array'),
+        (("provenance", "mode"), "lazy", r"\.provenance: mode 'lazy' is not known; use fused, "),
+        (("provenance", "mode"), 1, r'\.provenance: "mode" must be a string'),
         (("interval_level",), ..., "state their coverage"),
         (("assumptions",), "text", '"assumptions" must be an array'),
         (("assumptions",), [1], '"assumptions" must be an array'),
@@ -223,6 +225,17 @@ def test_bad_fields_are_named(path, to, message):
         Profile.from_dict(changed(*path, to=to), "bad.json")
 
 
+@pytest.mark.parametrize("mode", ["fused", "fused_relu", "eager"])
+def test_the_mode_is_the_cores(mode):
+    profile = Profile.from_dict(changed("provenance", "mode", to=mode))
+    assert profile.mode == profile.core.mode == mode
+
+
+def test_a_profile_that_says_no_mode_was_timed_in_fused():
+    assert Profile.from_dict(GOOD).mode == "fused"
+    assert Profile.from_dict(changed("provenance", "mode", to=None)).mode == "fused"
+
+
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(
@@ -234,7 +247,7 @@ places = st.sampled_from(
     [(k,) for k in (*GOOD, "device", "errors", "standard_errors", "assumptions", "power_w")]
     + [("models", 0, k) for k in GOOD["models"][0]]
     + [("models", 0, "parameters", k) for k in GOOD["models"][0]["parameters"]]
-    + [("models", 0, "interval", "upper_factor"), ("provenance", "backend")]
+    + [("models", 0, "interval", "upper_factor"), ("provenance", "backend"), ("provenance", "mode")]
 )
 
 

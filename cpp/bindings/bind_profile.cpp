@@ -11,6 +11,7 @@ void bind_profile(py::module_& m) {
       .def_static("load", &Profile::load, arg("path"))
       .def_property_readonly("name", &Profile::name)
       .def_property_readonly("backend", &Profile::backend)
+      .def_property_readonly("mode", [](const Profile& p) { return to_string(p.mode()); })
       .def(
           "weight_share",
           [](const Profile& p, double bytes, double seconds) {

@@ -323,4 +323,12 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
   return sum;
 }
 
+Totals estimate(const Graph& graph, const Profile& profile) {
+  const WorkTable work = lower(graph, profile.mode());
+  std::vector<double> time_s(work.size()), lo(time_s), hi(time_s), alpha(time_s), distance(time_s);
+  const PredictionView prediction{time_s, lo, hi, alpha, distance};
+  predict(work, profile, prediction, reuse_distance_bytes(work));
+  return total(work, profile, prediction);
+}
+
 }  // namespace alphaflops

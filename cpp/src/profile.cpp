@@ -22,6 +22,17 @@ constexpr std::array<std::pair<Kind, Kind>, 5> stand_ins{{
     {Kind::transcendental, Kind::elementwise},
 }};
 
+/// In which operators were timed. Raises ProfileError.
+Mode read_mode(const Fields& provenance) {
+  const json::Value* mode = provenance.find("mode");
+  if (mode == nullptr || mode->is_null()) return Mode::fused;
+  try {
+    return parse_mode(provenance.text("mode"));
+  } catch (const UnsupportedError& e) {
+    throw ProfileError(provenance.place() + ": " + e.what());
+  }
+}
+
 }  // namespace
 
 Profile Profile::parse(const std::string& text, const std::string& origin) {
@@ -42,7 +53,9 @@ Profile Profile::parse(const std::string& text, const std::string& origin) {
   }
   Profile profile;
   profile.name_ = fields.text("name");
-  profile.backend_ = Fields(fields.require("provenance"), origin + ".provenance").text("backend");
+  const Fields provenance(fields.require("provenance"), origin + ".provenance");
+  profile.backend_ = provenance.text("backend");
+  profile.mode_ = read_mode(provenance);
   profile.interval_level_ = fields.optional_number("interval_level", 0.0, 1.0).value_or(0.0);
   profile.overhead_s_ = fields.optional_number("overhead_s", 0.0, 1e6).value_or(0.0);
   profile.power_w_ = fields.optional_number("power_w", 0.0, 1e9);

@@ -369,6 +369,10 @@ class Profile:
     @property
     def backend(self) -> str: ...
     @property
+    def mode(self) -> str:
+        """Which operators shared a launch when it was measured; fused where it does not say."""
+
+    @property
     def interval_level(self) -> float: ...
     def weight_share(self, reuse_bytes: float, reuse_s: float = 0.0) -> float:
         """Return what of the time of reading from memory weights take that are used so soon."""

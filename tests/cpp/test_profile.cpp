@@ -27,6 +27,12 @@ std::string text(const std::string& model = "", const std::string& file = "",
          "}]" + file + "}";
 }
 
+/// The text with what else there is to say of its provenance.
+std::string from(const std::string& provenance, std::string json = text()) {
+  const std::string backend = R"("backend": "native")";
+  return json.replace(json.find(backend), backend.size(), backend + provenance);
+}
+
 void refuses(const std::string& json, const char* fragment) {
   CHECK_RAISES(Profile::parse(json), ProfileError, fragment);
 }
@@ -69,6 +75,18 @@ void test_contradictions() {
   refuses(text(interval), "state their coverage");
   refuses(text("", R"(, "out_of_scope": ["elementwise"])"), "kind 'elementwise' has a model");
   refuses(text("", "", "1", "unknown"), "models[0]: kind 'unknown' cannot be priced");
+}
+
+void test_modes() {
+  CHECK(Profile::parse(text()).mode() == Mode::fused);
+  CHECK(Profile::parse(from(R"(, "mode": null)")).mode() == Mode::fused);
+  for (const Mode mode : {Mode::fused, Mode::fused_relu, Mode::eager}) {
+    const std::string name(to_string(mode));
+    CHECK(Profile::parse(from(R"(, "mode": ")" + name + "\"")).mode() == mode);
+  }
+  refuses(from(R"(, "mode": "lazy")"),
+          "profile.provenance: mode 'lazy' is not known; use fused, fused_relu or eager");
+  refuses(from(R"(, "mode": 1)"), "profile.provenance: \"mode\" must be a string");
 }
 
 void test_extremes() {
@@ -120,6 +138,29 @@ void test_totals_of_some_columns() {
   CHECK_RAISES(total(work, profile, {.time_s = time, .time_lo_s = lo}), ShapeError, "'time_lo_s'");
 }
 
+void test_estimates_are_of_a_network_that_runs_alone() {
+  const std::string linear =
+      R"(}, {"kind": "linear", "pass": "forward", "dtype": "fp32", "form": "traffic",
+      "parameters": {"seconds_per_byte_read": 1e-10, "seconds_per_byte_written": 1e-10})";
+  const std::string reuse =
+      R"(, "weight_reuse": {"distance_bytes": [1e9], "share": [0.25], "half_rows": {"linear": 1}})";
+  const Profile profile = Profile::parse(from(R"(, "mode": "eager")", text(linear, reuse)));
+  Graph graph;
+  graph.activation(graph.linear(graph.input({1, 64}), {.out_features = 64}), Activation::relu);
+  const WorkTable work = lower(graph, Mode::eager);
+  CHECK(work.size() == 2);
+  std::vector<double> time(work.size()), lo(time), hi(time), alpha(time), distance(time);
+  const PredictionView all{time, lo, hi, alpha, distance};
+  predict(work, profile, all);
+  const Totals cold = total(work, profile, all);
+  predict(work, profile, all, reuse_distance_bytes(work));
+  const Totals own = total(work, profile, all);
+  const Totals found = estimate(graph, profile);
+  CHECK(own.time_s < cold.time_s);
+  CHECK(found.time_s == own.time_s && found.time_hi_s == own.time_hi_s);
+  CHECK(estimate(Graph(), profile).time_s == 0.0);
+}
+
 void test_specs_without_a_window() {
   OperatorSpec spec{.h_in = 8, .w_in = 8, .h_out = 8, .w_out = 8};
   spec.k_h = INT64_MIN;
@@ -142,9 +183,11 @@ int main() {
   test_files();
   test_json();
   test_contradictions();
+  test_modes();
   test_extremes();
   test_empty_ones_price_nothing();
   test_totals_of_some_columns();
+  test_estimates_are_of_a_network_that_runs_alone();
   test_specs_without_a_window();
   test_version();
   return check::finish();

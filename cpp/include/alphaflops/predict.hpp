@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "alphaflops/graph.hpp"
 #include "alphaflops/profile.hpp"
 #include "alphaflops/reuse.hpp"
 #include "alphaflops/work.hpp"
@@ -65,5 +66,10 @@ struct Totals {
 /// are taken as fully correlated within a kind and as independent between kinds: half-widths add
 /// linearly within, in quadrature between. Raises ShapeError as `predict` does.
 Totals total(const WorkTable& work, const Profile& profile, PredictionView prediction);
+
+/// What Python's `estimate` does: the totals of a network that is lowered in the profile's mode and
+/// runs again and again, alone, so that weights may come from a cache. Raises what `lower` and
+/// `predict` do.
+Totals estimate(const Graph& graph, const Profile& profile);
 
 }  // namespace alphaflops

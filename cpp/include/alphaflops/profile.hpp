@@ -48,6 +48,8 @@ class Profile {
 
   const std::string& name() const { return name_; }
   const std::string& backend() const { return backend_; }
+  /// Which operators shared a launch when it was measured; fused where the profile does not say.
+  Mode mode() const { return mode_; }
   /// Coverage of the interval factors, such as 0.9; 0 where the profile has no intervals.
   double interval_level() const { return interval_level_; }
   /// Power drawn under load, where known.
@@ -94,6 +96,7 @@ class Profile {
 
   std::string name_;
   std::string backend_;
+  Mode mode_ = Mode::fused;
   double interval_level_ = 0.0;
   std::optional<double> power_w_;
   double overhead_s_ = 0.0;

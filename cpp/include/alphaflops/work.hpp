@@ -48,6 +48,7 @@ Kind parse_kind(std::string_view name);
 /// view in all of them.
 enum class Mode : std::uint8_t { fused, fused_relu, eager };
 std::string_view to_string(Mode mode);
+/// Raises UnsupportedError listing the known names.
 Mode parse_mode(std::string_view name);
 
 enum class Pass : std::uint8_t { forward, input_gradient, weight_gradient, optimizer };

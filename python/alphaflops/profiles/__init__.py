@@ -102,8 +102,11 @@ class Profile:
 
     @property
     def mode(self) -> str:
-        """Which operators shared a launch when it was measured: fused, fused_relu or eager."""
-        return str(self._data.get("provenance", {}).get("mode", "fused"))
+        """Which operators shared a launch when it was measured: fused, fused_relu or eager.
+
+        fused where the profile does not say.
+        """
+        return self.core.mode
 
     @property
     def kinds(self) -> tuple[str, ...]:
