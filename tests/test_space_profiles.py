@@ -39,7 +39,9 @@ def measured_at_batch_1():
 
 
 def test_profiles_of_two_modes_are_refused_unless_one_is_given():
-    said = r"'fast' in fused, 'eager' in eager; compile the space for each by itself, or give mode="
+    said = (
+        r"'fast' in fused, 'eager' in eager; compile the space for each by itself, or give a mode"
+    )
     with pytest.raises(ModelError, match=said):
         FBNET.compile([FAST, EAGER])
     codes = FBNET.sample(5, 1)

@@ -154,12 +154,14 @@ void bind_space(py::module_& m) {
       .def(
           "compile",
           [](const SearchSpace& space, const std::vector<const Profile*>& profiles,
-             std::int64_t batch, const std::string& dtype, const std::string& mode,
+             std::int64_t batch, const std::string& dtype, const std::optional<std::string>& mode,
              std::optional<double> reuse_bytes) {
-            return space.compile(profiles,
-                                 {batch, parse_dtype(dtype), parse_mode(mode), reuse_bytes});
+            CompileOptions options{.batch = batch, .dtype = parse_dtype(dtype)};
+            if (mode) options.mode = parse_mode(*mode);
+            options.reuse_bytes = reuse_bytes;
+            return space.compile(profiles, options);
           },
-          arg("profiles"), arg("batch"), arg("dtype"), arg("mode"),
+          arg("profiles"), arg("batch"), arg("dtype"), arg("mode") = std::nullopt,
           arg("reuse_bytes") = std::nullopt);
 
   py::class_<Evaluator>(m, "Evaluator")
@@ -167,6 +169,8 @@ void bind_space(py::module_& m) {
       .def("tables", &tables_of);
 
   py::class_<CompiledSpace>(m, "CompiledSpace")
+      .def_property_readonly("mode",
+                             [](const CompiledSpace& space) { return to_string(space.mode()); })
       .def_property_readonly("parts", &CompiledSpace::parts)
       .def_property_readonly("nbytes", &CompiledSpace::bytes)
       .def("unpriced", &CompiledSpace::unpriced, arg("profile") = 0)

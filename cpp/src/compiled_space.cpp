@@ -77,6 +77,7 @@ LinearQuantity linear_quantity(const CompiledSpace::Data& data, Quantity quantit
 const std::string& CompiledSpace::name() const { return data_->name; }
 const std::vector<Position>& CompiledSpace::positions() const { return data_->positions; }
 int CompiledSpace::profiles() const { return static_cast<int>(data_->profiles.size()); }
+Mode CompiledSpace::mode() const { return data_->mode; }
 std::size_t CompiledSpace::parts() const { return data_->parts; }
 
 std::size_t CompiledSpace::bytes() const {

@@ -35,6 +35,7 @@ struct CompiledSpace::Data {
   std::string name;
   std::vector<Position> positions;
   std::vector<ProfileFacts> profiles;
+  Mode mode = Mode::fused;
   std::size_t kinds = 0;  // operator kinds in the space
   std::size_t parts = 0;
   std::vector<SpaceTable> sums;

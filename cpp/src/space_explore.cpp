@@ -9,6 +9,7 @@
 
 #include "alphaflops/error.hpp"
 #include "alphaflops/liveness.hpp"
+#include "alphaflops/profile.hpp"
 #include "alphaflops/space_tables.hpp"
 #include "space_parts.hpp"
 #include "tensor_bytes.hpp"
@@ -18,12 +19,32 @@ namespace {
 
 constexpr std::size_t most_parts = std::size_t{1} << 16;
 
+/// The mode that all profiles were timed in, fused where there are none. Raises ModelError where
+/// they differ.
+Mode mode_of(std::span<const Profile* const> profiles, const std::string& space) {
+  if (profiles.empty()) return Mode::fused;
+  const Mode mode = profiles[0]->mode();
+  if (std::ranges::all_of(profiles, [=](const Profile* p) { return p->mode() == mode; })) {
+    return mode;
+  }
+  std::string listed;
+  for (const Profile* p : profiles) {
+    listed +=
+        (listed.empty() ? "'" : ", '") + p->name() + "' in " + std::string(to_string(p->mode()));
+  }
+  throw ModelError(space + ": profiles were timed in different modes, " + listed +
+                   "; compile the space for each by itself, or give a mode to price "
+                   "all of them in");
+}
+
 }  // namespace
 
 class Exploration {
  public:
-  Exploration(const SearchSpace& space, const CompileOptions& options)
-      : space_(space), options_(options) {}
+  Exploration(const SearchSpace& space, const CompileOptions& options, Mode mode)
+      : space_(space), options_(options) {
+    parts_.mode = mode;
+  }
 
   /// Prices every part in every state that it can be in.
   Parts run() && {
@@ -210,9 +231,9 @@ int Exploration::price(const SearchSpace::Part& part, int state, int choice) {
     const bool goes_on = std::ranges::find(out.tensors, x) != out.tensors.end();
     if (!goes_on && !before.tensors[static_cast<std::size_t>(x)].stays) ends.push_back(x);
   }
-  const PeakMemory peak = peak_memory_of_part(graph, options_.mode, ends);
+  const PeakMemory peak = peak_memory_of_part(graph, parts_.mode, ends);
   parts_.priced.push_back(
-      {.work = lower(graph, options_.mode),
+      {.work = lower(graph, parts_.mode),
        .peak_bytes = checked_add(peak.activations, elsewhere, "bytes alive"),
        .resident_bytes = checked_add(peak.parameters, peak.constants, "parameters"),
        .next = 0});
@@ -232,7 +253,8 @@ CompiledSpace SearchSpace::compile(std::span<const Profile* const> profiles,
     throw ShapeError("space '" + name_ + "': reuse_bytes is " +
                      std::to_string(*options.reuse_bytes) + "; it must be 0 or more");
   }
-  const Parts parts = Exploration(*this, options).run();
+  const Mode mode = options.mode ? *options.mode : mode_of(profiles, name_);
+  const Parts parts = Exploration(*this, options, mode).run();
   return CompiledSpace(std::make_shared<const CompiledSpace::Data>(tabulate(
       name_, positions_, parts, profiles, options.reuse_bytes.value_or(mean_reuse(parts)))));
 }

@@ -27,6 +27,7 @@ struct Dependence {
 };
 
 struct Parts {
+  Mode mode = Mode::fused;  // in which they were lowered
   std::vector<Priced> priced;
   std::vector<Dependence> terms;  // of every part: which one it is, by the positions that decide
 };

@@ -209,6 +209,7 @@ CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position
   CompiledSpace::Data data;
   data.name = name;
   data.positions = positions;
+  data.mode = parts.mode;
   data.parts = parts.priced.size();
   const Columns columns(parts, profiles, reuse_bytes, data);
   data.base.assign(data.first_column(static_cast<int>(profiles.size())), 0.0);

@@ -805,7 +805,7 @@ class SearchSpace:
         profiles: Sequence[Profile],
         batch: int,
         dtype: str,
-        mode: str,
+        mode: str | None = None,
         reuse_bytes: float | None = None,
     ) -> CompiledSpace: ...
 
@@ -821,6 +821,8 @@ class Evaluator:
 class CompiledSpace:
     """Costs of all networks of a space; see alphaflops.spaces.CompiledSpace."""
 
+    @property
+    def mode(self) -> str: ...
     @property
     def parts(self) -> int: ...
     @property

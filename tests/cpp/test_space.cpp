@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -20,7 +21,7 @@ using namespace alphaflops;
 using Code = std::vector<std::uint8_t>;
 
 /// Every kind at its own speed, with an interval.
-Profile profile(double scale, const std::string& without = "") {
+Profile profile(double scale, const std::string& without = "", std::optional<Mode> mode = {}) {
   std::string models;
   int i = 0;
   for (const char* kind : {"conv_1x1", "conv_spatial", "conv_grouped", "linear", "elementwise",
@@ -34,8 +35,10 @@ Profile profile(double scale, const std::string& without = "") {
               R"(}, "interval": {"lower_factor": 0.8, "upper_factor": 1.)" + std::to_string(i) +
               "}}";
   }
+  const std::string timed = mode ? R"(, "mode": ")" + std::string(to_string(*mode)) + "\"" : "";
   return Profile::parse(R"({"format": "alphaflops-profile", "version": 1, "name": "test",
-    "device": {"name": "test"}, "provenance": {"backend": "native"}, "interval_level": 0.9,
+    "device": {"name": "test"}, "provenance": {"backend": "native")" +
+                        timed + R"(}, "interval_level": 0.9,
     "power_w": 20.0, "overhead_s": 3e-6, "models": [)" +
                         models + "]}");
 }
@@ -132,6 +135,33 @@ void test_equals_the_graph() {
     CHECK(compiled.evaluate(code, {Metric::peak_memory_bytes}) ==
           static_cast<double>(peak_memory(graph, Mode::fused).total()));
   }
+}
+
+/// Unless another is asked for, a space is priced in the mode that its profiles were timed in.
+void test_modes() {
+  const SearchSpace s = space();
+  const Code code{1, 2, 1, 0, 2, 1};
+  for (const Mode mode : {Mode::fused, Mode::fused_relu, Mode::eager}) {
+    const Profile device = profile(1.0, "", mode);
+    const CompiledSpace compiled = s.compile(device), asked = s.compile(device, {.mode = mode});
+    CHECK(compiled.mode() == mode);
+    const Totals expected = estimate(s.graph(code), device);
+    CHECK(near(compiled.evaluate(code), expected.time_s));
+    CHECK(near(compiled.evaluate(code, {Metric::time_hi_s}), expected.time_hi_s));
+    for (const Metric metric : {Metric::time_s, Metric::launches, Metric::peak_memory_bytes}) {
+      CHECK(compiled.evaluate(code, {metric}) == asked.evaluate(code, {metric}));
+    }
+  }
+  const Profile silent = profile(1.0), eager = profile(1.0, "", Mode::eager);
+  const double fused_s = s.compile(silent).evaluate(code);
+  const double eager_s = s.compile(eager).evaluate(code);
+  CHECK(s.compile(silent).mode() == Mode::fused);
+  CHECK(eager_s > 1.1 * fused_s);
+  CHECK(s.compile(eager, {.mode = Mode::fused}).evaluate(code) == fused_s);
+  const std::vector<const Profile*> both{&silent, &eager};
+  CHECK_RAISES(s.compile(both), ModelError,
+               "test: profiles were timed in different modes, 'test' in fused, 'test' in eager; ");
+  CHECK(s.compile(both, {.mode = Mode::eager}).evaluate(code, {Metric::time_s, 1}) == eager_s);
 }
 
 /// Rows side by side, with a gap, backwards; one, some and many; alone and shared.
@@ -320,6 +350,7 @@ void test_threads_that_do_not_start() {
 
 int main() {
   test_equals_the_graph();
+  test_modes();
   test_populations();
   test_queries();
   test_errors();

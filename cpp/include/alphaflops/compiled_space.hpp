@@ -97,6 +97,8 @@ class CompiledSpace {
   const std::string& name() const;
   const std::vector<Position>& positions() const;
   int profiles() const;
+  /// In which operators share a launch.
+  Mode mode() const;
   /// Parts that were priced, and bytes of all tables.
   std::size_t parts() const;
   std::size_t bytes() const;

@@ -46,7 +46,8 @@ class Profile;
 struct CompileOptions {
   std::int64_t batch = 1;
   DType dtype = DType::fp32;
-  Mode mode = Mode::fused;
+  /// Which operators share a launch, on all profiles: by default the mode they were timed in.
+  std::optional<Mode> mode{};
   /// Reuse distance of the weights, which all networks of a space share, so that costs stay sums:
   /// by default that of the mean network.
   std::optional<double> reuse_bytes{};
@@ -75,9 +76,10 @@ class SearchSpace {
               DType dtype = DType::fp32) const;
 
   /// Prices every part in every state it can be in. Raises ProfileError listing the operators that
-  /// a profile does not price, UnsupportedError where the tables would not fit, OverflowError where
-  /// a count of the largest network would not, ShapeError for a `reuse_bytes` below 0, and what
-  /// `graph` raises for any code.
+  /// a profile does not price, ModelError for profiles of different modes where options name none,
+  /// UnsupportedError where the tables would not fit, OverflowError where a count of the largest
+  /// network would not, ShapeError for a `reuse_bytes` below 0, and what `graph` raises for any
+  /// code.
   CompiledSpace compile(std::span<const Profile* const> profiles,
                         const CompileOptions& options = {}) const;
   CompiledSpace compile(const Profile& profile, const CompileOptions& options = {}) const;

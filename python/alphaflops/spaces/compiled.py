@@ -58,14 +58,12 @@ class CompiledSpace:
         profiles: tuple[Profile, ...],
         batch: int,
         dtype: str,
-        mode: str,
         reuse_bytes: float | None = None,
     ) -> None:
         self.space = space
         self.core = core
         self.profiles = profiles
-        self.batch, self.dtype, self.mode = batch, dtype, mode
-        self.reuse_bytes = reuse_bytes
+        self.batch, self.dtype, self.reuse_bytes = batch, dtype, reuse_bytes
         self._evaluators: dict[tuple[str, ...], _core.Evaluator] = {}
         self._dtypes: dict[tuple[str, ...], np.dtype[Any]] = {}
         self.on_device: dict[tuple[tuple[str, ...], int], Any] = {}  # of gpu.py
@@ -77,6 +75,11 @@ class CompiledSpace:
     def __reduce__(self) -> tuple[Any, ...]:
         how = (self.batch, self.dtype, self.mode, self.reuse_bytes)
         return _compiled_again, (self.space, self.profiles, *how)
+
+    @property
+    def mode(self) -> str:
+        """Which operators share a launch: fused, fused_relu or eager."""
+        return self.core.mode
 
     @property
     def parts(self) -> int:

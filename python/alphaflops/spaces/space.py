@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import Error, ModelError
-from alphaflops.profiles import Profile, ProfileLike, as_profiles
+from alphaflops.profiles import ProfileLike, as_profiles
 from alphaflops.spaces.codes import Coded, whole
 from alphaflops.spaces.compiled import CompiledSpace
 
@@ -298,22 +298,13 @@ class SearchSpace(Coded):
         loaded = as_profiles(profiles)
         if not loaded:
             raise ModelError(f"{self.name}: give at least one profile to compile for")
-        how = mode or self._mode_of(loaded)
         images = whole(batch, f"{self.name}: batch")
         with _causes_kept():
-            compiled = self._core.compile([p.core for p in loaded], images, dtype, how, reuse_bytes)
-        own = copy.copy(self)  # which later parts of this one do not change
-        return CompiledSpace(own, compiled, tuple(loaded), images, dtype, how, reuse_bytes)
-
-    def _mode_of(self, profiles: Sequence[Profile]) -> str:
-        modes = {profile.mode for profile in profiles}
-        if len(modes) > 1:
-            listed = ", ".join(f"'{profile.name}' in {profile.mode}" for profile in profiles)
-            raise ModelError(
-                f"{self.name}: profiles were timed in different modes, {listed}; compile the space "
-                "for each by itself, or give mode= to price all of them in one"
+            compiled = self._core.compile(
+                [p.core for p in loaded], images, dtype, mode, reuse_bytes
             )
-        return modes.pop()
+        own = copy.copy(self)  # which later parts of this one do not change
+        return CompiledSpace(own, compiled, tuple(loaded), images, dtype, reuse_bytes)
 
 
 def _put_together(
