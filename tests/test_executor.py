@@ -62,11 +62,28 @@ def test_networks_of_the_zoo_run(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["fused", "fused_relu"])
+@pytest.mark.parametrize("name", ["fbnet", "nasbench201", "ofa", "proxyless"])
+def test_networks_of_spaces_run(name: str, mode: str) -> None:
+    space = af.spaces.SPACES[name]()
+    for code in space.sample(3, 1):
+        graph = space.graph(code)
+        fused, eager = _core.Executor(graph, mode), _core.Executor(graph, "eager", "scalar")
+        assert len(fused.work) == len(_core.lower(graph, mode))
+        fused.run()
+        eager.run()
+        np.testing.assert_allclose(
+            fused.output(), eager.output(), rtol=1e-3, atol=1e-4 * np.abs(eager.output()).max()
+        )
+
+
 def test_unsupported() -> None:
     with pytest.raises(UnsupportedError, match="fp16"):
         _core.Executor(small().with_dtype("fp16"))
     with pytest.raises(UnsupportedError, match="sse2"):
         _core.Executor(small(), isa="sse2")
+    with pytest.raises(UnsupportedError, match="odd: operator 'part'"):
+        _core.Executor(af.spaces.darts().graph(np.zeros(16, np.uint8)))
 
 
 def test_device() -> None:

@@ -72,6 +72,21 @@ def test_it_computes_what_the_native_executor_does(layout: str) -> None:
     np.testing.assert_array_equal(ours, again)  # nothing works in place on an input
 
 
+@pytest.mark.parametrize("name", ["fbnet", "nasbench201", "ofa", "proxyless"])
+def test_networks_of_spaces_compute_what_native_ones_do(name: str) -> None:
+    space = af.spaces.SPACES[name]()
+    for code in space.sample(2, 3):  # the first of nasbench201 has a node of zeros
+        graph = space.graph(code)
+        executor = _core.Executor(graph, "fused_relu", seed=1)
+        network = with_weights_of(executor, graph, "channels_last")
+        (image,) = network.inputs.values()
+        executor.input()[:] = image.permute(0, 2, 3, 1).reshape(-1).numpy()
+        executor.run()
+        with torch.inference_mode():
+            ours = network.run().numpy().ravel()
+        assert np.linalg.norm(ours - executor.output()) < 1e-3 * np.linalg.norm(ours)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_images_stay_in_their_layout(layout: str) -> None:
     graph = af.Graph()

@@ -27,8 +27,10 @@ void require_supported(const Graph& graph) {
   }
   for (const Node& node : nodes) {
     const auto* concat = std::get_if<ConcatOp>(&node.op);
+    const auto* element = std::get_if<ElementOp>(&node.op);
     if (std::holds_alternative<ConstantOp>(node.op) || std::holds_alternative<PartOp>(node.op) ||
-        std::holds_alternative<ElementOp>(node.op) || (concat != nullptr && concat->axis != 1)) {
+        (element != nullptr && element->type != "fill") ||
+        (concat != nullptr && concat->axis != 1)) {
       throw UnsupportedError(node.name + ": operator '" + std::string(op_name(node.op)) +
                              "' has no native kernel; the network cannot be run here");
     }

@@ -1,5 +1,6 @@
 #include "executor_step.hpp"
 
+#include <algorithm>
 #include <string>
 #include <type_traits>
 
@@ -116,9 +117,14 @@ void ExecutorStep::SoftmaxCall::run(Isa isa, const StepArguments& a) const {
   softmax(isa, a.inputs[0], a.output, rows, columns);
 }
 
+void ExecutorStep::FillCall::run(Isa /*isa*/, const StepArguments& a) const {
+  std::fill_n(a.output, count, 0.0F);
+}
+
 namespace {
 
 bool has_kernel(const Operator& op) {
+  if (const auto* element = std::get_if<ElementOp>(&op)) return element->type == "fill";
   return std::visit(
       [](const auto& o) {
         using T = std::decay_t<decltype(o)>;
@@ -179,6 +185,7 @@ ExecutorStep::Call ExecutorStep::prepare(const Graph& graph, const Node& lead,
     for (const int x : lead.inputs) call.channels.push_back(extent(graph.node(x).shape).channels);
     return call;
   }
+  if (std::holds_alternative<ElementOp>(lead.op)) return FillCall{outputs};
   const std::int64_t columns = in.size() == 4 ? in[1] : in.back();
   return SoftmaxCall{outputs / columns, columns};
 }

@@ -90,8 +90,12 @@ class ExecutorStep {
     std::int64_t rows, columns;
     void run(Isa isa, const StepArguments& a) const;
   };
+  struct FillCall {
+    std::int64_t count;
+    void run(Isa isa, const StepArguments& a) const;
+  };
   using Call = std::variant<ConvCall, NormCall, ActivateCall, AddCall, MultiplyCall, GateCall,
-                            PoolCall, GlobalPoolCall, ConcatCall, SoftmaxCall>;
+                            PoolCall, GlobalPoolCall, ConcatCall, SoftmaxCall, FillCall>;
 
   static Call prepare(const Graph& graph, const Node& lead, Activation activation, Isa isa);
 

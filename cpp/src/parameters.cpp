@@ -35,6 +35,22 @@ std::vector<float> pixel_major(const std::vector<float>& weights, std::int64_t r
   return result;
 }
 
+/// Whether channels last, as images lie in memory, is another order than the graph's.
+bool lies_as_image(const Shape& shape) {
+  return shape.size() == 4 && shape[1] > 1 && shape[2] * shape[3] > 1;
+}
+
+/// The pixels of a view of a tensor that has `pixels` itself.
+std::int64_t viewed_pixels(const Node& view, const Shape& in, std::int64_t pixels) {
+  if (view.shape == in) return pixels;
+  if (lies_as_image(in)) pixels = in[2] * in[3];
+  const bool flattens = view.shape.size() == 2 && view.shape[0] == in[0];
+  if (flattens || (pixels == 1 && !lies_as_image(view.shape))) return pixels;
+  throw UnsupportedError(view.name + ": a view of " + describe(in) + " as " + describe(view.shape) +
+                         " has no native kernel; the channels of an image lie last in memory, and "
+                         "only views of the same shape or as [batch, features] are run");
+}
+
 }  // namespace
 
 std::vector<float> node_weights(const Graph& graph, int index, std::uint64_t seed) {
@@ -104,8 +120,7 @@ std::vector<std::int64_t> flattened_pixels(const Graph& graph) {
     const Shape& in = graph.node(node.inputs[0]).shape;
     const std::int64_t before = pixels[static_cast<std::size_t>(node.inputs[0])];
     if (std::holds_alternative<FlattenOp>(node.op)) {
-      // With one channel, or one pixel, both orders are the same.
-      pixels[i] = in.size() == 4 && in[1] > 1 ? in[2] * in[3] : before;
+      pixels[i] = viewed_pixels(node, in, before);
       continue;
     }
     if (std::holds_alternative<LinearOp>(node.op)) continue;

@@ -30,7 +30,7 @@ RowParameters row_parameters(const Graph& graph, int lead, const std::vector<int
 
 /// For each tensor, the pixels of the image it was flattened from, where it still has that image's
 /// order in memory (pixel by pixel, not channel by channel); 1 otherwise. Raises UnsupportedError
-/// naming a layer whose result would depend on that order.
+/// naming a layer or a view whose result would depend on that order.
 std::vector<std::int64_t> flattened_pixels(const Graph& graph);
 
 }  // namespace alphaflops

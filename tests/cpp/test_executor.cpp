@@ -125,12 +125,57 @@ Graph two_inputs() {
   return g;
 }
 
+/// Tensors handed on as views of their own shape, views of views too, or as they are. The same
+/// nodes stand at the same places, so that weights are the same.
+Graph handed_on(bool as_views) {
+  Graph g("handed on");
+  const auto on = [&](int x) {
+    const Shape shape = g.node(x).shape;
+    const int view = g.view(g.view(x, shape), shape);
+    return as_views ? view : x;
+  };
+  const int image = on(g.input({2, 6, 13, 10}));
+  const int stem = on(conv_norm_relu(g, image, 9, 3));  // read to the end
+  const int depth = on(conv_norm_relu(g, stem, 9, 5, 1, 9, Activation::silu));
+  const int peak =
+      on(g.pool(depth, {.window = {.kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1, 1, 1}}}));
+  const int sum = on(g.activation(on(g.add(peak, depth)), Activation::relu));
+  const int norm = on(g.batch_norm(on(g.conv2d(sum, {.c_out = 9}))));
+  const int gate = on(g.activation(
+      g.conv2d(on(g.global_avg_pool(norm)), {.c_out = 9, .bias = true}), Activation::sigmoid));
+  const int all = on(g.concat({stem, g.mul(norm, gate), image, stem}));
+  const int flat = on(g.activation(on(g.flatten(all)), Activation::tanh));  // pixel by pixel
+  const int hidden = on(g.linear(flat, {.out_features = 21}));
+  on(g.softmax(on(g.linear(on(g.add(hidden, hidden)), {.out_features = 10, .bias = true}))));
+  return g;
+}
+
+Graph views() { return handed_on(true); }
+
+/// The last tensor is a view of an image that another layer reads before.
+Graph last_view() {
+  Graph g("last view");
+  const int x = conv_norm_relu(g, g.input({1, 3, 9, 7}), 5, 3);
+  const int sum = g.add(x, g.batch_norm(x));
+  static_cast<void>(g.element({sum}, "fill", g.node(sum).shape));
+  g.view(x, g.node(x).shape);
+  return g;
+}
+
+Graph zeros() {
+  Graph g("zeros");
+  const int x = g.input({2, 3, 5, 4});
+  const int none = g.element({x}, "fill", {2, 4, 5, 4});
+  g.concat({x, g.conv2d(none, {.c_out = 3, .bias = true}), none});
+  return g;
+}
+
 void test_values() {
-  const std::vector<std::function<Graph()>> makers{residual, dense,      pools,
-                                                   gates,    classifier, two_inputs};
+  const std::vector<std::function<Graph()>> makers{residual,   dense, pools,     gates, classifier,
+                                                   two_inputs, views, last_view, zeros};
   for (const auto& make : makers) {
     const Graph graph = make();
-    for (const Mode mode : {Mode::fused, Mode::eager}) {
+    for (const Mode mode : {Mode::fused, Mode::fused_relu, Mode::eager}) {
       for (const Isa isa : available_isas()) {
         for (const std::uint64_t seed : {0, 7}) {
           const double error = error_of(graph, mode, isa, seed);
@@ -164,6 +209,22 @@ void test_depth() {
   // 60 blocks of four 4 KiB tensors: an arena keeps a few of them.
   const std::int64_t weights = 60 * (16 * 16 + 16 * 9 + 2 * 16) * 4;
   CHECK(executor.memory_bytes() < 4 * weights + 40 * 4096);
+}
+
+/// Bit by bit, with as many launches and as much memory.
+void test_views() {
+  for (const Mode mode : {Mode::fused, Mode::fused_relu, Mode::eager}) {
+    Executor viewed(handed_on(true), mode), direct(handed_on(false), mode);
+    CHECK(viewed.work().size() == direct.work().size());
+    CHECK(viewed.memory_bytes() == direct.memory_bytes());
+    for (Executor* each : {&viewed, &direct}) each->run();
+    CHECK(std::ranges::equal(viewed.output(), direct.output()));
+  }
+  Graph alone("alone");
+  alone.view(alone.input({1, 2, 3, 3}), {1, 2, 3, 3});
+  Executor executor(alone);
+  executor.run();
+  CHECK(executor.output().data() == executor.input().data());
 }
 
 void test_executor_interface() {
@@ -202,6 +263,22 @@ void test_unsupported() {
   flat.batch_norm(flat.flatten(flat.input({1, 3, 2, 2})), "norm1d");
   CHECK_RAISES(Executor{flat}, UnsupportedError, "norm1d");
 
+  // Channels lie last in memory: what another shape makes of them, no kernel reads.
+  Graph reshaped("reshaped");
+  reshaped.conv2d(reshaped.view(reshaped.input({1, 8, 4, 4}), {1, 16, 2, 4}, "fold"), {.c_out = 4});
+  CHECK_RAISES(Executor{reshaped}, UnsupportedError, "fold: a view of [1, 8, 4, 4]");
+  Graph sequence("sequence");
+  sequence.softmax(sequence.view(sequence.input({1, 8, 4, 4}), {1, 8, 16}, "tokens"));
+  CHECK_RAISES(Executor{sequence}, UnsupportedError, "tokens: a view of [1, 8, 4, 4]");
+  Graph unflattened("unflattened");
+  unflattened.conv2d(unflattened.view(unflattened.input({1, 48}), {1, 3, 4, 4}, "image"),
+                     {.c_out = 4});
+  CHECK_RAISES(Executor{unflattened}, UnsupportedError, "image: a view of [1, 48]");
+  Graph twice("twice");
+  const int first = twice.flatten(twice.input({1, 3, 4, 4}));
+  twice.conv2d(twice.view(first, {1, 3, 4, 4}, "again"), {.c_out = 4});
+  CHECK_RAISES(Executor{twice}, UnsupportedError, "again: a view of [1, 48]");
+
   CHECK_RAISES(Executor{Graph("empty")}, UnsupportedError, "empty");
 }
 
@@ -210,6 +287,7 @@ void test_unsupported() {
 int main() {
   test_values();
   test_depth();
+  test_views();
   test_executor_interface();
   test_unsupported();
   return check::finish();

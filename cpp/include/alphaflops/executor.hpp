@@ -18,7 +18,9 @@ namespace alphaflops {
 class Executor {
  public:
   /// Row i of `lower(graph, mode)` is step i. Raises UnsupportedError naming the layer for an
-  /// operator without a native kernel and for an element type other than fp32.
+  /// operator without a native kernel and for an element type other than fp32. A view of the same
+  /// shape is the tensor itself, one as [batch, features] an image as it lies; others of images
+  /// raise.
   explicit Executor(const Graph& graph, Mode mode = Mode::fused, Isa isa = best_isa(),
                     std::uint64_t seed = 0);
   ~Executor();

@@ -297,6 +297,11 @@ def _part(graph: Graph, node: int) -> Any:
     return lambda tensor: tensor[slices]
 
 
+def _zeros(graph: Graph, node: int) -> Any:
+    torch, (into, out) = import_torch(), _ends(graph, node)
+    return torch.zeros_like if into == out else lambda tensor: tensor.new_zeros(out)
+
+
 def _shuffle(graph: Graph, node: int) -> Any:
     """Copy; as fast as the channel shuffle, whose elements go elsewhere."""
     into, out = _ends(graph, node)
@@ -334,6 +339,7 @@ _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "add": lambda graph, node: import_torch().add,
     "mul": lambda graph, node: import_torch().mul,
     "concat": _concat,
+    "fill": _zeros,
     "flatten": _view,
     "view": _view,
     "part": _part,
