@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from alphaflops._core import Graph
+from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.torch_operators import (
     CHANNELS_LAST,
     Operator,
@@ -14,6 +15,7 @@ from alphaflops.measuring.torch_operators import (
     tensor_of,
 )
 from alphaflops.measuring.torch_types import torch_type
+from alphaflops.measuring.torch_views import VIEWS
 
 __all__ = ["TorchNetwork"]
 
@@ -27,7 +29,7 @@ class TorchNetwork:
     Parameters
     ----------
     graph
-        Its dtype is that of all tensors and parameters, those of norms too.
+        Its dtype is that of all tensors and parameters, those of norms too; indices are integers.
     layout
         nchw or channels_last; of images and of the weights of convolutions.
     on
@@ -51,17 +53,22 @@ class TorchNetwork:
             for tensor in set(graph.node_inputs(node)):
                 readers[tensor] += 1
                 last_reader[tensor] = node
+        rows = _rows_of_indices(graph)
         self.inputs: dict[int, Any] = {}
         self.operators: dict[int, Operator] = {}
         self._steps: list[tuple[int, Operator, list[int], list[int]]] = []
         for node in range(len(graph)):
             inputs = graph.node_inputs(node)
+            if node in rows:
+                indices = torch.randint(rows[node], graph.shape(node), generator=random)
+                self.inputs[node] = indices.to(on)
+                continue
             if not inputs:
                 flat = torch.randn(math.prod(graph.shape(node)), generator=random).to(on, kind)
                 self.inputs[node] = tensor_of(flat, graph.shape(node), layout)
                 continue
-            is_owned = readers[inputs[0]] == 1 and bool(graph.node_inputs(inputs[0]))
-            operator = operator_of(graph, node, is_only_reader=is_owned)
+            is_only_reader = _is_only_reader(graph, readers, inputs[0])
+            operator = operator_of(graph, node, is_only_reader=is_only_reader)
             if isinstance(operator, torch.nn.Module):
                 _fill(operator, random)
                 keeps = torch.channels_last if layout == CHANNELS_LAST else torch.preserve_format
@@ -81,13 +88,42 @@ class TorchNetwork:
         return values[node]
 
 
+def _is_only_reader(graph: Graph, readers: list[int], tensor: int) -> bool:
+    """Tell whether nothing else sees a tensor's memory, that of views and inputs too."""
+    while graph.node_op(tensor) in VIEWS and readers[tensor] == 1:
+        tensor = graph.node_inputs(tensor)[0]
+    has_own = graph.node_op(tensor) != "part" and bool(graph.node_inputs(tensor))
+    return has_own and readers[tensor] == 1
+
+
+def _rows_of_indices(graph: Graph) -> dict[int, int]:
+    """Return the tensors that embeddings read, with the rows of the smallest table of each."""
+    rows: dict[int, int] = {}
+    for node in range(len(graph)):
+        if graph.node_op(node) != "embedding":
+            continue
+        tensor = graph.node_inputs(node)[0]
+        while graph.node_op(tensor) in VIEWS:
+            tensor = graph.node_inputs(tensor)[0]
+        if graph.node_inputs(tensor):
+            raise UnsupportedError(
+                f"{graph.node_name(node)}: indices that '{graph.node_name(tensor)}' computes are "
+                "not known to the torch backend; let them be an input"
+            )
+        own = graph.node_attributes(node)["rows"]
+        rows[tensor] = min(own, rows.get(tensor, own))
+    return rows
+
+
 def _fill(module: Any, random: Any) -> None:
     """Draw weights with He's variance, so that activations neither fade nor grow."""
     torch = import_torch()
+    nn = torch.nn
+    filled = (nn.Conv2d, nn.ConvTranspose2d, nn.Embedding, nn.Linear)
     with torch.no_grad():
         for part in module.modules():
-            if isinstance(part, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
+            if isinstance(part, filled):
                 most = math.sqrt(6 / math.prod(part.weight.shape[1:]))
                 part.weight.uniform_(-most, most, generator=random)
-                if part.bias is not None:
+                if getattr(part, "bias", None) is not None:
                     part.bias.uniform_(-most, most, generator=random)

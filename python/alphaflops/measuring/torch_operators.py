@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import math
-import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from alphaflops._core import Graph
 from alphaflops.errors import MissingExtraError, UnsupportedError
+from alphaflops.measuring.torch_views import part_of, view_of
 
 __all__ = [
     "CHANNELS_LAST",
@@ -184,14 +185,15 @@ def _softmax(graph: Graph, node: int) -> Any:
     return import_torch().nn.Softmax(1 if len(graph.shape(node)) == _IMAGE else -1)
 
 
+def _binary(graph: Graph, node: int) -> Any:
+    operator = getattr(import_torch(), graph.node_op(node))
+    has_other = len(graph.node_inputs(node)) > 1
+    return operator if has_other else partial(operator, other=0.5)
+
+
 def _concat(graph: Graph, node: int) -> Any:
-    cat = import_torch().cat
-    return lambda *tensors: cat(tensors, 1)
-
-
-def _view(graph: Graph, node: int) -> Any:
-    shape = graph.shape(node)
-    return lambda tensor: tensor.reshape(shape)
+    cat, axis = import_torch().cat, graph.node_attributes(node)["axis"]
+    return lambda *tensors: cat(tensors, axis)
 
 
 def _layer_norm(graph: Graph, node: int) -> Any:
@@ -229,7 +231,7 @@ def _contiguous(graph: Graph, node: int) -> Any:
     return lambda tensor: (
         tensor.movedim(1, -1)
         .clone(memory_format=import_torch().contiguous_format)
-        .view(tensor.shape)
+        .view(graph.shape(node))
     )
 
 
@@ -282,19 +284,16 @@ def _mean(graph: Graph, node: int) -> Any:
 
 
 def _attention(graph: Graph, node: int) -> Any:
-    return import_torch().nn.functional.scaled_dot_product_attention
+    attend = import_torch().nn.functional.scaled_dot_product_attention
+    has_mask = len(graph.node_inputs(node)) > len("qkv")
+    if graph.node_attributes(node)["causal"] and not has_mask:
+        return partial(attend, is_causal=True)
+    return attend
 
 
-def _part(graph: Graph, node: int) -> Any:
-    """Take the first elements along every axis, whichever of them the network takes."""
-    into, out = _ends(graph, node)
-    if len(into) != len(out) or any(map(operator.gt, out, into)):
-        raise UnsupportedError(
-            f"{graph.node_name(node)}: a part of shape {list(out)} of {list(into)} is not known to "
-            "the torch backend; it takes slices"
-        )
-    slices = tuple(map(slice, out))
-    return lambda tensor: tensor[slices]
+def _embedding(graph: Graph, node: int) -> Any:
+    nn, attributes = import_torch().nn, graph.node_attributes(node)
+    return nn.utils.skip_init(nn.Embedding, attributes["rows"], attributes["features"])
 
 
 def _zeros(graph: Graph, node: int) -> Any:
@@ -319,6 +318,7 @@ _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "linear": _linear,
     "matmul": lambda graph, node: import_torch().matmul,
     "attention": _attention,
+    "embedding": _embedding,
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
@@ -336,13 +336,13 @@ _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "avg_pool": _avg_pool,
     "global_avg_pool": lambda graph, node: import_torch().nn.AdaptiveAvgPool2d(1),
     "softmax": _softmax,
-    "add": lambda graph, node: import_torch().add,
-    "mul": lambda graph, node: import_torch().mul,
+    "add": _binary,
+    "mul": _binary,
     "concat": _concat,
     "fill": _zeros,
-    "flatten": _view,
-    "view": _view,
-    "part": _part,
+    "flatten": view_of,
+    "view": view_of,
+    "part": part_of,
     "transpose": _shuffle,
 }
 
