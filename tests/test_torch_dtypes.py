@@ -265,6 +265,20 @@ def test_graphs_share_memory_after_all_benches_of_it_are_gone(gpu) -> None:
     assert len(gpu.cuda.captured) == 2
 
 
+def test_a_module_runs_in_a_row_like_a_graph(gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def of_module(*how: object) -> Callable[[], None]:
+        asked.append(how)
+        return gpu.cuda.called
+
+    monkeypatch.setattr(torch_cuda, "of_module", of_module)
+    network = SimpleNamespace(graph=linear(16))
+    sample = gpu(False).module(network, 3).sample(4)
+    assert asked == [(network, "channels_last", "cuda", 3)]
+    assert (sample.iterations, sample.time_s) == (4, pytest.approx(1e-4))
+
+
 @pytest.mark.parametrize(
     ("properties", "name"),
     [

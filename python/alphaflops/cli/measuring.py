@@ -24,6 +24,7 @@ from alphaflops.cli.options import (
     interruptible,
     progress_console,
 )
+from alphaflops.errors import Error, UnsupportedError
 
 
 def register(app: typer.Typer) -> None:
@@ -246,7 +247,10 @@ def validate(
     ],
     networks: Annotated[
         list[str] | None,
-        typer.Argument(help="Zoo names or .onnx files; by default five."),
+        typer.Argument(
+            help="Zoo names, .onnx files, saved graphs (.json) or package.module:function, whose "
+            "module a profile of PyTorch runs itself; by default five."
+        ),
     ] = None,
     budget: Budget = 20.0,
     isa: Isa = None,
@@ -263,9 +267,12 @@ def validate(
         float, typer.Option(help="Exit with 1 where a network errs by more than this share.")
     ] = float("inf"),
 ) -> None:
-    """Run whole networks beside their predictions, with what the profile was measured with."""
+    """Run whole networks beside their predictions, with what the profile was measured with.
+
+    Networks that cannot run are named below the others, and the exit status is 2.
+    """
     from alphaflops import zoo  # noqa: PLC0415
-    from alphaflops.frontends import load  # noqa: PLC0415
+    from alphaflops.frontends import graph_of, load_to_run  # noqa: PLC0415
     from alphaflops.measuring.backends import backend_of  # noqa: PLC0415
     from alphaflops.measuring.validation import validate as run  # noqa: PLC0415
     from alphaflops.profiles import load_profile  # noqa: PLC0415
@@ -274,9 +281,24 @@ def validate(
 
     profile = load_profile(device)
     dtype = dtype or profile.data["provenance"].get("dtype")
-    graphs = [load(name, batch, dtype) for name in networks or zoo.REFERENCE]
-    runs = backend_of(profile, isa=isa)
-    rows = run(graphs, profile, backend=runs, budget_s=budget, energy=energy)
+    names, read, refused = [], [], []
+    for name in networks or zoo.REFERENCE:
+        try:
+            read.append(load_to_run(name, batch, dtype))
+            names.append(name)
+        except Error as error:
+            refused.append(_Refused(name, error))
+    kept = dict(enumerate(read))
+
+    def refuse(place: int, error: Error) -> None:
+        refused.append(_Refused(names[place], error))
+        del kept[place]
+
+    if read:
+        runs = backend_of(profile, isa=isa)
+        rows = run(read, profile, backend=runs, budget_s=budget, energy=energy, on_refused=refuse)
+    if not kept:
+        raise _none_of(refused)
     errors = [abs(float(row["error"])) for row in rows]
     if as_json:
 
@@ -298,12 +320,34 @@ def validate(
         slowdown = ("slowdown", "slowdown_lo", "slowdown_hi")
         whole = {"networks": listed, "within_10pct": share}
         whole |= {name: known(rows[name][0]) for name in slowdown}
+        whole["refused"] = [{"name": each.name, "reason": each.reason} for each in refused]
         emit(json.dumps(whole, indent=2), None)
     else:
-        macs = [estimate(graph, profile).macs for graph in graphs]
+        macs = [estimate(graph_of(network), profile).macs for network in kept.values()]
         emit_table(validation_table(rows, macs), None)
+        for each in refused:
+            emit(f"not run: {each}", None)
+    if refused:
+        sys.exit(2)
     if max(errors) > within:
         sys.exit(1)
+
+
+class _Refused:
+    """A network that was left out: its name on the command line, and why."""
+
+    def __init__(self, name: str, error: Error) -> None:
+        self.name, self.error = name, error
+        self.reason = " ".join(str(error).split())
+
+    def __str__(self) -> str:
+        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+
+
+def _none_of(refused: list[_Refused]) -> Error:
+    if len(refused) == 1:
+        return refused[0].error
+    return UnsupportedError(f"none of the networks can be run: {'; '.join(map(str, refused))}")
 
 
 def demo(

@@ -9,9 +9,10 @@ from typing import Any
 from alphaflops import zoo
 from alphaflops._core import Graph
 from alphaflops.errors import ModelError
+from alphaflops.frontends.traced import Traced, graph_of
 from alphaflops.graph_file import load_graph
 
-__all__ = ["from_torch", "input_names", "load"]
+__all__ = ["Traced", "from_torch", "graph_of", "input_names", "load", "load_to_run"]
 
 
 def load(
@@ -78,15 +79,37 @@ def load(
 
         graph = load_onnx(name, batch, strict, inputs, causal)
         return graph if dtype is None else graph.with_dtype(dtype)
-    if ":" in name:
+    if _is_function(name):
         from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
 
-        graph = load_function(name, batch, causal)
+        graph = graph_of(load_function(name, batch, causal))
         return graph if dtype is None else graph.with_dtype(dtype)
     raise ModelError(
         f"model '{name}' is neither an .onnx file, a .json graph, nor a network of the zoo: "
         f"{zoo.suggestion(name)}"
     )
+
+
+def load_to_run(
+    path_or_name: str | os.PathLike[str], batch: int | None = None, dtype: str | None = None
+) -> Graph | Traced:
+    """Read a network as `load` does, with what runs it where that is known: a torch module.
+
+    The module is put into eval mode. One on the meta device has nothing to run, and an exported
+    program is no module: of these there is the graph alone.
+
+    Raises
+    ------
+    Error
+        As of `load`.
+    """
+    name = os.fspath(path_or_name)
+    if not _is_function(name):
+        return load(name, batch, dtype)
+    from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
+
+    network = load_function(name, batch, to_run=True)
+    return network if dtype is None else network.with_dtype(dtype)
 
 
 def from_torch(
@@ -155,3 +178,8 @@ def _is_onnx(name: str) -> bool:
     if name in zoo.names() or name.lower().endswith(".json"):
         return False
     return name.lower().endswith(".onnx") or os.path.exists(name)
+
+
+def _is_function(name: str) -> bool:
+    is_file = name.lower().endswith(".json") or _is_onnx(name)
+    return ":" in name and name not in zoo.names() and not is_file

@@ -30,6 +30,7 @@ from alphaflops.frontends import (  # noqa: F401  (the rules register themselves
 )
 from alphaflops.frontends.torch_state import restored
 from alphaflops.frontends.torch_trace import Trace, map_leaves, reads_values, tensors_in
+from alphaflops.frontends.traced import Traced
 
 __all__ = ["load_function", "read_module"]
 
@@ -186,14 +187,17 @@ def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
     return trace.bind(stand_in, make(shape, name=at))
 
 
-def load_function(name: str, batch: int | None = None, causal: bool = False) -> Graph:
+def load_function(
+    name: str, batch: int | None = None, causal: bool = False, *, to_run: bool = False
+) -> Graph | Traced:
     """Read the module that a function ``package.module:function`` returns.
 
     The function is called without arguments and returns a module, an ExportedProgram, or
     ``(module, args)``, with a dict where the forward takes keyword arguments. A module alone is
     tried with an image [batch, 3, 224, 224]. The folder that one is in is searched too. `batch`
     replaces the leading size of the tensors in `args` that have the first one's; `causal` is that
-    of `from_torch`.
+    of `from_torch`. With `to_run` a module is put into eval mode, and comes beside its graph where
+    it has elements.
 
     Raises
     ------
@@ -212,17 +216,33 @@ def load_function(name: str, batch: int | None = None, causal: bool = False) -> 
             f"{name}: the function returned {type(made).__name__}; it must return a "
             "torch.nn.Module, or (module, args)"
         )
+    if to_run:
+        module.eval()
     if args is not None:
         given = _arguments(args if batch is None else _rebatched(args, batch))
-        return read_module(module, *given, name=attribute, causal=causal)
+        graph = read_module(module, *given, name=attribute, causal=causal)
+        return _with_call(graph, module, *given) if to_run else graph
     image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
     try:
-        return read_module(module, (image,), None, name=attribute, causal=causal)
+        graph = read_module(module, (image,), None, name=attribute, causal=causal)
     except ModelError as error:
         raise ModelError(
             f"{error} (the module came without arguments, so an image {list(image.shape)} was "
             f"tried; let '{attribute}' return (module, args))"
         ) from error
+    return _with_call(graph, module, (image,), None) if to_run else graph
+
+
+def _with_call(
+    graph: Graph, module: Any, args: Any, kwargs: Mapping[str, Any] | None
+) -> Graph | Traced:
+    """Return the graph with what runs it, or alone where weights have no elements."""
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        return graph
+    args = (args,) if isinstance(args, torch.Tensor) else tuple(args)
+    if type(module).__name__ == "OptimizedModule":  # what torch.compile returns; not eager
+        module = module._orig_mod
+    return Traced(graph, module, args, dict(kwargs or {}))
 
 
 def _arguments(given: Any) -> tuple[Any, Mapping[str, Any] | None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError, UnsupportedError
+from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.device import Device, describe_device, pinned
 from alphaflops.measuring.readings import Sample
 
@@ -69,6 +70,14 @@ class Session(Protocol):
 
     def iterations_for(self, call_s: float) -> int:
         """So many calls that a sample is long beside the clock's resolution."""
+
+
+@runtime_checkable
+class RunsModules(Protocol):
+    """A session of PyTorch, which runs a user's own module in place of its graph."""
+
+    def module(self, traced: Traced, seed: int) -> Network:
+        """Make a module ready, with random inputs; raises Error where it cannot be run."""
 
 
 class Backend(Protocol):

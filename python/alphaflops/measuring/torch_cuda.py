@@ -15,12 +15,13 @@ from typing import Any
 from alphaflops._core import Graph
 from alphaflops.calls import refuse
 from alphaflops.cuda.nvml import Watch, open_watch
+from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.throttling import Throttling
-from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import Launch, Pool
+from alphaflops.measuring.torch_runs import of_graph, of_module
 from alphaflops.measuring.torch_types import multiplying_in
 
 __all__ = ["CudaSession", "captured", "nvml_name"]
@@ -76,8 +77,16 @@ class CudaSession:
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
-        run = TorchNetwork(graph, self._layout, "cuda", seed).run
+        with multiplying_in(graph.dtype):
+            run = of_graph(graph, self._layout, "cuda", seed)
         return _CudaNetwork(self, run, graph.dtype)
+
+    def module(self, traced: Traced, seed: int) -> Network:
+        """Make a user's own module ready."""
+        dtype = traced.graph.dtype
+        with multiplying_in(dtype):
+            run = of_module(traced, self._layout, "cuda", seed)
+        return _CudaNetwork(self, run, dtype)
 
     def iterations_for(self, call_s: float) -> int:
         """So many that waiting for the device does not count."""

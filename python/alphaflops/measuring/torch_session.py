@@ -17,12 +17,14 @@ from typing import Any
 from alphaflops import _core
 from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
+from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.torch_heap import Heap
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import Launch, Pool
+from alphaflops.measuring.torch_runs import of_graph, of_module
 from alphaflops.measuring.torch_stages import Stage, backward, calls, forward, optimizer
 
 __all__ = ["TorchSession", "Watch"]
@@ -80,7 +82,11 @@ class TorchSession:
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
-        return self.timed(TorchNetwork(graph, self.layout, seed=seed).run)
+        return self.timed(of_graph(graph, self.layout, seed=seed))
+
+    def module(self, traced: Traced, seed: int) -> Network:
+        """Make a user's own module ready."""
+        return self.timed(of_module(traced, self.layout, seed=seed))
 
     def timed(self, run: Callable[[], Any]) -> Network:
         """Make whatever runs a network ready: a module's call."""

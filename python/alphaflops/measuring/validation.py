@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.errors import ShapeError
-from alphaflops.measuring.backends import Backend, HasProvenance, NativeBackend, Network
+from alphaflops.errors import BrokenContextError, Error, ShapeError
+from alphaflops.frontends.traced import Traced, graph_of
+from alphaflops.measuring.backends import (
+    Backend,
+    HasProvenance,
+    NativeBackend,
+    Network,
+    RunsModules,
+    Session,
+)
 from alphaflops.measuring.campaign import Progress
 from alphaflops.measuring.control import Control, control_in
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
 
 __all__ = ["validate"]
 
+_T = TypeVar("_T")
 _TURN_S = 0.03
 
 _DTYPE = [
@@ -45,7 +54,7 @@ class _Profile(HasProvenance, Protocol):
 
 
 def validate(
-    graphs: Sequence[Graph],
+    networks: Sequence[Graph | Traced],
     profile: _Profile,
     *,
     backend: Backend | None = None,
@@ -54,6 +63,7 @@ def validate(
     energy: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    on_refused: Callable[[int, Error], None] | None = None,
 ) -> npt.NDArray[np.void]:
     """Run whole networks beside what a profile predicts for them.
 
@@ -62,8 +72,9 @@ def validate(
 
     Parameters
     ----------
-    graphs
-        Networks of a dtype that the profile prices. All are in memory together.
+    networks
+        Of a dtype that the profile prices. All are in memory together. PyTorch runs the module of
+        a ``Traced`` itself; of a graph alone, and with other backends, the graph's operators run.
     backend
         What runs them; the native kernels by default. ``backend_of(profile)`` is what the profile
         was measured with.
@@ -75,7 +86,10 @@ def validate(
     energy
         Whether to measure what each draws on an NVIDIA GPU, which takes three seconds each.
     seed
-        Of the weights and of the order.
+        Of random weights and inputs, and of the order.
+    on_refused
+        Called with the place in `networks` and the error of each that cannot be priced or run; such
+        have no row. Without it the first of these errors is raised.
 
     Returns
     -------
@@ -95,50 +109,53 @@ def validate(
     MissingExtraError
         Nothing reads the GPU's energy.
     UnsupportedError
-        A network that the backend cannot run; the message names the layer.
+        A network that the backend cannot run; the message names network and layer.
+    ModelError
+        A module that raises when it is run.
     ProfileError
         A network that the profile cannot price.
     TableError
         The profile's control is malformed.
     """
-    if not graphs:
+    if not networks:
         raise ShapeError("no network to validate; give at least one")
     if repeats is not None and repeats < 1:
         raise ShapeError(f"repeats is {repeats}; it must be at least 1")
+    runs = backend or NativeBackend()
+    graphs = [graph_of(network) for network in networks]
     # Prices first: what cannot be priced is an error before time is spent.
-    backend = backend or NativeBackend()
-    tables = [_core.lower(graph, backend.mode) for graph in graphs]
-    predictions = [
-        _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
-        for work in tables
-    ]
-    dtypes = {graph.dtype for graph in graphs}
-    then = control_in(profile, backend.provenance(), dtypes.pop()) if len(dtypes) == 1 else None
-    with backend.session() as session:
+    predictions = _accepted(
+        range(len(graphs)), graphs, lambda i: _predict(graphs[i], profile, runs.mode), on_refused
+    )
+    dtypes = {graphs[i].dtype for i in predictions}
+    then = control_in(profile, runs.provenance(), dtypes.pop()) if len(dtypes) == 1 else None
+    with runs.session() as session:
         meter = None
         if energy:
             from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
 
             meter = Joules(meter_of(session))  # while nothing runs yet
-        networks = [session.network(graph, seed) for graph in graphs]
-        control = Control(session, then, by_mode=backend.by_mode)
+        ready = _accepted(
+            predictions, graphs, lambda i: _ready(session, networks[i], seed), on_refused
+        )
+        control = Control(session, then, by_mode=runs.by_mode)
         readings = _run(
-            networks,
+            list(ready.values()),
             control,
             repeats=repeats,
             budget_s=budget_s,
             random=np.random.default_rng(seed),
             progress=progress,
         )
-        energies = [meter.of(n, n.sample(1).time_s) for n in networks] if meter else []
+        energies = [meter.of(n, n.sample(1).time_s) for n in ready.values()] if meter else []
 
     slowdown = control.slowdown()
-    width = max(len(g.name) for g in graphs)
+    width = max((len(graphs[i].name) for i in ready), default=1)
     fields = [*_DTYPE, *((name, np.float64) for name in _ENERGY if energy)]
-    rows = np.empty(len(graphs), [("name", f"U{max(1, width)}"), *fields])
-    for row, graph, prediction, taken in zip(rows, graphs, predictions, readings, strict=True):
-        measured = summarise(taken)
-        row["name"] = graph.name
+    rows = np.empty(len(ready), [("name", f"U{max(1, width)}"), *fields])
+    for row, i, taken in zip(rows, ready, readings, strict=True):
+        measured, prediction = summarise(taken), predictions[i]
+        row["name"] = graphs[i].name
         row["predicted_s"] = prediction.total_time_s
         row["measured_s"] = measured.time_s
         row["measured_lo_s"] = measured.time_lo_s
@@ -154,6 +171,39 @@ def validate(
         row["measured_j"], row["idle_j"] = drawn.call_j, drawn.idle_j
         row["measured_lo_j"], row["measured_hi_j"] = drawn.least_j, drawn.most_j
     return rows
+
+
+def _accepted(
+    places: Iterable[int],
+    graphs: Sequence[Graph],
+    make: Callable[[int], _T],
+    on_refused: Callable[[int, Error], None] | None,
+) -> dict[int, _T]:
+    """Return what is made for each place, without those that are refused."""
+    made = {}
+    for i in places:
+        try:
+            made[i] = make(i)
+        except BrokenContextError:  # of which no other network is free
+            raise
+        except Error as error:
+            name = graphs[i].name
+            named = error if name in str(error) else type(error)(f"{name}: {error}")
+            if on_refused is None:
+                raise named from error
+            on_refused(i, named)
+    return made
+
+
+def _predict(graph: Graph, profile: _Profile, mode: str) -> _core.Prediction:
+    work = _core.lower(graph, mode)
+    return _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
+
+
+def _ready(session: Session, network: Graph | Traced, seed: int) -> Network:
+    if isinstance(network, Traced) and isinstance(session, RunsModules):
+        return session.module(network, seed)
+    return session.network(graph_of(network), seed)
 
 
 def _passes(network: Network) -> int:
@@ -172,6 +222,8 @@ def _run(
 ) -> list[list[Reading]]:
     """Time every network in rounds of random order, and the control after each round."""
     readings: list[list[Reading]] = [[] for _ in networks]
+    if not networks:
+        return readings
     start = time.monotonic()
     least = repeats or MIN_SAMPLES
     most = repeats or math.inf

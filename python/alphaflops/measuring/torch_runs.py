@@ -1,0 +1,127 @@
+"""Whole networks ready to run in PyTorch: a user's own module, or what a graph's operators make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from alphaflops._core import Graph
+from alphaflops.errors import ModelError, UnsupportedError
+from alphaflops.frontends.torch_tensors import map_leaves
+from alphaflops.frontends.traced import Traced
+from alphaflops.measuring.torch_network import TorchNetwork
+from alphaflops.measuring.torch_operators import CHANNELS_LAST, import_torch
+from alphaflops.measuring.torch_types import torch_type
+
+__all__ = ["OwnModule", "of_graph", "of_module"]
+
+_IMAGE = 4  # axes
+_DENORMAL = 1e-40
+
+
+def of_graph(graph: Graph, layout: str, on: str = "cpu", seed: int = 0) -> Callable[[], Any]:
+    """Return what runs a graph's operators one by one, with random weights; as `TorchNetwork`.
+
+    Raises
+    ------
+    UnsupportedError
+        An operator that is not known, or a dtype; the message names graph and layer.
+    """
+    torch_type(graph, on)  # with a dtype that is not supported, no module helps
+    try:
+        run = TorchNetwork(graph, layout, on, seed).run
+        run()
+    except (UnsupportedError, RuntimeError, IndexError) as error:
+        raise UnsupportedError(
+            f"{graph.name}: {error}; give the module itself, as package.module:function: it is run "
+            "as it is"
+        ) from error
+    return run
+
+
+def of_module(traced: Traced, layout: str, on: str = "cpu", seed: int = 0) -> Callable[[], Any]:
+    """Return what runs a user's own module; as `OwnModule`.
+
+    Raises
+    ------
+    UnsupportedError
+        A dtype that is not supported.
+    ModelError
+        The module raises.
+    """
+    run = OwnModule(traced, layout, on, seed).run
+    try:
+        run()
+    except Exception as error:
+        raise ModelError(
+            f"{traced.graph.name}: the module raised {type(error).__name__} when it was run with "
+            f"random inputs: {error}"
+        ) from error
+    return run
+
+
+class OwnModule:
+    """A user's own module with its weights, in eval mode, and random inputs.
+
+    The module is converted to the graph's dtype and to the layout, and stays so. Denormal numbers
+    are flushed to zero while it runs on a processor: inputs are random, and a softmax of such has
+    many, which take ten times as long.
+
+    Parameters
+    ----------
+    traced
+        Of its inputs, floating-point numbers are drawn; others are as given, or zero where they
+        have no elements.
+    layout
+        nchw or channels_last; of images, which are all tensors of four axes, and of weights.
+    on
+        cpu or cuda.
+    seed
+        Of the inputs.
+
+    Raises
+    ------
+    UnsupportedError
+        A dtype that is not supported.
+    """
+
+    def __init__(self, traced: Traced, layout: str, on: str = "cpu", seed: int = 0) -> None:
+        torch = import_torch()
+        kind = torch_type(traced.graph, on)
+        random = torch.Generator().manual_seed(seed)
+        is_last = layout == CHANNELS_LAST
+        order = torch.channels_last if is_last else torch.contiguous_format
+        made: dict[int, Any] = {}
+
+        def converted(tensor: Any) -> Any:
+            tensor = tensor.to(on, kind if tensor.is_floating_point() else None)
+            return tensor.contiguous(memory_format=order) if tensor.dim() == _IMAGE else tensor
+
+        def drawn(leaf: Any) -> Any:
+            if not isinstance(leaf, torch.Tensor):
+                return leaf
+            if id(leaf) not in made:  # one that is given twice is one
+                if leaf.is_floating_point() or leaf.is_complex():
+                    value = torch.empty_like(leaf, device="cpu").normal_(generator=random)
+                else:
+                    value = torch.zeros_like(leaf, device="cpu") if leaf.is_meta else leaf
+                made[id(leaf)] = converted(value)
+            return made[id(leaf)]
+
+        # Outside of inference mode, in which parameters would become such as cannot be trained.
+        with torch.inference_mode(False), torch.no_grad():
+            self.module = traced.module.eval()._apply(converted)
+            self.args, self.kwargs = map_leaves(drawn, (traced.args, dict(traced.kwargs)))
+            flushes_already = bool(torch.tensor(_DENORMAL) * 1 == 0)
+        self._flush = on == "cpu" and not flushes_already
+
+    def run(self) -> Any:
+        """Run once; returns what the module does."""
+        if not self._flush:
+            return self.module(*self.args, **self.kwargs)
+        set_flush_denormal = import_torch().set_flush_denormal
+        set_flush_denormal(True)
+        try:
+            return self.module(*self.args, **self.kwargs)
+        finally:
+            set_flush_denormal(False)
