@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-import textwrap
 import warnings
 
 import numpy as np
@@ -240,86 +239,6 @@ def test_parameters_of_a_type_without_a_cost_model():
     with pytest.raises(errors.UnsupportedError, match="float64; give dtype"):
         af.from_torch(nn.Linear(3, 4).double(), torch.empty(1, 3))
     assert af.from_torch(nn.Linear(3, 4).double(), torch.empty(1, 3), dtype="fp32").dtype == "fp32"
-
-
-MODELS = """
-    import torch
-    from torch import nn
-
-    def image():
-        return nn.Sequential(nn.Conv2d(3, 4, 7, 7), nn.Flatten())
-
-    def pair():
-        return nn.Linear(5, 6), (torch.empty(4, 5),)
-
-    class Masked(nn.Module):
-        def forward(self, x, *, mask):
-            return x * mask
-
-    def keywords():
-        return Masked(), {"x": torch.empty(2, 5), "mask": torch.empty(2, 1)}
-
-    def text():
-        return nn.Linear(5, 6), "tokens"
-
-    def features():
-        return nn.Linear(5, 6)
-
-    def wrong():
-        return 5
-
-    def raises():
-        raise KeyError("weights.pt")
-"""
-
-
-@pytest.fixture
-def models(tmp_path, monkeypatch):
-    (tmp_path / "own_models.py").write_text(textwrap.dedent(MODELS))
-    monkeypatch.chdir(tmp_path)
-    yield
-    sys.modules.pop("own_models", None)
-
-
-def test_load_by_function(models):
-    path = list(sys.path)
-    graph = af.load("own_models:image")
-    assert (graph.name, graph.shape(0), graph.dtype) == ("image", (1, 3, 224, 224), "fp32")
-    assert af.load("own_models:image", batch=3).shape(0) == (3, 3, 224, 224)
-    assert af.load("own_models:pair").shape(0) == (4, 5)
-    graph = af.load("own_models:pair", batch=7, dtype="fp16")
-    assert (graph.shape(1), graph.dtype) == ((7, 6), "fp16")
-    graph = af.load("own_models:keywords", batch=4)
-    assert [graph.shape(i) for i in range(3)] == [(4, 5), (4, 1), (4, 5)]
-    assert sys.path == path
-    with pytest.raises(errors.ModelError, match=r"only be given for \.onnx files"):
-        af.load("own_models:pair", inputs={"input": [3, 5]})
-    for name, message in {
-        "own_models:features": r"an image \[1, 3, 224, 224\] was tried; let 'features' return",
-        "own_models:text": r"the arguments are str; give a tensor or a tuple",
-        "own_models:wrong": r"returned int; it must return",
-        "own_models:raises": r"raised KeyError: 'weights.pt'",
-        "own_models:none": r"no such function.*none",
-        "no_such_package.models:none": r"no such function.*no_such_package",
-        "own_models:": r"no such function",
-    }.items():
-        with pytest.raises(errors.ModelError, match=message):
-            af.load(name)
-
-
-def test_the_command_line_takes_a_function(models):
-    command = [
-        sys.executable,
-        "-m",
-        "alphaflops",
-        "estimate",
-        "own_models:pair",
-        "--format",
-        "json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert '"macs": 120' in done.stdout
 
 
 def test_without_torch_the_error_names_the_extra():

@@ -31,10 +31,12 @@ def load(
     path_or_name
         An ``.onnx`` file, a graph that `alphaflops.save_graph` wrote (``.json``), a name of
         `alphaflops.zoo.names`, or ``package.module:function``: a function that returns a torch
-        module, or ``(module, args)``. A module alone is tried with an image [batch, 3, 224, 224].
+        module, ``(module, args)``, ``(module, kwargs)`` or ``(module, args, kwargs)``, where args
+        is a tensor or a tuple and kwargs a dict. A module alone is tried with an image
+        [batch, 3, 224, 224].
     batch
-        Images a call. By default the file's own batch, that of `args`, or 1; a file whose batch
-        dimension is symbolic needs it.
+        Images a call. By default the file's own batch, that of the arguments, or 1; a file whose
+        batch dimension is symbolic needs it.
     dtype
         Element type: fp32, tf32, fp16, bf16 or int8. By default that of the file's weights, or
         fp32 for the zoo.
@@ -50,7 +52,8 @@ def load(
     Raises
     ------
     ModelError
-        Neither a file that holds a network nor a known name; or a batch or shape is missing.
+        Neither a file that holds a network nor a known name; a function that is not there or
+        raises; or a batch or shape is missing.
     ShapeError
         A size that the named layer cannot have.
     UnsupportedError
@@ -59,7 +62,7 @@ def load(
         An ONNX file is given and the package ``onnx`` is not installed; a torch module, and
         ``torch`` is not.
     """
-    name = os.fspath(path_or_name)
+    name = _name_of(path_or_name)
     if inputs and not _is_onnx(name):
         raise ModelError(f"model '{name}': shapes of inputs can only be given for .onnx files")
     if name.lower().endswith(".json"):
@@ -103,7 +106,7 @@ def load_to_run(
     Error
         As of `load`.
     """
-    name = os.fspath(path_or_name)
+    name = _name_of(path_or_name)
     if not _is_function(name):
         return load(name, batch, dtype)
     from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
@@ -166,12 +169,22 @@ def from_torch(
 
 def input_names(path_or_name: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the inputs whose sizes `load` can be given: those of an ``.onnx`` file, or none."""
-    name = os.fspath(path_or_name)
+    name = _name_of(path_or_name)
     if not _is_onnx(name):
         return ()
     from alphaflops.frontends.onnx import inputs_of  # noqa: PLC0415  (onnx is an extra)
 
     return inputs_of(name)
+
+
+def _name_of(path_or_name: object) -> str:
+    name = os.fspath(path_or_name) if isinstance(path_or_name, os.PathLike) else path_or_name
+    if not isinstance(name, str):
+        raise ModelError(
+            f"a {type(path_or_name).__name__} is no path and no name of a network; give one of "
+            "these, and a torch module to alphaflops.from_torch(module, args)"
+        )
+    return name
 
 
 def _is_onnx(name: str) -> bool:

@@ -192,34 +192,29 @@ def load_function(
 ) -> Graph | Traced:
     """Read the module that a function ``package.module:function`` returns.
 
-    The function is called without arguments and returns a module, an ExportedProgram, or
-    ``(module, args)``, with a dict where the forward takes keyword arguments. A module alone is
-    tried with an image [batch, 3, 224, 224]. The folder that one is in is searched too. `batch`
-    replaces the leading size of the tensors in `args` that have the first one's; `causal` is that
-    of `from_torch`. With `to_run` a module is put into eval mode, and comes beside its graph where
-    it has elements.
+    The function is called without arguments and returns a module or an ExportedProgram, alone or as
+    ``(module, args)``, ``(module, kwargs)`` or ``(module, args, kwargs)``: args is a tensor or a
+    tuple, kwargs a dict. A module alone is tried with an image [batch, 3, 224, 224]. The folder
+    that one is in is searched too. `batch` replaces the leading size of the tensors given that have
+    the first one's; `causal` is that of `from_torch`. With `to_run` a module is put into eval mode,
+    and comes beside its graph where it has elements.
 
     Raises
     ------
     ModelError
         There is no such function, it raises, or it returns something else.
     """
-    path, _, attribute = name.partition(":")
-    made = _call(name, path, attribute)
-    is_pair = isinstance(made, (tuple, list)) and len(made) == 2
-    module, args = made if is_pair else (made, None)
+    attribute = name.partition(":")[2]
+    module, args, kwargs = _parts(name, _call(name))
     if isinstance(module, torch.export.ExportedProgram):
-        graph = read_module(module, *_arguments(args), name=attribute, causal=causal)
-        return graph if batch is None else graph.with_batch(batch)
-    if not isinstance(module, torch.nn.Module):
-        raise ModelError(
-            f"{name}: the function returned {type(made).__name__}; it must return a "
-            "torch.nn.Module, or (module, args)"
+        graph = read_module(
+            module, () if args is None else args, kwargs, name=attribute, causal=causal
         )
+        return graph if batch is None else graph.with_batch(batch)
     if to_run:
         module.eval()
     if args is not None:
-        given = _arguments(args if batch is None else _rebatched(args, batch))
+        given = (args, kwargs) if batch is None else _rebatched((args, kwargs), batch)
         graph = read_module(module, *given, name=attribute, causal=causal)
         return _with_call(graph, module, *given) if to_run else graph
     image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
@@ -245,30 +240,61 @@ def _with_call(
     return Traced(graph, module, args, dict(kwargs or {}))
 
 
-def _arguments(given: Any) -> tuple[Any, Mapping[str, Any] | None]:
-    """Return positional and keyword arguments; a dict has the latter, None stands for none."""
-    if isinstance(given, Mapping):
-        return (), given
-    return () if given is None else given, None
+def _parts(name: str, made: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the module, its arguments (None: it came alone) and its keyword arguments."""
+    is_tuple = isinstance(made, (tuple, list)) and len(made) > 0
+    module, *given = made if is_tuple else (made,)
+    has_keywords = bool(given) and isinstance(given[-1], Mapping)
+    kwargs = dict(given.pop()) if has_keywords else {}
+    is_module = isinstance(module, (torch.nn.Module, torch.export.ExportedProgram))
+    if not is_module or len(given) > 1:
+        types = ", ".join(type(each).__name__ for each in made) if is_tuple else ""
+        raise ModelError(
+            f"{name}: the function returned {f'({types})' if is_tuple else type(made).__name__}; "
+            "it must return a torch.nn.Module, (module, args), (module, kwargs) or (module, args, "
+            "kwargs), where args is a tensor or a tuple and kwargs a dict"
+        )
+    if given:
+        return module, given[0], kwargs
+    return module, () if has_keywords else None, kwargs
 
 
-def _call(name: str, path: str, attribute: str) -> Any:
+def _call(name: str) -> Any:
+    """Call the function, with this folder searched too."""
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:
-        function = getattr(importlib.import_module(path), attribute)
-        return function()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(
-            f"model '{name}': no such function ({error}); give package.module:function"
-        ) from error
-    except Exception as error:
-        raise ModelError(
-            f"model '{name}': the function raised {type(error).__name__}: {error}"
-        ) from error
+        function = _found(name)
+        try:
+            return function()
+        except Exception as error:
+            raise ModelError(
+                f"model '{name}': the function raised {type(error).__name__}: {error}"
+            ) from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+def _found(name: str) -> Any:
+    """Import the function; only what is not there is said not to be there."""
+    path, _, attribute = name.partition(":")
+    why: object = "these are no names of Python"
+    if all(part.isidentifier() for part in (*path.split("."), attribute)):
+        try:
+            module = importlib.import_module(path)
+        except Exception as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            if missing is None or not f"{path}.".startswith(f"{missing}."):
+                raise ModelError(
+                    f"model '{name}': importing {path} raised {type(error).__name__}: {error}"
+                ) from error
+            why = error
+        else:
+            if hasattr(module, attribute):
+                return getattr(module, attribute)
+            why = f"module {path} has no {attribute}"
+    raise ModelError(f"model '{name}': no such function ({why}); give package.module:function")
 
 
 def _rebatched(args: Any, batch: int) -> Any:
