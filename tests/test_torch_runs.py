@@ -186,6 +186,15 @@ def test_a_graph_that_pytorch_does_not_run_as_it_is_made() -> None:
     assert of_graph(graph, "nchw")().shape == (2, 3)
 
 
+@pytest.mark.parametrize("pool", [nn.AvgPool1d(2), nn.MaxPool1d(2), nn.AvgPool3d(2)])
+def test_pools_of_a_graph_are_over_two_axes(pool: nn.Module) -> None:
+    axes = int(type(pool).__name__[-2])
+    graph = af.from_torch(pool, torch.empty(1, 3, *[8] * axes))
+    message = rf"Pool{axes}d: .*: a pool over {axes} axes is not known to the torch backend"
+    with pytest.raises(UnsupportedError, match=message):
+        of_graph(graph, "nchw")
+
+
 MODELS = """
     import torch
     from torch import nn

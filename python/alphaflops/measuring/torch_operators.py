@@ -155,8 +155,18 @@ def _batch_norm(graph: Graph, node: int) -> Any:
     return (nn.BatchNorm2d if len(into) == _IMAGE else nn.BatchNorm1d)(into[1])
 
 
+def _check_axes(graph: Graph, node: int) -> None:
+    axes = len(graph.shape(node)) - 2
+    if axes != _IMAGE - 2:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: a pool over {axes} axes is not known to the torch backend, "
+            "which has those over two"
+        )
+
+
 def _max_pool(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
+    _check_axes(graph, node)
     attributes = graph.node_attributes(node)
     before, attributes = _split_padding(attributes)
     pool = nn.MaxPool2d(attributes.pop("kernel"), **attributes)
@@ -165,6 +175,7 @@ def _max_pool(graph: Graph, node: int) -> Any:
 
 def _avg_pool(graph: Graph, node: int) -> Any:
     nn = import_torch().nn
+    _check_axes(graph, node)
     attributes = graph.node_attributes(node)
     before, attributes = _split_padding(attributes)
     if before and not attributes["count_include_pad"]:
