@@ -88,6 +88,22 @@ def test_full_disk_is_a_clear_error():
     assert_one_clear_error(run("estimate", "resnet18", "-o", "/dev/full"), "/dev/full", "space")
 
 
+@pytest.mark.parametrize("command", ["calibrate", "measure"])
+def test_an_output_that_is_no_file_is_refused_before_measuring(tmp_path, monkeypatch, command):
+    def measure(*_, **__):
+        pytest.fail("it measured")
+
+    monkeypatch.setattr("alphaflops.measuring.campaign.measure", measure)
+    monkeypatch.setattr("alphaflops.scenarios.calibrate.measure", measure)
+    (tmp_path / "shapes.csv").write_text(TIMES.replace(",time_s", "") + "1,8,4,4,8,1,1,0,0\n")
+    output = tmp_path / "pipe"
+    os.mkfifo(output)
+    shapes = [tmp_path / "shapes.csv"] if command == "measure" else []
+    done = run(command, *shapes, "-o", output)
+    assert_one_clear_error(done, str(output), "no regular file")
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "shapes.csv"}
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [

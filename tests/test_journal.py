@@ -100,6 +100,8 @@ def test_the_journal_of_an_output(tmp_path: Path) -> None:
             each.unlink()
     with pytest.raises(IoError, match="it is a folder"), journal_for(tmp_path):
         pass
+    with pytest.raises(IoError, match="it is no regular file"), journal_for(Path(os.devnull)):
+        pass
 
 
 def test_uncommitted_samples_are_dropped(tmp_path: Path) -> None:

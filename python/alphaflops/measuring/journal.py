@@ -50,10 +50,12 @@ def journal_for(output: Path, *, keep: bool = True) -> Iterator[Path]:
     Raises
     ------
     IoError
-        The output is a folder.
+        The output is a folder, or a device: known before anything is measured.
     """
     if output.is_dir():
         raise IoError(f"{output}: it is a folder; name a file")
+    if output.exists() and not output.is_file():
+        raise IoError(f"{output}: it is no regular file, beside which samples are kept; name one")
     partial = output.with_name(output.name + ".partial.sqlite")
     yield partial
     if keep:
