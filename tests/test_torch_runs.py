@@ -276,8 +276,7 @@ def test_the_command_line_runs_modules_and_says_what_was_refused(folder: Path) -
     assert "tokens" in table
     assert rest.count("\n") == 3
     for name, reason in refused.items():
-        assert name in rest
-        assert reason in rest
+        assert f"{name}: {reason}" in rest
     done = run("validate", names[0], "-d", "eager.json", "--budget", "0.1", "--json")
     assert (done.returncode, json.loads(done.stdout)["refused"]) == (0, [])
 

@@ -338,10 +338,10 @@ class _Refused:
 
     def __init__(self, name: str, error: Error) -> None:
         self.name, self.error = name, error
-        self.reason = " ".join(str(error).split())
+        self.reason = " ".join(str(error).split()).removeprefix(f"{name}: ")
 
     def __str__(self) -> str:
-        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+        return f"{self.name}: {self.reason}"
 
 
 def _none_of(refused: list[_Refused]) -> Error:

@@ -187,8 +187,8 @@ def _accepted(
         except BrokenContextError:  # of which no other network is free
             raise
         except Error as error:
-            name = graphs[i].name
-            named = error if name in str(error) else type(error)(f"{name}: {error}")
+            name = f"{graphs[i].name}: "
+            named = error if str(error).startswith(name) else type(error)(f"{name}{error}")
             if on_refused is None:
                 raise named from error
             on_refused(i, named)
