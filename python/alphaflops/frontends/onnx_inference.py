@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import onnx.defs
@@ -36,15 +36,14 @@ _WEIGHT_INPUT = {
     "QLinearConv": 3,
     "QLinearMatMul": 3,
 }
-_TO_BOOL = frozenset(
-    ("And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not")
-)
-_TO_BOOL |= {"Or", "Xor"}
-_TO_INDICES = frozenset(("ArgMax", "ArgMin", "NonZero"))
-_OF_SECOND = frozenset(
-    ("CastLike", "DequantizeLinear", "Where")
-)  # the type is that of the second input
-_STATED = ("to", "dtype", "output_dtype")  # attributes that state an element type
+# Element types by what a schema calls them: "tensor(float)".
+_NAMED = {f"tensor({name.lower()})": number for name, number in TensorProto.DataType.items()}
+_STATED = ("to", "dtype", "output_dtype", "output_datatype")  # attributes that state one
+_DEFAULTS = {  # where an operator states none
+    "ConstantOfShape": TensorProto.FLOAT,
+    "Multinomial": TensorProto.INT32,
+    "QuantizeLinear": TensorProto.UINT8,
+}
 
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
@@ -66,6 +65,7 @@ class Types:
         self._ir_version = model.ir_version
         self._symbols = symbols
         self._declared: dict[str, TypeProto] | None = None
+        self._rules: dict[tuple[str, str, int], tuple[int | None, Collection[int]]] = {}
         self._elements: dict[str, int] = {
             value.name: value.type.tensor_type.elem_type for value in model.graph.input
         }
@@ -79,27 +79,41 @@ class Types:
         """Give one tensor the element type of another."""
         self._elements[name] = self._elements.get(of, TensorProto.FLOAT)
 
-    def made(self, node: NodeProto, constants: Mapping[str, Constant]) -> int:
-        """Return the element type of a node's first result."""
-        op = node.op_type
-        if op in _TO_BOOL:
-            return int(TensorProto.BOOL)
-        if op in _TO_INDICES:
-            return int(TensorProto.INT64)
+    def made(self, node: NodeProto, i: int, constants: Mapping[str, Constant]) -> int:
+        """Return the element type of a node's result `i`."""
+        fixed, like = self._rule(node, i)
+        if fixed is not None:
+            return fixed
         for attribute in node.attribute:
             if attribute.name in _STATED and attribute.i:
                 return int(attribute.i)
-            if op == "ConstantOfShape" and attribute.name == "value":
+            if node.op_type == "ConstantOfShape" and attribute.name == "value":
                 return int(attribute.t.data_type)
-        if op == "ConstantOfShape":
-            return int(TensorProto.FLOAT)
-        named = [name for name in node.input[1 if op in _OF_SECOND else 0 :] if name]
-        return self.element(named[0], constants) if named else int(TensorProto.FLOAT)
+        given = [name for k, name in enumerate(node.input) if name and k in like]
+        if not given and node.op_type in _DEFAULTS:
+            return int(_DEFAULTS[node.op_type])
+        given = given or [name for name in node.input if name]
+        return self.element(given[0], constants) if given else int(TensorProto.FLOAT)
+
+    def _rule(self, node: NodeProto, i: int) -> tuple[int | None, Collection[int]]:
+        """Return the one type that result `i` can have, if one, and the operands of its type."""
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        key = (domain, node.op_type, i)
+        if key not in self._rules:
+            schema = self._schema(node.op_type, domain)
+            self._rules[key] = (None, ()) if schema is None else _ruled(schema, i)
+        return self._rules[key]
+
+    def _schema(self, op: str, domain: str) -> onnx.defs.OpSchema | None:
+        """Return what onnx knows of an operator in the version that the file asks for."""
+        if domain not in self._opsets or not onnx.defs.has(op, self._opsets[domain], domain):
+            return None
+        return onnx.defs.get_schema(op, self._opsets[domain], domain)
 
     def note(self, node: NodeProto, constants: Mapping[str, Constant]) -> None:
         """Remember the element types of a node's results."""
-        for name in node.output:
-            self._elements[name] = self.made(node, constants)
+        for i, name in enumerate(node.output):
+            self._elements[name] = self.made(node, i, constants)
 
     def inferred(self, call: Call) -> list[tuple[int, ...] | None]:
         """Return the sizes of a node's results as onnx infers them; None for what it does not."""
@@ -196,6 +210,25 @@ class Types:
                 f"no cost model; export the model in fp32, fp16, bf16 or int8"
             )
         return _DTYPES[code]
+
+
+def _ruled(schema: onnx.defs.OpSchema, i: int) -> tuple[int | None, list[int]]:
+    """Return the element type that a schema fixes for output `i`, and the inputs of its type."""
+    if not schema.outputs:
+        return None, []
+    kind = schema.outputs[min(i, len(schema.outputs) - 1)].type_str  # the last may be variadic
+    allowed = [
+        kind,
+        *(
+            t
+            for c in schema.type_constraints
+            if c.type_param_str == kind
+            for t in c.allowed_type_strs
+        ),
+    ]
+    fixed = [_NAMED[t] for t in allowed if t in _NAMED]
+    like = [k for k, x in enumerate(schema.inputs) if x.type_str == kind]
+    return (fixed[0] if len(fixed) == 1 else None), like
 
 
 def _sizes(kind: TypeProto | None, symbols: Mapping[str, int]) -> tuple[int, ...] | None:

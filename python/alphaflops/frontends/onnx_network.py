@@ -313,7 +313,7 @@ class Network:
         call = Call(self, node)
         for i, name in enumerate(node.output):
             if name:
-                made = Constant(call.made(i), self.types.made(node, self.constants))
+                made = Constant(call.made(i), self.types.made(node, i, self.constants))
                 self.constants[name] = self._derived(made, inputs)
 
     def _derived(self, made: Constant, inputs: Iterable[Constant | None]) -> Constant:
