@@ -128,6 +128,22 @@ def test_recurrences(tmp_path, op, direction, layout):
     ]
 
 
+@pytest.mark.parametrize("op", CELLS)
+def test_states_that_recurrences_start_from(tmp_path, op):
+    """Those that come from the input are operands; a stored one is none."""
+    weights = {"w": (1, CELLS[op] * 4, 5), "r": (1, CELLS[op] * 4, 4)}
+    states = {"h": (1, 3, 4), "c": (1, 3, 4)} if op == "LSTM" else {"h": (1, 3, 4)}
+    layer = node(op, *"xwr", "", "", *states, hidden_size=4)
+    macs, params = 7 * 3 * CELLS[op] * 4 * 9, CELLS[op] * 4 * 9
+    graph = check(tmp_path, model_of([layer], weights, (7, 3, 5), **states), macs, params)
+    recurrence = next(i for i in range(len(graph)) if graph.node_op(i) == op.lower())
+    read = [graph.node_name(x) for x in graph.node_inputs(recurrence)]
+    assert read == ["layer.part", *states]
+    graph = check(tmp_path, model_of([layer], weights | states, (7, 3, 5)), macs, params)
+    recurrence = next(i for i in range(len(graph)) if graph.node_op(i) == op.lower())
+    assert len(graph.node_inputs(recurrence)) == 1
+
+
 def test_a_recurrence_of_which_only_the_last_state_is_read(tmp_path):
     layer = node("GRU", "x", "w", "r", outputs=["", "y"], hidden_size=4)
     model = model_of([layer], {"w": (1, 12, 5), "r": (1, 12, 4)}, (7, 3, 5))

@@ -177,7 +177,10 @@ def test_recurrences_and_means_are_those_of_the_graph() -> None:
     graph = af.Graph()
     x = graph.input((2, 7, 12))
     x = graph.recurrent(x, "lstm", 10, layers=2, bidirectional=True)
-    x = graph.recurrent(graph.recurrent(x, "gru", 6), "rnn", 5, bias=False)
+    lstm = [graph.input((2, 2, 6)) for _ in "hc"]
+    x = graph.recurrent(x, "lstm", 6, 2, states=lstm)
+    x = graph.recurrent(x, "gru", 6, states=[graph.input((2, 6))])
+    x = graph.recurrent(x, "rnn", 5, bias=False)
     graph.reduce(x, "mean", [1], keep_axes=True)
     with torch.inference_mode():
         assert TorchNetwork(graph, "nchw").run().shape == (2, 1, 5)

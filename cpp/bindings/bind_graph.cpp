@@ -169,7 +169,8 @@ field for sizes that no operator can have, and OverflowError for counts beyond 2
       .def(
           "recurrent",
           [](Graph& g, int x, const std::string& cell, std::int64_t hidden, std::int64_t layers,
-             bool bidirectional, bool bias, std::int64_t projection, std::string name) {
+             bool bidirectional, bool bias, std::int64_t projection, std::string name,
+             const std::vector<int>& states) {
             return g.recurrent(x,
                                {.cell = recurrent_cell(cell),
                                 .hidden = hidden,
@@ -177,10 +178,11 @@ field for sizes that no operator can have, and OverflowError for counts beyond 2
                                 .bidirectional = bidirectional,
                                 .bias = bias,
                                 .projection = projection},
-                               std::move(name));
+                               std::move(name), states);
           },
           arg("x"), arg("cell"), arg("hidden"), arg("layers") = 1, arg("bidirectional") = false,
-          arg("bias") = true, arg("projection") = 0, arg("name") = "")
+          arg("bias") = true, arg("projection") = 0, arg("name") = "",
+          arg("states") = std::vector<int>{})
       .def(
           "norm",
           [](Graph& g, int x, const std::string& kind, std::int64_t axes, bool scale, bool shift,

@@ -46,7 +46,9 @@ void Backward::differentiate(const AttentionOp&) {
 void Backward::differentiate(const RecurrentOp& op) {
   constexpr std::array<std::int64_t, 3> gates_of{1, 4, 3};
   constexpr std::array<std::int64_t, 3> flops_of{4, 23, 18};  // an element of the state
-  if (!needs(0) && !flow_.trains(index_)) return;
+  // The states before the first step, where they are operands; nobody asks for a gradient of zeros.
+  const auto needs_state = [&](std::size_t k) { return node_.inputs.size() > k && needs(k); };
+  if (!needs(0) && !needs_state(1) && !needs_state(2) && !flow_.trains(index_)) return;
   const auto cell = static_cast<std::size_t>(op.cell);
   const Shape& in = graph_.node(operand(0)).shape;
   const std::int64_t directions = op.bidirectional ? 2 : 1;
@@ -58,20 +60,26 @@ void Backward::differentiate(const RecurrentOp& op) {
   const std::int64_t first = product(what(), directions, gates_of[cell], op.hidden, in[2]);
   Work w = start(Pass::input_gradient);
   std::swap(w.c_in, w.c_out);
-  // Nobody asks for the gradient of the state before the first step.
   const std::int64_t state = op.projection > 0 ? op.projection : op.hidden;
   const std::int64_t initial =
       product(what(), in[0], directions, op.layers, gates_of[cell], op.hidden, state);
-  add_macs(w, forward_.macs - initial - (needs(0) ? 0 : checked_mul(steps, first, what())));
+  add_macs(w, forward_.macs - (needs_state(1) ? 0 : initial) -
+                  (needs(0) ? 0 : checked_mul(steps, first, what())));
   add_flops(w, flops_of[cell], product(what(), steps, directions, op.layers, op.hidden));
   w.activations_read = checked_add(w.activations_read, kept_, what());
   w.weights_read = forward_.weights_read - biases - (needs(0) ? 0 : first);
-  w.elements_written = checked_add(gates, needs(0) ? count(operand(0)) : 0, what());
+  w.elements_written = gates;
+  for (std::size_t k = 0; k < node_.inputs.size(); ++k) {
+    if (needs(k)) w.elements_written = checked_add(w.elements_written, count(operand(k)), what());
+  }
+  const bool has_states = node_.inputs.size() > 1;
+  if (has_states && op.cell != RecurrentOp::Cell::rnn) read(w, node_.inputs.back());
   rows_.push_back(w);
   if (!flow_.trains(index_)) return;
   w = start(Pass::weight_gradient);
   w.activations_read = checked_add(gates, kept_ - gates, what());  // their gradients and states
   read(w, operand(0));
+  if (has_states) read(w, operand(1));
   w.elements_written = forward_.params;
   add_macs(w, forward_.macs);
   add_flops(w, 1, checked_mul(steps, biases, what()));

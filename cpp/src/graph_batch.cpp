@@ -39,6 +39,7 @@ bool is_shaped(const Operator& op) {
 /// Whether operand k must have the batch where the node has it: it cannot broadcast.
 bool is_aligned(const Node& node, std::size_t k) {
   if (std::holds_alternative<AttentionOp>(node.op)) return k < 3;
+  if (std::holds_alternative<RecurrentOp>(node.op)) return true;
   const auto* concat = std::get_if<ConcatOp>(&node.op);
   return concat != nullptr && concat->axis != 0;
 }
@@ -74,8 +75,10 @@ class Batched {
   /// An operand whose batch is not known; -1 for none.
   int undecided(const Node& node) const {
     for (const int x : node.inputs) {
+      if ((*this)[x]) continue;
       const bool same_axes = graph_.node(x).shape.size() == node.shape.size();
-      if (!(*this)[x] && leading(x) == from_ && same_axes) return x;
+      if (std::holds_alternative<RecurrentOp>(node.op)) return x;
+      if (leading(x) == from_ && same_axes) return x;
     }
     return -1;
   }
@@ -117,8 +120,9 @@ class Batched {
     bool found = false;
     for (std::size_t k = 0; batched_[i] && k < node.inputs.size(); ++k) {
       const int x = node.inputs[k];
-      const bool meets =
-          from_ == 1 ? is_aligned(node, k) : graph_.node(x).shape.size() == node.shape.size();
+      const bool is_state = std::holds_alternative<RecurrentOp>(node.op);
+      const bool same_axes = graph_.node(x).shape.size() == node.shape.size();
+      const bool meets = from_ == 1 ? is_aligned(node, k) : same_axes || is_state;
       if (meets && leading(x) == from_) found = mark(x) || found;
     }
     return found;
@@ -164,7 +168,8 @@ int Graph::add_again(const Node& node, const Shape& shape) {
         if constexpr (std::is_same_v<T, LinearOp>) return linear(in[0], op, node.name);
         if constexpr (std::is_same_v<T, MatmulOp>) return matmul(in[0], in[1], node.name);
         if constexpr (std::is_same_v<T, AttentionOp>) return attention(in, op, node.name);
-        if constexpr (std::is_same_v<T, RecurrentOp>) return recurrent(in[0], op, node.name);
+        if constexpr (std::is_same_v<T, RecurrentOp>)
+          return recurrent(in[0], op, node.name, {in.begin() + 1, in.end()});
         if constexpr (std::is_same_v<T, BatchNormOp>) return batch_norm(in[0], node.name);
         if constexpr (std::is_same_v<T, NormOp>) return norm(in[0], op, node.name);
         if constexpr (std::is_same_v<T, EmbeddingOp>) return embedding(in[0], op, node.name);

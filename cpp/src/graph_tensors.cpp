@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "product.hpp"
 #include "sizes.hpp"
 
 namespace alphaflops {
@@ -81,7 +82,7 @@ int Graph::attention(std::vector<int> inputs, AttentionOp op, std::string name) 
   return append(std::move(name), op, std::move(inputs), std::move(out));
 }
 
-int Graph::recurrent(int x, RecurrentOp op, std::string name) {
+int Graph::recurrent(int x, RecurrentOp op, std::string name, const std::vector<int>& states) {
   name = name_or_default(std::move(name), op_name(op));
   const Shape& in = checked_shape(x, name);
   if (in.size() != 3) {
@@ -97,7 +98,25 @@ int Graph::recurrent(int x, RecurrentOp op, std::string name) {
   }
   const std::int64_t own = op.projection > 0 ? op.projection : op.hidden;
   Shape out{in[0], in[1], checked_mul(op.bidirectional ? 2 : 1, own, name.c_str())};
-  return append(std::move(name), op, {x}, std::move(out));
+  const std::size_t due = op.cell == RecurrentOp::Cell::lstm ? 2 : 1;
+  if (!states.empty() && states.size() != due) {
+    throw ShapeError(name + ": " + std::to_string(states.size()) +
+                     " states before the first step; " + std::to_string(due) +
+                     " or none is needed");
+  }
+  std::vector<int> inputs{x};
+  for (const int state : states) {
+    const Shape& given = checked_shape(state, name);
+    const std::int64_t size = inputs.size() == 1 ? own : op.hidden;
+    const std::int64_t needed =
+        product(name.c_str(), in[0], op.bidirectional ? 2 : 1, op.layers, size);
+    if (element_count(given) != needed) {
+      throw ShapeError(name + ": a state before the first step has shape " + describe(given) +
+                       "; " + std::to_string(needed) + " elements are needed");
+    }
+    inputs.push_back(state);
+  }
+  return append(std::move(name), op, std::move(inputs), std::move(out));
 }
 
 int Graph::norm(int x, NormOp op, std::string name) {

@@ -208,8 +208,13 @@ class Graph:
         bias: bool = True,
         projection: int = 0,
         name: str = "",
+        states: Sequence[int] = (),
     ) -> int:
-        """Run an rnn, lstm or gru over [batch, length, features]."""
+        """Run an rnn, lstm or gru over [batch, length, features].
+
+        `states` are those before the first step where they are not zero: of every layer and
+        direction the output's, and of an lstm the cell's.
+        """
 
     def norm(
         self,

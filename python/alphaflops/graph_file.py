@@ -62,7 +62,7 @@ _OPERATORS: dict[str, tuple[range, _Fields]] = {
     "norm": (range(1, 2), {"kind": _TEXT, "axes": _INT, "scale": _BOOL, "shift": _BOOL}),
     "part": (range(1, 2), {}),
     "pool": (range(1, 2), {**_WINDOW, "kind": _TEXT, "ceil_mode": _BOOL}),
-    "recurrent": (range(1, 2), {**_CELL, "bidirectional": _BOOL, "bias": _BOOL}),
+    "recurrent": (range(1, 4), {**_CELL, "bidirectional": _BOOL, "bias": _BOOL}),
     "softmax": (range(1, 2), {}),
     "unknown": (_ANY, {"type": _TEXT}),
     "view": (range(1, 2), {}),
@@ -218,6 +218,8 @@ def _make(graph: Graph, node: dict[str, Any], fields: _Fields) -> int:
         return graph.reduce(inputs[0], attributes["type"], name=name)  # of everything
     method: Callable[..., int] = getattr(graph, op)
     operands: list[Any] = [inputs] if op in _LISTED else list(inputs)
+    if op == "recurrent":
+        operands, attributes["states"] = inputs[:1], inputs[1:]
     if op in _SHAPED:
         attributes["shape"] = shape
     return method(*operands, **attributes, name=name)

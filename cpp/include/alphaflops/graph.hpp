@@ -60,7 +60,9 @@ class Graph {
   int matmul(int a, int b, std::string name = "");
   /// `inputs` are q, k, v and, where there is one, an additive mask.
   int attention(std::vector<int> inputs, AttentionOp op = {}, std::string name = "");
-  int recurrent(int x, RecurrentOp op, std::string name = "");
+  /// `states` are those before the first step where they are not zero: of every layer and direction
+  /// the output's, and of an LSTM the cell's.
+  int recurrent(int x, RecurrentOp op, std::string name = "", const std::vector<int>& states = {});
   int batch_norm(int x, std::string name = "");
   int norm(int x, NormOp op, std::string name = "");
   /// One more axis, of the features, than `indices` has.

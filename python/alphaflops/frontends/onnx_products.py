@@ -192,7 +192,12 @@ def _recurrent(call: Call) -> list[int | None] | None:
     batch, steps = (shape[0], shape[1]) if batch_first else (shape[1], shape[0])
     x = call.part(call.tensor(0), [batch, steps, shape[2]])
     both, biased = directions > 1, call.has(3)
-    made = call.graph.recurrent(x, op.lower(), hidden, 1, both, biased, name=call.name)
+    states = [5, 6] if op == "LSTM" else [5]  # before the first step; constants are none
+    given = all(map(call.has, states)) and not all(map(call.is_constant, states))
+    before = [call.tensor(i) for i in states] if given else []
+    made = call.graph.recurrent(
+        x, op.lower(), hidden, 1, both, biased, name=call.name, states=before
+    )
     call.net.own(made, [name for name in call.inputs[1:4] if name in call.net.constants])
     whole = [steps, directions, batch, hidden]
     last = [directions, batch, hidden]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ def _packed(trace: Trace, *args: Any) -> Any:
         "packed sequences are not supported, their lengths are values; give the padded tensor, "
         "which costs at least as much"
     )
+
+
+def _states(trace: Trace, states: Sequence[Tensor]) -> list[int]:
+    """Return the nodes of the states before the first step; zeros and other constants are none."""
+    return [trace.node(s) for s in states] if any(map(trace.depends, states)) else []
 
 
 def _recurrent(cell: str) -> Any:
@@ -42,8 +48,12 @@ def _recurrent(cell: str) -> Any:
         if not batch_first:
             node = trace.graph.part(node, (batch, length, features), trace.name("part", True))
 
+        before = _states(trace, states)
+
         def make(_: bool) -> int:
-            return trace.graph.recurrent(node, cell, hidden, layers, both, biased, projection, name)
+            return trace.graph.recurrent(
+                node, cell, hidden, layers, both, biased, projection, name, before
+            )
 
         made = trace.layer(make, *weights, None)
         own = projection or hidden
@@ -86,9 +96,12 @@ def _cell(cell: str) -> Any:
         batch = x.shape[0]
         node = trace.graph.view(trace.node(x), (batch, 1, features), trace.name("view", True))
         name = trace.name(cell)
+        before = _states(trace, states)
 
         def make(_: bool) -> int:
-            return trace.graph.recurrent(node, cell, hidden, bias=b_ih is not None, name=name)
+            return trace.graph.recurrent(
+                node, cell, hidden, bias=b_ih is not None, name=name, states=before
+            )
 
         made = trace.layer(make, w_ih, w_hh, b_ih, b_hh, None)
         shape = (batch, hidden)

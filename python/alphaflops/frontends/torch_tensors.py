@@ -76,6 +76,10 @@ class Tensors(Layers):
         made = torch.empty(size, dtype=dtype, device="meta", memory_format=memory_format)
         return self.bind(made, node)
 
+    def depends(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor comes from an input or from a parameter."""
+        return id(tensor) in self._nodes or self.key(tensor) is not None
+
     def key(self, tensor: torch.Tensor) -> Key | None:
         """Return what tells a parameter, or a part of one, from others; None of other tensors."""
         base = self._base(tensor)

@@ -264,6 +264,7 @@ def _recurrent(graph: Graph, node: int) -> Any:
         bidirectional=attributes["bidirectional"],
         **projection,
     )
+    made.register_forward_pre_hook(_of_a_layer)
     made.register_forward_hook(lambda module, inputs, outputs: outputs[0])  # not the last state
     return made
 
@@ -273,10 +274,29 @@ def _cell(features: int, attributes: Mapping[str, Any]) -> Any:
     nn = import_torch().nn
     cell = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}[attributes["cell"]]
     made = cell(features, attributes["hidden"], bias=attributes["bias"])
-    made.register_forward_pre_hook(lambda module, inputs: (inputs[0].squeeze(1),))
+    made.register_forward_pre_hook(_of_a_cell)
     is_lstm = attributes["cell"] == "lstm"
     made.register_forward_hook(lambda *args: (args[2][0] if is_lstm else args[2]).unsqueeze(1))
     return made
+
+
+def _of_a_cell(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments of one step: the token and, where they are given, the states."""
+    token, *states = inputs
+    shaped = [state.reshape(token.shape[0], module.hidden_size) for state in states]
+    return (token.squeeze(1), *_states(shaped))
+
+
+def _of_a_layer(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments of a recurrence, with its states of the shape that PyTorch wants."""
+    x, *states = inputs
+    count = module.num_layers * (1 + module.bidirectional)
+    return (x, *_states([state.reshape(count, x.shape[0], -1) for state in states]))
+
+
+def _states(states: list[Any]) -> list[Any]:
+    """An LSTM takes both in a tuple, others the one, or none."""
+    return [tuple(states)] if len(states) > 1 else states
 
 
 def _mean(graph: Graph, node: int) -> Any:
