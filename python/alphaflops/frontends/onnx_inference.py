@@ -70,6 +70,11 @@ class Types:
             value.name: value.type.tensor_type.elem_type for value in model.graph.input
         }
 
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own operators."""
+        return self._opsets.get("", 0)
+
     def element(self, name: str, constants: Mapping[str, Constant]) -> int:
         """Return the element type of a tensor; of results, as far as it follows from the node."""
         constant = constants.get(name)
@@ -123,6 +128,8 @@ class Types:
             return []
         types, data = {}, {}
         for name in filter(None, node.input):
+            if name in call.net.sequences:
+                return []  # of which a type alone tells no sizes
             element = self.element(name, constants)
             types[name] = helper.make_tensor_type_proto(element, call.net.shape(name))
             constant = constants.get(name)

@@ -20,6 +20,7 @@ from alphaflops.errors import ModelError
 from alphaflops.frontends.onnx_call import Call, attributes_of
 from alphaflops.frontends.onnx_inference import Types
 from alphaflops.frontends.onnx_ops import handler_of
+from alphaflops.frontends.onnx_sequences import Sequences
 from alphaflops.frontends.onnx_values import Constant, computed
 from alphaflops.frontends.registry import OPERATORS
 
@@ -45,6 +46,8 @@ class Network:
         The tensors that are the same for every input, by their names in the file.
     unknown
         How often each operator that cannot be counted was met.
+    sequences
+        The sequences of tensors.
     causal
         Whether causal attention leaves out the scores that it masks.
     """
@@ -72,6 +75,7 @@ class Network:
         self._constant_tensors: dict[str, int] = {}
         self.graph = Graph(Path(where).stem, self.types.dtype(self.constants))
         self.tensors: dict[str, int] = {}
+        self.sequences = Sequences(self, self.types.opset)
         self.unknown: Counter[str] = Counter()
 
     def build(self) -> Graph:
@@ -82,7 +86,7 @@ class Network:
                 add = self.graph.input if shape else self.graph.constant
                 self.tensors[value.name] = add(shape, name=value.name)
         for node in self._proto.node:
-            self._add(node)
+            self.add(node)
         return self.graph
 
     # --- tensors -----------------------------------------------------------------------------
@@ -113,6 +117,13 @@ class Network:
         if self.graph.shape(made) != constant.shape:
             made = self.graph.part(made, constant.shape, name)
         return made
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Take these tensors, which are still to come, for read by something outside."""
+        self._outputs.update(names)
+
+    def _is_made(self, name: str) -> bool:
+        return name in self.tensors or name in self.constants or name in self.sequences
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is the same for every input of the network."""
@@ -176,21 +187,12 @@ class Network:
 
     # --- nodes -------------------------------------------------------------------------------
 
-    def _add(self, node: NodeProto) -> None:
-        names = (node.op_type, node.domain, node.name, *node.input, *node.output)
-        if not all(isinstance(name, str) for name in names):  # protobuf gives bytes then
-            raise ModelError(f"{self.where}: {names[2]!r} ({names[0]!r}): a name is not UTF-8 text")
-        if not any(node.output):
-            raise ModelError(f"{self.where}: node '{node.name}' ({node.op_type}) makes no tensor")
-        for name in node.input:
-            if name and name not in self.tensors and name not in self.constants:
-                raise Call(self, node).fail(
-                    f"it reads '{name}', which nothing before it makes; nodes must stand behind "
-                    "those that they read, without cycles"
-                )
+    def add(self, node: NodeProto) -> None:
+        """Add one node of the file, or one that stands for it."""
+        self._check(node)
         if node.op_type == "If" and self._add_branch(node):
             return
-        if self._fold(node):
+        if self.sequences.add(node) or self._fold(node):
             return
         main = node.output[0]
         if main in self._folded:
@@ -201,6 +203,9 @@ class Network:
         made = self._add_registered(call)
         handle = handler_of(node.domain, node.op_type)
         if made is None and handle:
+            for name in node.input:
+                if name in self.sequences:
+                    raise call.fail(f"it takes tensors, and '{name}' is a sequence of them")
             made = handle(call)
         if made is None:
             made = self._add_unknown(call)
@@ -212,6 +217,20 @@ class Network:
             elif self.is_read(name):
                 self.tensors[name] = self._unknown_tensor(call, i)
         self.types.note(node, self.constants)
+
+    def _check(self, node: NodeProto) -> None:
+        """Raise where a node has no results, or operands that are not there."""
+        names = (node.op_type, node.domain, node.name, *node.input, *node.output)
+        if not all(isinstance(name, str) for name in names):  # protobuf gives bytes then
+            raise ModelError(f"{self.where}: {names[2]!r} ({names[0]!r}): a name is not UTF-8 text")
+        if not any(node.output):
+            raise ModelError(f"{self.where}: node '{node.name}' ({node.op_type}) makes no tensor")
+        for name in node.input:
+            if name and not self._is_made(name):
+                raise Call(self, node).fail(
+                    f"it reads '{name}', which nothing before it makes; nodes must stand behind "
+                    "those that they read, without cycles"
+                )
 
     def _add_registered(self, call: Call) -> int | Sequence[int | None] | None:
         """Add an operator as the user's own function says, where there is one."""
@@ -238,6 +257,13 @@ class Network:
         self.unknown[op] += 1
         return self.graph.unknown(inputs, op, shape, name)
 
+    def add_unknown(self, call: Call, tensors: Iterable[str], shape: Sequence[int]) -> None:
+        """Let a node be an unknown one of these tensors, like the first of them."""
+        inputs = [self.tensor(name) for name in tensors]
+        self.unknown[call.node.op_type] += 1
+        made = self.graph.unknown(inputs, call.node.op_type, shape, call.name)
+        self.tensors[call.node.output[0]] = made
+
     def _add_branch(self, node: NodeProto) -> bool:
         """Add the nodes of the branch that a known condition takes."""
         condition = self.constants.get(node.input[0]) if node.input else None
@@ -248,19 +274,25 @@ class Network:
         branch = branches.get("then_branch" if value.item() else "else_branch")
         if not isinstance(branch, GraphProto) or len(branch.output) != len(node.output):
             return False
-        self._store(branch)
-        self._note_readers(branch)
-        for inner in branch.node:
-            self._add(inner)
+        self.add_body(branch)
         for outer, inner in zip(node.output, branch.output, strict=True):
             if inner.name in self.constants:
                 self.constants[outer] = self.constants[inner.name]
             elif inner.name in self.tensors:
                 self.tensors[outer] = self.tensors[inner.name]
                 self.types.alias(outer, inner.name)
+            elif inner.name in self.sequences:
+                self.sequences.alias(outer, inner.name)
             else:
                 raise Call(self, node).fail(f"its branch does not make '{inner.name}'")
         return True
+
+    def add_body(self, body: GraphProto) -> None:
+        """Add the nodes of a graph that an operator runs."""
+        self._store(body)
+        self._note_readers(body)
+        for node in body.node:
+            self.add(node)
 
     # --- constants ---------------------------------------------------------------------------
 
@@ -286,7 +318,7 @@ class Network:
         """Whether all that a node makes is the same for every input; it is then kept so."""
         if node.op_type in _SHAPE_READERS and node.input and node.input[0]:
             self._fold_shape(node)
-        elif any(name in self.tensors for name in node.input):
+        elif any(name in self.tensors or name in self.sequences for name in node.input):
             return False
         elif any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
             return False  # its body may read tensors that it does not list
