@@ -186,6 +186,35 @@ def test_shapes_are_torchs_and_operators_are_launched(case):
         assert ops(graph) == expected.split()
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        torch.abs,
+        torch.absolute,
+        torch.Tensor.abs,
+        abs,
+        lambda z: torch.abs(z, out=torch.empty(z.shape)),
+        torch.linalg.norm,
+        lambda z: torch.linalg.vector_norm(z, dim=-1),
+        lambda z: z.norm(dim=-1),
+        torch.angle,
+        lambda z: z.real,
+    ],
+)
+def test_sizes_of_complex_numbers_are_real(size):
+    seen = []
+
+    def forward(x):
+        made = size(torch.fft.rfft(x))
+        seen.append((tuple(made.shape), made.dtype))
+        return torch.fft.rfft(made) if made.dim() else made
+
+    af.from_torch(Function(forward), X)
+    forward(X)
+    assert seen[0] == seen[1]
+    assert not seen[0][1].is_complex
+
+
 def test_what_a_loss_and_a_histogram_do():
     x, target = torch.empty(6, 10), torch.zeros(6, dtype=torch.long)
     work = af.lower(trace(F.nll_loss, x, target)[0])  # a log-probability a target, and their mean

@@ -82,6 +82,8 @@ def _dtype(name: str, operands: Sequence[torch.Tensor], args: Sequence[Any]) -> 
     dtype = operands[0].dtype
     if name in ("masked_fill", "log_softmax"):
         return dtype
+    if name == "abs":
+        return dtype.to_real()
     for other in args[1:2]:
         if isinstance(other, (torch.Tensor, int, float)) and not isinstance(other, bool):
             dtype = torch.result_type(operands[0], other)
