@@ -248,6 +248,20 @@ def _baddbmm(
     return _add_product(trace, input, matmul(trace, batch1, batch2), beta)
 
 
+@rule("addbmm")
+def _addbmm(
+    trace: Trace, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Any:
+    """Add up the products of a batch: one product, of what all have beside each other."""
+    count, rows, inner = batch1.shape
+    beside = (rows, count * inner)
+    below = (count * batch2.shape[1], batch2.shape[2])
+    a = trace.graph.part(trace.node(batch1), beside, trace.name("part", True))
+    b = trace.graph.part(trace.node(batch2), below, trace.name("part", True))
+    node = trace.graph.matmul(a, b, trace.name("addbmm"))
+    return _add_product(trace, input, trace.tensor(node, batch1.dtype), beta)
+
+
 @rule("addmv")
 def _addmv(
     trace: Trace, input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1

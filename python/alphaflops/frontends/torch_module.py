@@ -26,8 +26,10 @@ from alphaflops.frontends import (  # noqa: F401  (the rules register themselves
     torch_layers,
     torch_norms,
     torch_pools,
+    torch_rare,
     torch_recurrent,
 )
+from alphaflops.frontends.torch_refusals import cause_of
 from alphaflops.frontends.torch_state import restored
 from alphaflops.frontends.torch_trace import Trace, map_leaves, reads_values, tensors_in
 from alphaflops.frontends.traced import Traced
@@ -110,14 +112,14 @@ def _forward(trace: Trace, module: torch.nn.Module, args: Any, kwargs: dict[str,
     try:
         with restored(module), trace.following_modules(), trace:
             module(*args, **kwargs)
-    except (ShapeError, ModelError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{name}: {error}; check the shapes of the example inputs") from error
-    except Error:
-        raise
     except Exception as error:
-        where = trace.failed[1] if trace.failed else name
+        _, where, failed = trace.failed or (error, name, None)
+        if (why := cause_of(error, failed)) is not None:
+            raise UnsupportedError(f"{where}: {why}") from error
+        if isinstance(error, ShapeError):
+            raise ModelError(f"{name}: {error}; check the shapes of the example inputs") from error
+        if isinstance(error, Error):
+            raise
         if "cannot be called on meta tensors" in str(error):  # a size that is a tensor
             raise ModelError(f"{where}: {reads_values('item')}") from error
         raise ModelError(

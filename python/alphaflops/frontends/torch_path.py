@@ -34,7 +34,7 @@ class Layers:
         self.graph = graph
         self.paths = {id(m): path for path, m in module.named_modules()}
         self.stack: list[Layer] = []
-        self.failed: tuple[BaseException, str] | None = None
+        self.failed: tuple[BaseException, str, torch.nn.Module] | None = None
         self.calls = 0  # of modules that are not one operator, and of functions without a launch
         self._names: dict[str, int] = {}
 
@@ -90,7 +90,8 @@ class Layers:
                 return original(module, *args, **kwargs)
             except BaseException as error:
                 if self.failed is None or self.failed[0] is not error:
-                    self.failed = (error, f"{path or self.graph.name} ({type(module).__name__})")
+                    where = f"{path or self.graph.name} ({type(module).__name__})"
+                    self.failed = (error, where, module)
                 raise
             finally:
                 self.stack.pop()

@@ -9,6 +9,7 @@ import torch
 
 from alphaflops._core import Graph
 from alphaflops.frontends.torch_path import Layers
+from alphaflops.frontends.torch_refusals import refusal_of
 
 Key: TypeAlias = tuple[int, int, int]  # of a parameter or a part of it: which, offset, elements
 
@@ -35,6 +36,8 @@ class Tensors(Layers):
         found = self._nodes.get(id(tensor), self._constants.get(id(tensor)))
         if found is not None:
             return found
+        if (why := refusal_of(tensor)) is not None:
+            raise self.fail(why)
         shape = tuple(tensor.shape)
         base = self._base(tensor)
         if 0 in shape:
