@@ -157,20 +157,24 @@ def test_what_pytorch_is_not_asked_to_run(build: Callable[..., int], message: st
         TorchNetwork(graph, "nchw")
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["no states", "states"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_one_step_is_a_cell(cell: str) -> None:
+def test_one_step_is_a_cell(cell: str, given: bool) -> None:
     graph = af.Graph()
-    graph.recurrent(graph.input((3, 1, 12)), cell, 10)
+    x = graph.input((3, 1, 12))
+    before = [graph.input((1, 3, 10)) for _ in range(1 + (cell == "lstm")) if given]
+    graph.recurrent(x, cell, 10, states=before)
     network = TorchNetwork(graph, "nchw")
-    (tokens,) = network.inputs.values()
+    tokens, *states = network.inputs.values()
     (made,) = network.operators.values()
     assert type(made).__name__.lower() == f"{cell}cell"
     weights = {f"{name}_l0": value for name, value in made.named_parameters()}
     layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
     several = layer(12, 10, batch_first=True)
     several.load_state_dict(weights)
+    arguments = [tuple(states)] if len(states) > 1 else states
     with torch.inference_mode():
-        torch.testing.assert_close(network.run(), several(tokens)[0])
+        torch.testing.assert_close(network.run(), several(tokens, *arguments)[0])
 
 
 def test_recurrences_and_means_are_those_of_the_graph() -> None:

@@ -295,7 +295,7 @@ def _of_a_layer(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _states(states: list[Any]) -> list[Any]:
-    """An LSTM takes both in a tuple, others the one, or none."""
+    """Return the states as one argument, an LSTM's both in a tuple; none where there are none."""
     return [tuple(states)] if len(states) > 1 else states
 
 
