@@ -210,9 +210,7 @@ void predict_mixed(const WorkTable& work, const Profile& profile, std::size_t fi
 void reuse_weights(const WorkTable& work, const WeightReuse& reuse, double gain,
                    PredictionView out) {
   for (std::size_t i = 0; i < work.size(); ++i) {
-    if (work.pass[i] != Pass::forward) continue;
-    const double rows = static_cast<double>(work.batch[i]) * static_cast<double>(work.spatial[i]);
-    const double factor = reuse.factor(work.kind[i], std::max(rows, 1.0), gain);
+    const double factor = reuse_factor(work, i, reuse, gain);
     for (const std::span<double> times : {out.time_s, out.time_lo_s, out.time_hi_s}) {
       if (!times.empty()) times[i] *= factor;
     }

@@ -27,6 +27,12 @@ double WeightReuse::gain_at(double distance, double seconds) const {
   return (1.0 - share[i - 1] - at * (share[i] - share[i - 1])) * kept;
 }
 
+double reuse_factor(const WorkTable& work, std::size_t i, const WeightReuse& reuse, double gain) {
+  if (work.pass[i] != Pass::forward) return 1.0;
+  const double rows = static_cast<double>(work.batch[i]) * static_cast<double>(work.spatial[i]);
+  return reuse.factor(work.kind[i], std::max(rows, 1.0), gain);
+}
+
 Footprint footprint_of(const WorkTable& work) {
   Footprint touched;
   for (std::size_t i = 0; i < work.size(); ++i) {

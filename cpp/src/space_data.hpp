@@ -26,7 +26,7 @@ enum SumColumn : std::size_t {
 
 struct ProfileFacts {
   std::string name;
-  double overhead_s = 0.0;
+  double overhead_s = 0.0;  // what every network takes on top
   std::optional<double> power_w;
   std::vector<std::string> unpriced;
 };

@@ -255,8 +255,8 @@ CompiledSpace SearchSpace::compile(std::span<const Profile* const> profiles,
   }
   const Mode mode = options.mode ? *options.mode : mode_of(profiles, name_);
   const Parts parts = Exploration(*this, options, mode).run();
-  return CompiledSpace(std::make_shared<const CompiledSpace::Data>(tabulate(
-      name_, positions_, parts, profiles, options.reuse_bytes.value_or(mean_reuse(parts)))));
+  return CompiledSpace(std::make_shared<const CompiledSpace::Data>(
+      tabulate(name_, positions_, parts, profiles, options.reuse_bytes)));
 }
 
 CompiledSpace SearchSpace::compile(const Profile& profile, const CompileOptions& options) const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,13 +51,11 @@ std::vector<std::size_t> projection(const std::vector<int>& positions, const std
   return result;
 }
 
-/// The reuse distance of the weights of a network whose choices are drawn evenly.
-double mean_reuse(const Parts& parts);
-
-/// Prices the parts and adds them up in tables. Raises ProfileError listing what a profile does not
-/// price, and UnsupportedError for tables that would be too large.
+/// Prices the parts and adds them up in tables; `reuse_bytes` as in CompileOptions. Raises
+/// ProfileError listing what a profile does not price, and UnsupportedError for tables that would
+/// be too large.
 CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position>& positions,
                              const Parts& parts, std::span<const Profile* const> profiles,
-                             double reuse_bytes);
+                             std::optional<double> reuse_bytes);
 
 }  // namespace alphaflops

@@ -8,6 +8,7 @@
 #include "alphaflops/error.hpp"
 #include "alphaflops/predict.hpp"
 #include "space_parts.hpp"
+#include "space_reuse.hpp"
 
 namespace alphaflops {
 namespace {
@@ -17,9 +18,9 @@ constexpr std::size_t most_bytes = std::size_t{1} << 31;  // of all tables
 /// All rows of all parts, and each part's columns of sums.
 class Columns {
  public:
-  Columns(const Parts& parts, std::span<const Profile* const> profiles, double reuse_bytes,
-          CompiledSpace::Data& data)
-      : data_(data), terms_(parts.terms), reuse_bytes_(reuse_bytes) {
+  Columns(const Parts& parts, std::span<const Profile* const> profiles,
+          std::optional<double> reuse_bytes, CompiledSpace::Data& data)
+      : data_(data), parts_(parts), reuse_bytes_(reuse_bytes) {
     const std::vector<Priced>& priced = parts.priced;
     std::vector<const WorkTable*> tables;
     for (const Priced& p : priced) tables.push_back(&p.work);
@@ -79,9 +80,7 @@ class Columns {
     std::vector<double> time_s(rows), lo(rows), hi(rows), alpha(rows), distance(rows);
     const PredictionView view{time_s, lo, hi, alpha, distance};
     predict(work_, profile, view);
-    if (profile.weight_reuse().known()) {
-      predict(work_, profile, view, reuse_bytes_, mean_time_s(time_s));
-    }
+    const double constant_s = profile.weight_reuse().known() ? reuse(profile, view) : 0.0;
     std::set<std::string> unpriced;
     for (std::size_t part = 0; part < values_.size(); ++part) {
       std::vector<double>& to = values_[part];
@@ -102,29 +101,41 @@ class Columns {
       }
     }
     data_.profiles.push_back({profile.name(),
-                              profile.overhead_s(),
+                              profile.overhead_s() + constant_s,
                               profile.power_w(),
                               {unpriced.begin(), unpriced.end()}});
   }
 
-  /// Of a network whose choices are drawn evenly.
-  double mean_time_s(const std::vector<double>& time_s) const {
-    double sum = 0.0;
-    for (const Dependence& term : terms_) {
-      for (const int value : term.values) {
-        const auto part = static_cast<std::size_t>(value);
-        for (std::size_t row = first_[part]; row < first_[part + 1]; ++row) {
-          if (!std::isnan(time_s[row]))
-            sum += time_s[row] / static_cast<double>(term.values.size());
-        }
+  /// Lets weights come from where networks of the space find them; what all networks take on top.
+  double reuse(const Profile& profile, PredictionView from_memory_s) const {
+    const WeightReuse& known = profile.weight_reuse();
+    std::vector<double> gained_s(work_.size(), 0.0);
+    std::vector<PartTime> parts(values_.size());
+    for (std::size_t part = 0; part < values_.size(); ++part) {
+      for (std::size_t row = first_[part]; row < first_[part + 1]; ++row) {
+        const double time_s = from_memory_s.time_s[row];
+        if (std::isnan(time_s)) continue;
+        gained_s[row] = time_s * (1.0 - reuse_factor(work_, row, known, 1.0));
+        parts[part].time_s += time_s;
+        parts[part].gained_s += gained_s[row];
       }
     }
-    return sum;
+    const ReuseSums sums =
+        reuse_sums(known, parts_, parts, data_.positions, profile.overhead_s(), reuse_bytes_);
+    for (std::size_t row = 0; row < work_.size(); ++row) {
+      const double time_s = from_memory_s.time_s[row];
+      if (!(time_s > 0.0)) continue;
+      const double factor = sums.slope - sums.gain * gained_s[row] / time_s;
+      from_memory_s.time_s[row] *= factor;
+      from_memory_s.time_lo_s[row] *= factor;
+      from_memory_s.time_hi_s[row] *= factor;
+    }
+    return sums.constant_s;
   }
 
   CompiledSpace::Data& data_;
-  const std::vector<Dependence>& terms_;
-  double reuse_bytes_;
+  const Parts& parts_;
+  std::optional<double> reuse_bytes_;
   WorkTable work_;
   std::vector<Kind> kinds_;
   std::vector<std::size_t> first_;
@@ -188,24 +199,9 @@ void require_countable(const CompiledSpace::Data& data) {
 
 }  // namespace
 
-double mean_reuse(const Parts& parts) {
-  Footprint network;
-  for (const Dependence& term : parts.terms) {
-    Footprint mean;
-    for (const int priced : term.values) {
-      const Footprint one = footprint_of(parts.priced[static_cast<std::size_t>(priced)].work);
-      mean.weights += one.weights / static_cast<double>(term.values.size());
-      mean.largest_launch += one.largest_launch / static_cast<double>(term.values.size());
-    }
-    network.weights += mean.weights;
-    network.largest_launch = std::max(network.largest_launch, mean.largest_launch);
-  }
-  return network.weights + network.largest_launch;
-}
-
 CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position>& positions,
                              const Parts& parts, std::span<const Profile* const> profiles,
-                             double reuse_bytes) {
+                             std::optional<double> reuse_bytes) {
   CompiledSpace::Data data;
   data.name = name;
   data.positions = positions;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "alphaflops/compiled_space.hpp"
@@ -21,7 +22,8 @@ using namespace alphaflops;
 using Code = std::vector<std::uint8_t>;
 
 /// Every kind at its own speed, with an interval.
-Profile profile(double scale, const std::string& without = "", std::optional<Mode> mode = {}) {
+Profile profile(double scale, const std::string& without = "", std::optional<Mode> mode = {},
+                const std::string& more = "") {
   std::string models;
   int i = 0;
   for (const char* kind : {"conv_1x1", "conv_spatial", "conv_grouped", "linear", "elementwise",
@@ -38,7 +40,7 @@ Profile profile(double scale, const std::string& without = "", std::optional<Mod
   const std::string timed = mode ? R"(, "mode": ")" + std::string(to_string(*mode)) + "\"" : "";
   return Profile::parse(R"({"format": "alphaflops-profile", "version": 1, "name": "test",
     "device": {"name": "test"}, "provenance": {"backend": "native")" +
-                        timed + R"(}, "interval_level": 0.9,
+                        timed + "}, " + more + R"("interval_level": 0.9,
     "power_w": 20.0, "overhead_s": 3e-6, "models": [)" +
                         models + "]}");
 }
@@ -165,6 +167,24 @@ void test_modes() {
 }
 
 /// Rows side by side, with a gap, backwards; one, some and many; alone and shared.
+/// Each network gains as much by itself as in tables, where all gain alike; else about as much.
+void test_weights_in_a_cache() {
+  const SearchSpace s = space();
+  const std::string half = R"("half_rows": {"linear": 8, "conv_1x1": 99, "conv_spatial": 99}}, )";
+  const std::string alike = R"("weight_reuse": {"distance_bytes": [1e12], "share": [0.2], )" + half;
+  const std::string unlike =
+      R"("weight_reuse": {"distance_bytes": [3e4, 1e6], "share": [0.2, 0.9], )" + half;
+  for (const auto& [text, error] : {std::pair{&alike, 1e-9}, std::pair{&unlike, 0.03}}) {
+    const Profile device = profile(1.0, "", {}, *text);
+    const CompiledSpace compiled = s.compile(device), cold = s.compile(profile(1.0));
+    for (const Code& code : all_codes()) {
+      const double own = estimate(s.graph(code), device).time_s;
+      CHECK(std::abs(compiled.evaluate(code) / own - 1.0) < error);
+      CHECK(cold.evaluate(code) > own);
+    }
+  }
+}
+
 void test_populations() {
   const CompiledSpace compiled = space().compile(profile(1.0));
   const std::vector<Quantity> quantities{
@@ -351,6 +371,7 @@ void test_threads_that_do_not_start() {
 int main() {
   test_equals_the_graph();
   test_modes();
+  test_weights_in_a_cache();
   test_populations();
   test_queries();
   test_errors();

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <limits>
 #include <vector>
 
@@ -40,6 +41,9 @@ struct WeightReuse {
     return half > 0.0 ? 1.0 - gain * half / (half + rows - 1.0) : 1.0;
   }
 };
+
+/// The factor of row i of a table: 1 in a step of training.
+double reuse_factor(const WorkTable& work, std::size_t i, const WeightReuse& reuse, double gain);
 
 /// Bytes that one run of some launches touches.
 struct Footprint {

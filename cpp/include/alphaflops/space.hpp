@@ -48,8 +48,8 @@ struct CompileOptions {
   DType dtype = DType::fp32;
   /// Which operators share a launch, on all profiles: by default the mode they were timed in.
   std::optional<Mode> mode{};
-  /// Reuse distance of the weights, which all networks of a space share, so that costs stay sums:
-  /// by default that of the mean network.
+  /// Reuse distance of the weights, by default each network's own. What a cache is worth is no sum
+  /// over parts; tables follow it within some percent.
   std::optional<double> reuse_bytes{};
 };
 

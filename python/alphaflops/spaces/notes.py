@@ -52,7 +52,7 @@ def _notes(compiled: CompiledSpace, number: int, profile: Profile) -> list[str]:
     if max(map(abs, off)) > _WORTH_SAYING:
         notes.append(
             f"weights in a cache: {min(off):+.1%} to {max(off):+.1%} beside `estimate`, in "
-            f"{len(reports)} networks of the space, which all share the mean network's; "
+            f"{len(reports)} networks of the space, as sums follow what a cache is worth so far; "
             "reuse_bytes=math.inf in both prices weights from memory"
         )
     unknown = {operator for report in reports for operator in report.unknown}

@@ -281,8 +281,8 @@ class SearchSpace(Coded):
         mode
             fused, fused_relu or eager, of all profiles; by default the one that they were timed in.
         reuse_bytes
-            What is touched between two uses of the same weights, as of ``estimate``. All networks
-            share it, so that costs stay sums: by default that of the mean network.
+            What is touched between two uses of the same weights, as of ``estimate``, by default
+            each network's own. What a cache is worth is no sum: tables follow within some percent.
 
         Raises
         ------
