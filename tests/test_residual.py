@@ -65,6 +65,24 @@ def test_a_tree_by_hand():
         assert got == pytest.approx(core_s * np.exp(correction), rel=1e-6)
 
 
+def test_how_channels_and_groups_are_aligned():
+    dense = [(5, 6), (12, 8), (16, 48), (64, 7)]
+    groups = [1, 20, 24, 80, 96]
+    work = rows(
+        c_in=[c for c, _ in dense] + groups,
+        c_out=[c for _, c in dense] + groups,
+        groups=[1] * len(dense) + groups,
+        h_in=8,
+        w_in=8,
+    )
+    traits = _core.Launches(work).traits(np.ones(len(work)))
+    seen = {name: traits[:, k].tolist() for k, name in enumerate(_core.TRAITS)}
+    depthwise = [0] * (len(groups) - 1)
+    assert seen["c_in_alignment"] == [0, 2, 4, 4, 0, *depthwise]
+    assert seen["c_out_alignment"] == [1, 3, 4, 0, 0, *depthwise]
+    assert seen["groups_alignment"] == [0, 0, 0, 0, 0, 2, 3, 4, 4]
+
+
 def test_outside_the_domain_the_correction_fades():
     batches = [2, 4, 8, 16, 64]
     work = rows(batch=batches, c_in=16, c_out=16, h_in=8, w_in=8)
@@ -131,7 +149,7 @@ CHOICES = ("models", 0, "parameters", "candidates")
         ((*TREE, "right"), [3, 0, 0, 0], r"residual: node 0 .* right child at 3.*at 2"),
         ((*TREE, "right"), [2.5, 0, 0, 0], r"residual: node 0"),
         ((*TREE, "right"), [9, 0, 0, 0], r"residual: node 0"),
-        ((*TREE, "trait"), [18, -1, -1, -1], r"residual: node 0 names a trait"),
+        ((*TREE, "trait"), [len(_core.TRAITS), -1, -1, -1], r"residual: node 0 names a trait"),
         ((*TREE, "trait"), [-2, -1, -1, -1], r"residual: node 0 names a trait"),
         ((*TREE, "trait"), [3, -1, -1, 3], r"residual: node 3"),  # no children
         ((*TREE, "trait"), [3, -1, -1], r'residual: "trait", "right" and "value"'),

@@ -188,10 +188,10 @@ AF_REAL float rest_of(double value, double divisor) {
   return static_cast<float>(value - divisor * __builtin_floor(value / divisor));
 }
 
-/// How often 2 divides a whole number, up to 8: a remainder would set 5 apart from 1 and 7.
+/// How often 2 divides a whole number, up to 16: a remainder would set 5 apart from 1 and 7.
 AF_REAL float alignment_of(double value) {
   return (rest_of(value, 2) == 0 ? 1.0f : 0.0f) + (rest_of(value, 4) == 0 ? 1.0f : 0.0f) +
-         (rest_of(value, 8) == 0 ? 1.0f : 0.0f);
+         (rest_of(value, 8) == 0 ? 1.0f : 0.0f) + (rest_of(value, 16) == 0 ? 1.0f : 0.0f);
 }
 
 void traits(const LaunchColumns* columns, const double* core_s, int n, float* traits) {
@@ -206,6 +206,7 @@ void traits(const LaunchColumns* columns, const double* core_s, int n, float* tr
     to[2 * kCostRows + i] = alignment_of(real(x.c_in[i]) / groups);
     to[3 * kCostRows + i] = alignment_of(real(x.c_out[i]) / groups);
     to[4 * kCostRows + i] = rest_of(real(x.width[i]), 4);
+    to[5 * kCostRows + i] = alignment_of(groups);
   }
 }
 

@@ -83,7 +83,7 @@ struct CacheTerms {
 };
 
 /// What a residual and a domain see of a launch; sizes as log2.
-inline constexpr int trait_count = 18;
+inline constexpr int trait_count = 19;
 /// How many of them, from the front, a domain bounds; the others are shares and remainders.
 inline constexpr int bounded_trait_count = 13;
 
