@@ -87,14 +87,17 @@ def test_networks_of_spaces_compute_what_native_ones_do(name: str) -> None:
         assert np.linalg.norm(ours - executor.output()) < 1e-3 * np.linalg.norm(ours)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_images_stay_in_their_layout(layout: str) -> None:
+def test_images_stay_in_their_layout(layout: str, batch: int) -> None:
     graph = af.Graph()
-    x = graph.relu(graph.batch_norm(graph.conv2d(graph.input((2, 3, 9, 9)), 8, 3)))
+    x = graph.relu(graph.batch_norm(graph.conv2d(graph.input((batch, 3, 18, 18)), 8, 3)))
+    x = graph.view(graph.avg_pool(graph.view(x, (batch, 8, 16, 16)), 2), (batch, 8, 8, 8))
     graph.concat([graph.max_pool(graph.add(x, x), 2), graph.avg_pool(x, 2)])
     with torch.inference_mode():
         out = TorchNetwork(graph, layout).run()
     expected = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    assert out.shape == (batch, 16, 4, 4)
     assert out.is_contiguous(memory_format=expected)
 
 
