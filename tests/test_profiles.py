@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def changed(*path, to):
     else:
         at[path[-1]] = to
     return data
+
+
+DOCS = (Path(__file__).parents[1] / "docs" / "profile.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("network", ["resnet18", "resnet50"])
+def test_the_documented_profile_prices_a_network(tmp_path, network):
+    (text,) = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
+    (tmp_path / "my-cpu.json").write_text(text)
+    profile = load_profile(tmp_path / "my-cpu.json")
+    assert profile == Profile.from_dict(json.loads(text))
+    report = af.estimate(network, profile, strict=True)
+    assert not report.unpriced
+    assert report.time_interval_s[0] < report.time_s < report.time_interval_s[1]
+
+
+def test_the_documented_lines_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (lines,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    exec(lines, {"af": af})
+    assert load_profile("copy.json") == load_profile("quadro-t2000")
 
 
 def test_the_shipped_profile_has_the_published_parameters():
