@@ -16,13 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 from alphaflops.cli import app
-from alphaflops.errors import Error, IoError
+from alphaflops.errors import Error, IoError, JournalError
 from alphaflops.measuring import bench as bench_module
 from alphaflops.measuring.bench import bench
 from alphaflops.measuring.bench_file import load_bench
 from alphaflops.measuring.cases import Case
 from alphaflops.measuring.job import Job
-from alphaflops.measuring.journal import JournalError
 from alphaflops.measuring.readings import Reading
 from alphaflops.measuring.sampler import Batch, take_apart
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from alphaflops.errors import IoError
-from alphaflops.measuring.journal import Journal, JournalError, journal_for
+from alphaflops.errors import IoError, JournalError
+from alphaflops.measuring.journal import Journal, journal_for
 from alphaflops.measuring.readings import Reading
 
 ABOUT = {"device": "A", "isa": "scalar", "shapes": 2}

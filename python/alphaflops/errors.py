@@ -23,6 +23,7 @@ __all__ = [
     "DriverError",
     "Error",
     "IoError",
+    "JournalError",
     "MissingExtraError",
     "ModelError",
     "NoDeviceError",
@@ -36,6 +37,10 @@ __all__ = [
 
 class TableError(Error, ValueError):
     """A measurement table that is malformed, or holds values that no measurement can have."""
+
+
+class JournalError(Error, ValueError):
+    """A journal that belongs to another campaign or device, or is no journal."""
 
 
 class MissingExtraError(Error, ImportError):

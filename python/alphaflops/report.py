@@ -33,7 +33,7 @@ class Report:
     bytes_read, bytes_written : int
         Each tensor counted once a launch.
     time_s : float
-        Sum over the priced rows.
+        Sum over the priced rows, and what the profile has every network take on top.
     time_interval_s : tuple of float, or None
         At the profile's `interval_level`; None where the profile has no intervals.
     energy_j : float or None

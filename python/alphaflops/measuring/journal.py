@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from alphaflops.errors import Error, IoError
+from alphaflops.errors import Error, IoError, JournalError
 from alphaflops.measuring.readings import Reading
 
-__all__ = ["Journal", "JournalError", "journal_for"]
+__all__ = ["Journal", "journal_for"]
 
 _APPLICATION = 0x616C7068  # "alph": tells our files from other SQLite databases
 _VERSION = 2
@@ -62,10 +62,6 @@ def journal_for(output: Path, *, keep: bool = True) -> Iterator[Path]:
         partial.replace(output.with_name(output.name + ".samples.sqlite"))
     else:
         partial.unlink(missing_ok=True)
-
-
-class JournalError(Error, ValueError):
-    """A journal that belongs to another campaign or device, or is no journal."""
 
 
 class Journal:

@@ -29,8 +29,6 @@ def view_of(graph: Graph, node: int) -> Callable[[Any], Any]:
     another order are exchanged axes, the same shape is the tensor itself; all else is a reshape.
     """
     into, out = graph.shape(graph.node_inputs(node)[0]), graph.shape(node)
-    if into == out:  # a reshape may give an axis of one another stride, which loses the layout
-        return lambda x: x
     axes = (len(into), len(out))
     if axes == (_SEQUENCE, _IMAGE) and into[0] == out[0]:
         _, length, features = into
@@ -45,10 +43,11 @@ def view_of(graph: Graph, node: int) -> Callable[[Any], Any]:
             return lambda x: x.transpose(1, 2).flatten(2)
         if out[1:] == (second * third, first):
             return lambda x: x.flatten(2).transpose(1, 2)
-    if sorted(into) == sorted(out):
+    if into != out and sorted(into) == sorted(out):
         order = next(o for o in permutations(range(len(into))) if out == tuple(into[a] for a in o))
         return lambda x: x.permute(order)
-    return lambda x: x.reshape(out)
+    # A reshape may give an axis of one another stride, which loses the layout.
+    return (lambda x: x) if into == out else (lambda x: x.reshape(out))
 
 
 def part_of(graph: Graph, node: int) -> Callable[[Any], Any]:
