@@ -149,6 +149,41 @@ def test_learned_states_have_the_batch_where_they_are_repeated():
         assert int(work.macs.sum()) == 6 * 3 * 16 * (2 * (8 + 16) + 16)
 
 
+def half_given(batch):
+    """An LSTM of which the input makes one state, and the other is constant."""
+    torch = pytest.importorskip("torch", reason="the network is torch's")
+
+    class HalfGiven(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.lstm = torch.nn.Linear(4, 6), torch.nn.LSTM(4, 6, batch_first=True)
+
+        def forward(self, x):
+            return self.lstm(x, (self.first(x[:, 0])[None], torch.zeros(1, x.shape[0], 6)))[0]
+
+    return af.from_torch(HalfGiven(), torch.empty(batch, 5, 4))
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_constant_state_beside_another_has_the_batch(before):
+    again, made = half_given(before).with_batch(8), half_given(8)
+    assert step(again).macs.tolist() == step(made).macs.tolist()
+    assert step(again).activations_read.tolist() == step(made).activations_read.tolist()
+
+
+def test_a_constant_state_of_a_file_has_the_batch(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="the extra alphaflops[onnx] is not installed")
+    from onnx_models import model_of, node, saved  # noqa: PLC0415
+
+    value = onnx.numpy_helper.from_array(np.zeros((1, 2, 6), np.float32))
+    zeros = onnx.helper.make_node("Constant", [], ["c"], value=value)
+    layer = node("LSTM", *"xwr", "", "", "h", "c", hidden_size=6, layout=1)
+    weights = {"w": (1, 24, 4), "r": (1, 24, 6)}
+    model = model_of([zeros, layer], weights, (2, 5, 4), h=(2, 1, 6))
+    graph = af.load(saved(tmp_path, model)).with_batch(8)
+    assert graph.shape(len(graph) - 1) == (8, 5, 1, 6)
+
+
 def test_a_state_of_unknown_batch_is_an_error():
     graph = af.Graph("g")
     state = graph.constant([2, 2, 4], True, "learned")

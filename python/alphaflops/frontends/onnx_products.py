@@ -177,6 +177,15 @@ def _contract(
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
+def _state(call: Call, i: int, batch: int) -> int:
+    """Return a state before the first step; a constant has the batch on its leading axis."""
+    constant = call.constant(i)
+    elements = 0 if constant is None or constant.trainable else math.prod(constant.shape)
+    if not elements or elements % batch:
+        return call.tensor(i)
+    return call.graph.constant((batch, elements // batch), name=call.inputs[i])
+
+
 def _recurrent(call: Call) -> list[int | None] | None:
     """Run one layer in one or both directions; the steps stand before or behind the batch."""
     call.need(3)
@@ -194,7 +203,7 @@ def _recurrent(call: Call) -> list[int | None] | None:
     both, biased = directions > 1, call.has(3)
     states = [5, 6] if op == "LSTM" else [5]  # before the first step; constants are none
     given = all(map(call.has, states)) and not all(map(call.is_constant, states))
-    before = [call.tensor(i) for i in states] if given else []
+    before = [_state(call, i, batch) for i in states] if given else []
     made = call.graph.recurrent(
         x, op.lower(), hidden, 1, both, biased, name=call.name, states=before
     )

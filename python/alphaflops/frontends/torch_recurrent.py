@@ -20,9 +20,21 @@ def _packed(trace: Trace, *args: Any) -> Any:
     )
 
 
-def _states(trace: Trace, states: Sequence[Tensor]) -> list[int]:
-    """Return the nodes of the states before the first step; zeros and other constants are none."""
-    return [trace.node(s) for s in states] if any(map(trace.depends, states)) else []
+def _states(trace: Trace, states: Sequence[Tensor], batch: int) -> list[int]:
+    """Return the nodes of the states before the first step; where all are constants, none.
+
+    A constant beside others has the batch on its leading axis, so that it is known to have it.
+    """
+    if not any(map(trace.depends, states)):
+        return []
+    return [
+        trace.node(state)
+        if trace.depends(state) or state.numel() % batch
+        else trace.graph.constant(
+            (batch, state.numel() // batch), name=trace.name("constant", True)
+        )
+        for state in states
+    ]
 
 
 def _recurrent(cell: str) -> Any:
@@ -48,7 +60,7 @@ def _recurrent(cell: str) -> Any:
         if not batch_first:
             node = trace.graph.part(node, (batch, length, features), trace.name("part", True))
 
-        before = _states(trace, states)
+        before = _states(trace, states, batch)
 
         def make(_: bool) -> int:
             return trace.graph.recurrent(
@@ -96,7 +108,7 @@ def _cell(cell: str) -> Any:
         batch = x.shape[0]
         node = trace.graph.view(trace.node(x), (batch, 1, features), trace.name("view", True))
         name = trace.name(cell)
-        before = _states(trace, states)
+        before = _states(trace, states, batch)
 
         def make(_: bool) -> int:
             return trace.graph.recurrent(
