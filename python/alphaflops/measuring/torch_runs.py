@@ -63,9 +63,10 @@ def of_module(traced: Traced, layout: str, on: str = "cpu", seed: int = 0) -> Ca
 class OwnModule:
     """A user's own module with its weights, in eval mode, and random inputs.
 
-    The module is converted to the graph's dtype and to the layout, and stays so. Denormal numbers
-    are flushed to zero while it runs on a processor: inputs are random, and a softmax of such has
-    many, which take ten times as long.
+    The module is converted to the graph's dtype and to the layout, and stays so. While it runs on
+    a processor, the calling thread flushes denormal numbers to zero: inputs are random, and a
+    softmax of such has many, which take ten times as long. Others of PyTorch's threads do not, and
+    a module of many such numbers takes too long with several.
 
     Parameters
     ----------
