@@ -11,7 +11,7 @@ import pytest
 from fake_gpu import FakeWatch
 
 import alphaflops as af
-from alphaflops.errors import UnsupportedError
+from alphaflops.errors import BrokenContextError, UnsupportedError
 from alphaflops.measuring import backends
 from alphaflops.measuring.batches import in_batches
 from alphaflops.measuring.sampling import sample_shapes
@@ -19,7 +19,7 @@ from alphaflops.table import work_table
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from alphaflops.measuring import torch_cuda, torch_types  # noqa: E402
+from alphaflops.measuring import torch_cuda, torch_runs, torch_types  # noqa: E402
 from alphaflops.measuring.torch_network import TorchNetwork  # noqa: E402
 from alphaflops.measuring.torch_pool import Launch, Pool  # noqa: E402
 from alphaflops.measuring.torch_session import TorchSession  # noqa: E402
@@ -277,6 +277,48 @@ def test_a_module_runs_in_a_row_like_a_graph(gpu, monkeypatch: pytest.MonkeyPatc
     sample = gpu(False).module(network, 3).sample(4)
     assert asked == [(network, "channels_last", "cuda", 3)]
     assert (sample.iterations, sample.time_s) == (4, pytest.approx(1e-4))
+
+
+@pytest.mark.parametrize("in_graphs", [False, True])
+def test_what_fails_behind_its_first_run_is_an_error_of_the_network(
+    gpu, monkeypatch: pytest.MonkeyPatch, in_graphs: bool
+) -> None:
+    def run() -> None:
+        gpu.cuda.called()
+        if gpu.cuda.is_capturing or not in_graphs:
+            raise RuntimeError("operation not permitted")
+
+    monkeypatch.setattr(torch_cuda, "of_graph", lambda *_: run)
+    monkeypatch.setattr(torch_runs, "import_torch", lambda: SimpleNamespace(cuda=gpu.cuda))
+    session = gpu(in_graphs)
+    how = "again and captured as a CUDA graph" if in_graphs else "again"
+    with pytest.raises(UnsupportedError, match=f"^layer: .* RuntimeError when it was run {how}: op"):
+        session.network(linear(16), 0)
+
+    def broken() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(gpu.cuda, "synchronize", broken)
+    with pytest.raises(BrokenContextError, match="start a new process"):
+        session.network(linear(16), 0)
+
+
+@pytest.mark.parametrize("of", ["graph", "module"])
+def test_a_broken_gpu_is_no_error_of_one_network(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    cuda = SimpleNamespace(synchronize=broken)
+    for name, stands_in in (
+        ("torch_type", lambda *_: torch.float32),
+        ("import_torch", lambda: SimpleNamespace(cuda=cuda)),
+        ("TorchNetwork", broken),
+        ("OwnModule", broken),
+    ):
+        monkeypatch.setattr(torch_runs, name, stands_in)
+    network = linear(16) if of == "graph" else SimpleNamespace(graph=linear(16))
+    with pytest.raises(BrokenContextError, match="illegal memory access"):
+        getattr(torch_runs, f"of_{of}")(network, "nchw", "cuda")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import textwrap
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,53 @@ def test_pools_of_a_graph_are_over_two_axes(pool: nn.Module) -> None:
     message = rf"Pool{axes}d: .*: a pool over {axes} axes is not known to the torch backend"
     with pytest.raises(UnsupportedError, match=message):
         of_graph(graph, "nchw")
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(nn.InstanceNorm1d(3, affine=True), (2, 3, 8)), (nn.BatchNorm3d(3), (2, 3, 4, 4, 4))],
+)
+def test_whatever_pytorch_raises_is_an_error_of_the_network(module: nn.Module, shape) -> None:
+    graph = af.from_torch(module.eval(), torch.empty(shape))
+    with pytest.raises(UnsupportedError, match=rf"^{graph.name}: expected .* as package.module"):
+        of_graph(graph, "nchw")
+
+
+class Widens(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float() * 2
+
+
+def test_inputs_that_cannot_be_drawn_do_not_stop_the_others() -> None:
+    network = traced(Widens(), torch.zeros(2, 3).to(torch.float8_e4m3fn))
+    small = traced(Widens(), torch.zeros(2, 3)).graph
+    said: list[str] = []
+    rows = validate(
+        [network, small],
+        of_torch(),
+        backend=named("torch", on="cpu"),
+        repeats=3,
+        on_refused=lambda _, error: said.append(f"{type(error).__name__}: {error}"),
+    )
+    assert len(rows) == 1
+    assert len(said) == 1
+    assert said[0].startswith("ModelError: Widens: the module raised NotImplementedError when")
+
+
+def test_what_raised_lets_go_of_its_tensors() -> None:
+    class Fails(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x * 2
+            if not x.is_meta:
+                made.append(weakref.ref(y))
+                raise RuntimeError("out of memory")
+            return y
+
+    made: list[weakref.ref[torch.Tensor]] = []
+    with pytest.raises(ModelError, match="out of memory") as told:
+        of_module(traced(Fails(), torch.zeros(2)), "nchw")
+    assert told.value.__cause__ is not None
+    assert [each() for each in made] == [None]
 
 
 MODELS = """

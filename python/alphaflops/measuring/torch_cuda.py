@@ -15,13 +15,14 @@ from typing import Any
 from alphaflops._core import Graph
 from alphaflops.calls import refuse
 from alphaflops.cuda.nvml import Watch, open_watch
+from alphaflops.errors import UnsupportedError
 from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.throttling import Throttling
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import Launch, Pool
-from alphaflops.measuring.torch_runs import of_graph, of_module
+from alphaflops.measuring.torch_runs import let_go, of_graph, of_module
 from alphaflops.measuring.torch_types import multiplying_in
 
 __all__ = ["CudaSession", "captured", "nvml_name"]
@@ -59,7 +60,7 @@ class CudaSession:
     between_s = 0.0
 
     def __init__(self, layout: str, *, in_graphs: bool = False, watch: Watch | None = None) -> None:
-        self._layout, self._in_graphs = layout, in_graphs
+        self._layout, self.in_graphs = layout, in_graphs
         self.throttling = Throttling(open_watch(nvml_name()) if watch is None else watch)
         self._pool = Pool("cuda", _ROTATION_BYTES)
         cuda = import_torch().cuda
@@ -79,14 +80,13 @@ class CudaSession:
         """Make a network ready."""
         with multiplying_in(graph.dtype):
             run = of_graph(graph, self._layout, "cuda", seed)
-        return _CudaNetwork(self, run, graph.dtype)
+        return _CudaNetwork(self, run, graph)
 
     def module(self, traced: Traced, seed: int) -> Network:
         """Make a user's own module ready."""
-        dtype = traced.graph.dtype
-        with multiplying_in(dtype):
+        with multiplying_in(traced.graph.dtype):
             run = of_module(traced, self._layout, "cuda", seed)
-        return _CudaNetwork(self, run, dtype)
+        return _CudaNetwork(self, run, traced.graph)
 
     def iterations_for(self, call_s: float) -> int:
         """So many that waiting for the device does not count."""
@@ -94,7 +94,7 @@ class CudaSession:
 
     def ready(self, calls: Calls, call_s: float) -> tuple[Calls, int]:
         """Return what is to be called in turns, and how many of `calls` each of it makes."""
-        if not self._in_graphs:
+        if not self.in_graphs:
             return calls, 1
         most = max(1, min(_MOST_CAPTURED, round(_LEAST_SAMPLE_S / call_s)))
         row = list(itertools.islice(itertools.cycle(calls), most))
@@ -189,14 +189,22 @@ class _CudaBench:
 
 
 class _CudaNetwork:
-    """A network, run in a row."""
+    """What runs a graph, in a row; UnsupportedError where that, or a CUDA graph of it, fails."""
 
-    def __init__(self, session: CudaSession, run: Callable[[], Any], dtype: str) -> None:
-        self._session, self._dtype = session, dtype
-        with multiplying_in(dtype):
-            for _ in range(3):
-                call_s = max(_span_s([run], 1), 1e-7)
-            self._calls, self._each = session.ready([run], call_s)
+    def __init__(self, session: CudaSession, run: Callable[[], Any], graph: Graph) -> None:
+        self._session, self._dtype = session, graph.dtype
+        try:
+            with multiplying_in(graph.dtype):
+                for _ in range(3):
+                    call_s = max(_span_s([run], 1), 1e-7)
+                self._calls, self._each = session.ready([run], call_s)
+        except Exception as error:
+            let_go(error, "cuda")
+            how = " and captured as a CUDA graph" if session.in_graphs else ""
+            raise UnsupportedError(
+                f"{graph.name}: PyTorch raised {type(error).__name__} when it was run again{how}: "
+                f"{error}"
+            ) from error
 
     def sample(self, passes: int) -> Sample:
         """Time so many passes together, or a few more."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from alphaflops._core import Graph
-from alphaflops.errors import ModelError, UnsupportedError
+from alphaflops.errors import BrokenContextError, ModelError, UnsupportedError
 from alphaflops.frontends.torch_tensors import map_leaves
 from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import CHANNELS_LAST, import_torch
 from alphaflops.measuring.torch_types import torch_type
 
-__all__ = ["OwnModule", "of_graph", "of_module"]
+__all__ = ["OwnModule", "let_go", "of_graph", "of_module"]
 
 _IMAGE = 4  # axes
 _DENORMAL = 1e-40
@@ -25,13 +26,17 @@ def of_graph(graph: Graph, layout: str, on: str = "cpu", seed: int = 0) -> Calla
     Raises
     ------
     UnsupportedError
-        An operator that is not known, or a dtype; the message names graph and layer.
+        A dtype or an operator that is not supported, or whatever PyTorch raises; the message names
+        the graph.
+    BrokenContextError
+        As of `let_go`.
     """
     torch_type(graph, on)  # with a dtype that is not supported, no module helps
     try:
         run = TorchNetwork(graph, layout, on, seed).run
         run()
-    except (UnsupportedError, RuntimeError, IndexError) as error:
+    except Exception as error:
+        let_go(error, on)
         raise UnsupportedError(
             f"{graph.name}: {error}; give the module itself, as package.module:function: it is run "
             "as it is"
@@ -47,17 +52,47 @@ def of_module(traced: Traced, layout: str, on: str = "cpu", seed: int = 0) -> Ca
     UnsupportedError
         A dtype that is not supported.
     ModelError
-        The module raises.
+        The module, or its conversion, raises; the message names the graph.
+    BrokenContextError
+        As of `let_go`.
     """
-    run = OwnModule(traced, layout, on, seed).run
+    torch_type(traced.graph, on)
     try:
+        run = OwnModule(traced, layout, on, seed).run
         run()
     except Exception as error:
+        let_go(error, on)
         raise ModelError(
-            f"{traced.graph.name}: the module raised {type(error).__name__} when it was run with "
-            f"random inputs: {error}"
+            f"{traced.graph.name}: the module raised {type(error).__name__} when it was prepared "
+            f"and run with random inputs: {error}"
         ) from error
     return run
+
+
+def let_go(error: Exception, on: str) -> None:
+    """Let go of the tensors of what raised, so that other networks have their memory.
+
+    Parameters
+    ----------
+    error
+        What a network raised; its frames lose their variables.
+    on
+        cpu or cuda.
+
+    Raises
+    ------
+    BrokenContextError
+        The GPU answers nothing any longer, so that no other network runs either.
+    """
+    traceback.clear_frames(error.__traceback__)
+    if on == "cuda":
+        try:
+            import_torch().cuda.synchronize()
+        except Exception:
+            raise BrokenContextError(
+                f"{type(error).__name__}: {error}. The process's CUDA context is broken and every "
+                "later call in it fails: start a new process"
+            ) from error
 
 
 class OwnModule:
