@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import textwrap
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +242,17 @@ def test_what_raised_lets_go_of_its_tensors() -> None:
         of_module(traced(Fails(), torch.zeros(2)), "nchw")
     assert told.value.__cause__ is not None
     assert [each() for each in made] == [None]
+
+
+def test_one_module_in_two_dtypes() -> None:
+    network = traced(nn.Linear(4, 4), torch.zeros(2, 4))
+    other = network.with_dtype("bf16")
+    runs = [OwnModule(each, "nchw").run for each in (network, other)]
+    assert [run().dtype for run in runs] == [torch.float32, torch.bfloat16]
+    assert network.with_dtype("fp32").module is network.module
+    network.module.lock = threading.Lock()
+    with pytest.raises(ModelError, match=r"^Linear: the module cannot be copied .*TypeError.*lock"):
+        network.with_dtype("bf16")
 
 
 MODELS = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from alphaflops import zoo
@@ -112,7 +113,10 @@ def load_to_run(
     from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
 
     network = load_function(name, batch, to_run=True)
-    return network if dtype is None else network.with_dtype(dtype)
+    if dtype is None:
+        return network
+    graph = graph_of(network).with_dtype(dtype)  # and no copy of a module that nobody else has
+    return replace(network, graph=graph) if isinstance(network, Traced) else graph
 
 
 def from_torch(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alphaflops._core import Graph
+from alphaflops.errors import ModelError
 
 __all__ = ["Traced", "graph_of"]
 
@@ -31,14 +33,27 @@ class Traced:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def with_dtype(self, dtype: str) -> Traced:
-        """Return the same of another element type, which the module is converted to when it runs.
+        """Return the same of another element type, with a copy of the module.
+
+        That is converted to the type when it runs, and this one is not.
 
         Raises
         ------
         UnsupportedError
             The element type is not known.
+        ModelError
+            The module cannot be copied.
         """
-        return replace(self, graph=self.graph.with_dtype(dtype))
+        graph = self.graph.with_dtype(dtype)
+        if dtype == self.graph.dtype:
+            return self
+        try:
+            return replace(self, graph=graph, module=copy.deepcopy(self.module))
+        except Exception as error:
+            raise ModelError(
+                f"{graph.name}: the module cannot be copied to be of {dtype}, as "
+                f"{type(error).__name__} was raised: {error}; make another"
+            ) from error
 
 
 def graph_of(network: Graph | Traced) -> Graph:
