@@ -270,6 +270,10 @@ MODELS = """
     def tokens():
         return Tokens(), {"ids": torch.ones(4, 64, dtype=torch.long), "shift": torch.empty(1, 64)}
 
+    def by_name():
+        module, kwargs = tokens()
+        return module, None, kwargs
+
     def on_meta():
         with torch.device("meta"):
             return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.empty(1, 3, 16, 16)
@@ -310,6 +314,7 @@ def test_what_runs_a_network(folder: Path) -> None:
     assert "dropout" not in {network.graph.node_op(i) for i in range(len(network.graph))}
     assert network.kwargs["ids"].shape == (7, 64)
     assert network.kwargs["shift"].shape == (1, 64)
+    assert load_to_run("validated_models:by_name").kwargs["ids"].shape == (4, 64)
     assert load_to_run("validated_models:tokens", dtype="bf16").graph.dtype == "bf16"
     assert type(load_to_run("validated_models:compiled").module) is nn.Linear
     for name in ("validated_models:on_meta", "unknown.json", "mlp"):

@@ -243,7 +243,7 @@ def _with_call(
 
 
 def _parts(name: str, made: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the module, its arguments (None: it came alone) and its keyword arguments."""
+    """Return the module, its arguments (None: it came without any) and its keyword arguments."""
     is_tuple = isinstance(made, (tuple, list)) and len(made) > 0
     module, *given = made if is_tuple else (made,)
     has_keywords = bool(given) and isinstance(given[-1], Mapping)
@@ -256,9 +256,8 @@ def _parts(name: str, made: Any) -> tuple[Any, Any, dict[str, Any]]:
             "it must return a torch.nn.Module, (module, args), (module, kwargs) or (module, args, "
             "kwargs), where args is a tensor or a tuple and kwargs a dict"
         )
-    if given:
-        return module, given[0], kwargs
-    return module, () if has_keywords else None, kwargs
+    args = given[0] if given else None
+    return module, () if args is None and has_keywords else args, kwargs
 
 
 def _call(name: str) -> Any:
