@@ -10,7 +10,7 @@ import torch
 
 from alphaflops.frontends.torch_elements import broadcast
 from alphaflops.frontends.torch_refusals import QUANTIZED, SPARSE
-from alphaflops.frontends.torch_trace import Rule, Trace, rule, tensors_in
+from alphaflops.frontends.torch_trace import EMPTY, Rule, Trace, rule, tensors_in
 
 Tensor = torch.Tensor
 
@@ -38,10 +38,12 @@ def _custom(
     flops: int,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Add an operator that does `flops` operations for each element that it makes."""
-    total, name = flops * math.prod(shape), trace.name(operator)
-    inputs = trace.inputs(operands)
-    node = trace.graph.custom(inputs, operator, tuple(shape) or (1,), flops=total, name=name)
+    """Add an operator that does `flops` operations for each element that it makes, if any."""
+    node = EMPTY
+    if 0 not in shape:
+        total, name = flops * math.prod(shape), trace.name(operator)
+        inputs = trace.inputs(operands)
+        node = trace.graph.custom(inputs, operator, tuple(shape) or (1,), flops=total, name=name)
     return trace.tensor(node, dtype or operands[0].dtype, shape)
 
 
@@ -58,24 +60,31 @@ def _log_add_exp(trace: Trace, input: Tensor, other: Tensor) -> Any:
     return _custom(trace, "logaddexp", [input, other], shape, _LOG_ADD_EXP, dtype)
 
 
-@rule("cdist", "pdist")
-def _distances(trace: Trace, x: Tensor, *others: Any, **options: Any) -> Any:
+def _distances(
+    trace: Trace, function: Any, operands: Sequence[Tensor], others: Any, options: Any
+) -> Tensor:
     """Take a difference, a power and a sum for each feature of a pair, and a root of the sum."""
-    operands = [x, *tensors_in([*others, *options.values()])]
-    function = torch.pdist if len(operands) == 1 else torch.cdist
-    shape = tuple(trace.shaped(function, (x, *others), options).shape)
-    if 0 in shape:
-        return NotImplemented
-    return _custom(trace, function.__name__, operands, shape, 3 * x.shape[-1] + 1)
+    shape = tuple(trace.shaped(function, (*operands, *others), options).shape)
+    return _custom(trace, function.__name__, operands, shape, 3 * operands[0].shape[-1] + 1)
+
+
+@rule("cdist")
+def _cdist(trace: Trace, x1: Tensor, x2: Tensor, *others: Any, **options: Any) -> Any:
+    return _distances(trace, torch.cdist, [x1, x2], others, options)
+
+
+@rule("pdist")
+def _pdist(trace: Trace, input: Tensor, *others: Any, **options: Any) -> Any:
+    return _distances(trace, torch.pdist, [input], others, options)
 
 
 @rule("searchsorted")
-def _search(trace: Trace, boundaries: Tensor, values: Any, *_: Any, **options: Any) -> Any:
-    """Compare as often as halving the boundaries takes."""
-    value = values if isinstance(values, Tensor) else boundaries.new_empty(())
+def _search(trace: Trace, sorted_sequence: Tensor, input: Any, *_: Any, **options: Any) -> Any:
+    """Compare as often as halving the sorted sequence takes."""
+    value = input if isinstance(input, Tensor) else sorted_sequence.new_empty(())
     dtype = torch.int32 if options.get("out_int32") else torch.int64
-    steps = boundaries.shape[-1].bit_length()
-    operands = tensors_in([value, boundaries, options.get("sorter")])
+    steps = sorted_sequence.shape[-1].bit_length()
+    operands = tensors_in([value, sorted_sequence, options.get("sorter")])
     return _custom(trace, "searchsorted", operands, value.shape, steps, dtype)
 
 
