@@ -179,6 +179,14 @@ def test_notes_say_how_far_sums_are_from_what_a_cache_is_worth():
         assert not any(said in note for note in notes)
 
 
+@pytest.mark.parametrize("profile", [FAST, UNLIKE])
+def test_notes_of_networks_that_launch_nothing(profile):
+    space = SearchSpace("still")
+    space.image(3, 8, 8)
+    space.choose("a", {"same": lambda _, x: x, "flat": lambda graph, x: graph.flatten(x)})
+    assert space.compile(profile).notes == ()
+
+
 def test_notes_say_what_share_is_extrapolated():
     profile = measured_at_batch_1()
     assert FBNET.compile(profile).notes == ()

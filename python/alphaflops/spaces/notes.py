@@ -48,11 +48,15 @@ def _notes(compiled: CompiledSpace, number: int, profile: Profile) -> list[str]:
             f"extrapolated: {' to '.join(ends)} of the time, in {len(reports)} networks of the "
             "space, is in launches unlike all that was measured"
         )
-    off = [_time_s(compiled, c, number) / r.time_s - 1 for c, r in zip(codes, reports, strict=True)]
-    if max(map(abs, off)) > _WORTH_SAYING:
+    off = [
+        _time_s(compiled, code, number) / report.time_s - 1
+        for code, report in zip(codes, reports, strict=True)
+        if "weight_reuse" in profile.data and report.time_s > 0
+    ]
+    if max(map(abs, off), default=0.0) > _WORTH_SAYING:
         notes.append(
             f"weights in a cache: {min(off):+.1%} to {max(off):+.1%} beside `estimate`, in "
-            f"{len(reports)} networks of the space, as sums follow what a cache is worth so far; "
+            f"{len(off)} networks of the space, as sums follow what a cache is worth so far; "
             "reuse_bytes=math.inf in both prices weights from memory"
         )
     unknown = {operator for report in reports for operator in report.unknown}
