@@ -52,8 +52,13 @@ def test_ctrl_c_is_seen_within_a_long_call(monkeypatch):
             compiled().evaluate(codes)
     assert len(calls) == 2
     codes[2100, 4] = 99
-    with pytest.raises(ModelError, match=r"code 100 has 99 .*rows counted from row 2000"):
+    with pytest.raises(ModelError, match=r"code 100 has 99 .*rows counted from row 2000") as told:
         compiled().evaluate(codes)
+    assert isinstance(told.value.__cause__, ModelError)
+    with pytest.raises(ModelError, match="code 100 has 99 ") as told:
+        compiled().evaluate(codes[2000:].astype(int))  # some at a time, and these are the first
+    assert told.value.__cause__ is None
+    assert isinstance(told.value.args[0], str)
 
 
 def test_a_change_of_a_code_as_text():

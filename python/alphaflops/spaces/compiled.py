@@ -164,8 +164,9 @@ class CompiledSpace:
         fields = [out] if isinstance(metrics, str) else [out[name] for name in names]
         columns = [c for f in fields for c in ((f,) if f.ndim == 1 else f.T)]
         mapped = isinstance(array, np.memmap) or isinstance(out, np.memmap)
-        chunk = _CHUNK if mapped or not _readable(array) else _UNINTERRUPTED
-        if chunk == _UNINTERRUPTED >= n:
+        as_it_is = not mapped and _readable(array)
+        chunk = _UNINTERRUPTED if as_it_is else _CHUNK
+        if as_it_is and n <= chunk:
             evaluator.evaluate(array, columns, threads)
             return out
         for first in range(0, n, chunk):
@@ -174,7 +175,9 @@ class CompiledSpace:
                 digits = part if _readable(part) else np.ascontiguousarray(self.space.check(part))
                 evaluator.evaluate(digits, [c[first : first + chunk] for c in columns], threads)
             except ModelError as e:
-                raise ModelError(f"{e} (rows counted from row {first})" if first else e) from None
+                if first == 0:
+                    raise
+                raise ModelError(f"{e} (rows counted from row {first})") from e
             for file in (array, out):
                 _forget(file, first, len(part))
         return out
