@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alphaflops as af
-from alphaflops.errors import ModelError, ShapeError
+from alphaflops.errors import ModelError, ProfileError, ShapeError, TableError
 from alphaflops.spaces import Flow
 
 SPACE = af.spaces.fbnet()
@@ -280,6 +280,20 @@ def test_what_a_build_raised_is_the_cause():
     with pytest.raises(ModelError, match="positions") as told:
         space.graph([1])
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("kind", [ProfileError, TableError])
+def test_any_error_of_a_build_is_told_by_part_and_choice(kind):
+    def fails(graph, x):
+        raise kind("no such profile")
+
+    space = composed(*IMAGE, lambda s: s.choose("a", {"one": conv, "two": fails}))
+    for build in (lambda: space.graph([1]), lambda: space.compile("quadro-t2000")):
+        said = rf"part 'a', choice 'two', .*: it raised {kind.__name__}: no such profile"
+        with pytest.raises(ModelError, match=said) as told:
+            build()
+        cause = told.value.__cause__
+        assert (type(cause), cause.__cause__) == (kind, None)
 
 
 def test_a_compiled_space_stays_as_it_was():

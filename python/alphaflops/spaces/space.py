@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.errors import Error, ModelError
+from alphaflops.errors import Error, ModelError, OverflowError, ShapeError, UnsupportedError
 from alphaflops.profiles import ProfileLike, as_profiles
 from alphaflops.spaces.codes import Coded, whole
 from alphaflops.spaces.compiled import CompiledSpace
@@ -60,6 +60,8 @@ class Flow(NamedTuple):
         return self.tensors[0]
 
 
+#: What a build raises and the core raises again, with part and choice.
+_TOLD_BY_PLACE = (ModelError, OverflowError, ShapeError, UnsupportedError)
 #: Adds a part to a graph: of the graph, what flows in, and the choice (0 where none is read).
 Step: TypeAlias = Callable[[Graph, Flow, int], Flow]
 #: Adds a part to a graph behind one tensor and returns its result.
@@ -330,7 +332,7 @@ def _wrapped(
             out = step(graph, Flow(tuple(tensors), tuple(notes)), choice)
         except Exception as e:
             _raised.cause = e
-            if isinstance(e, Error):
+            if isinstance(e, _TOLD_BY_PLACE):
                 raise
             raise ModelError(f"it raised {type(e).__name__}: {_told(e)}") from e
         try:
