@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -294,6 +295,24 @@ def test_any_error_of_a_build_is_told_by_part_and_choice(kind):
             build()
         cause = told.value.__cause__
         assert (type(cause), cause.__cause__) == (kind, None)
+
+
+class Noted(af.spaces.SearchSpace):
+    """A user's own kind of space."""
+
+    def __init__(self, note):
+        super().__init__("noted")
+        self.note = note
+        self.image(3, 8, 8)
+
+
+def test_what_is_derived_from_a_space_stays_so():
+    space = Noted(["mine"])
+    space.choose("a", {"one": conv, "two": conv})
+    compiled = space.compile("quadro-t2000")
+    for kept in (compiled.space, pickle.loads(pickle.dumps(space)), copy.deepcopy(space)):
+        assert (type(kept), kept.note, kept.names) == (Noted, ["mine"], ("a",))
+    assert compiled.space.note is space.note
 
 
 def test_a_compiled_space_stays_as_it_was():

@@ -122,7 +122,9 @@ class SearchSpace(Coded):
 
     def __reduce__(self) -> tuple[Any, ...]:
         positions = tuple(zip(self.names, self.choices, strict=True))
-        return _put_together, (self.name, positions, tuple(self._parts))
+        own = vars(SearchSpace(self.name))
+        others = {name: value for name, value in vars(self).items() if name not in own}
+        return _put_together, (type(self), self.name, positions, tuple(self._parts)), others
 
     # Putting a space together
 
@@ -310,15 +312,18 @@ class SearchSpace(Coded):
 
 
 def _put_together(
+    kind: type[SearchSpace],
     name: str,
     positions: Sequence[tuple[str, Sequence[str]]],
     parts: Sequence[tuple[str, Step, int | None]],
 ) -> SearchSpace:
-    space = SearchSpace(name)
+    """Make a space anew; what a class derived from it does for that is not done again."""
+    space = kind.__new__(kind)
+    SearchSpace.__init__(space, name)
     for position, choices in positions:
-        space.position(position, choices)
+        SearchSpace.position(space, position, choices)
     for part in parts:
-        space.add(*part)
+        SearchSpace.add(space, *part)
     return space
 
 
