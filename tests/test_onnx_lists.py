@@ -10,13 +10,14 @@ from alphaflops import errors
 onnx = pytest.importorskip("onnx", reason="the extra alphaflops[onnx] is not installed")
 
 from onnx import helper  # noqa: E402
-from onnx_checks import check, ints  # noqa: E402
+from onnx_checks import F32, check, ints  # noqa: E402
 from onnx_models import I64, model_of, node, ops_of, saved  # noqa: E402
 
 from alphaflops.frontends.onnx import load_onnx  # noqa: E402
+from alphaflops.frontends.registry import OPERATORS  # noqa: E402
 
 X = (2, 6, 4)
-PLACES = {"first": I64(0), "second": I64(1), "last": I64(-1)}
+PLACES = {"first": I64(0), "second": I64(1), "last": I64(-1), "two": ints(0, 1), "half": F32(0.5)}
 
 
 def loaded(tmp_path, layers, weights=None, opset=20, **inputs):
@@ -150,6 +151,15 @@ def test_a_place_that_the_input_decides(tmp_path):
         load_onnx(saved(tmp_path, model))
 
 
+EMPTY = node("SequenceEmpty", outputs=["s"], name="empty")
+EMPTY.ClearField("input")
+TWO = [onnx.ValueInfoProto(name=name) for name in ("e", "f")]
+BODY = helper.make_graph(
+    [node("Add", "e", "f", outputs=["g"])], "body", TWO, [onnx.ValueInfoProto(name="g")]
+)
+SUMS = node("SequenceMap", "s", "t", outputs=["u"], name="map", body=BODY)
+
+
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
@@ -160,11 +170,46 @@ def test_a_place_that_the_input_decides(tmp_path):
             [construct("x"), node("Mine", "s", domain="mine")],
             "'y', which layer .Mine. makes, is not",
         ),
+        ([EMPTY, node("SequenceAt", "s", "first")], "position 0 .* which has 0 tensors"),
+        ([EMPTY, node("SequenceErase", "s")], "position -1 .* which has 0 tensors"),
+        ([EMPTY, node("SequenceErase", "s", "first")], "position 0 .* which has 0 tensors"),
+        (
+            [construct("x"), node("SequenceInsert", "s", "x", "two")],
+            r"SequenceInsert.: the position is \[0, 1\]; one integer is needed",
+        ),
+        ([construct("x"), node("SequenceAt", "s", "half")], "the position is 0.5; one integer is"),
+        ([construct("x"), node("SequenceAt", "s", "s")], "takes tensors, and 's' is a sequence of"),
+        ([construct("x"), node("Shape", "s")], "Shape.: it takes tensors, and 's' is a sequence"),
+        ([construct("x"), node("Size", "s")], "Size.: it takes tensors, and 's' is a sequence of"),
+        ([construct("x"), construct("s", out="t")], "list .*: it takes tensors, and 's' is a seq"),
+        ([construct("x", "")], "list .*: it has the inputs .'x', ''.; 2 are needed"),
+        ([construct("x"), node("SplitToSequence", "s")], "it takes tensors, and 's' is a seque"),
+        ([node("SplitToSequence", "x", "half")], "sizes that it cuts are 0.5; integers are needed"),
+        (
+            [construct("x", "x"), construct("x", out="t"), SUMS],
+            r"map .SequenceMap.: its sequences have \[2, 1\] tensors; all must have as many",
+        ),
     ],
 )
 def test_what_sequences_cannot_be(tmp_path, layers, message):
     with pytest.raises(errors.ModelError, match=message):
         load_onnx(saved(tmp_path, model_of(layers, PLACES, X)))
+
+
+@pytest.mark.parametrize("is_registered", [False, True])
+def test_what_is_not_known_reads_the_tensors_of_a_sequence(tmp_path, monkeypatch, is_registered):
+    def counted(graph, inputs, shapes, attributes):
+        return graph.custom(inputs, "mine", shapes[0], flops=1)
+
+    if is_registered:
+        monkeypatch.setitem(OPERATORS, "mine::Mine", counted)
+    layers = [construct("x", "z"), node("Mine", "x", "s", domain="mine")]
+    model = model_of(layers, PLACES, X, z=X)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 1, X))
+    graph = load_onnx(saved(tmp_path, model))
+    last = len(graph) - 1
+    assert graph.node_op(last) == ("mine" if is_registered else "Mine")
+    assert [graph.node_name(i) for i in graph.node_inputs(last)] == ["x", "x", "z"]
 
 
 @pytest.mark.parametrize("exporter", ["script", "dynamo"])

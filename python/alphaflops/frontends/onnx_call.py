@@ -111,6 +111,12 @@ class Call:
         if not all(self.has(i) for i in range(count)):
             raise self.fail(f"it has the inputs {self.inputs[:8]}; {count} are needed")
 
+    def need_tensors(self, start: int = 0) -> None:
+        """Raise where one of the inputs from `start` on is a sequence of tensors."""
+        for name in self.node.input[start:]:
+            if name in self.net.sequences:
+                raise self.fail(f"it takes tensors, and '{name}' is a sequence of them")
+
     def _require(self, i: int) -> None:
         if not self.has(i):
             raise self.fail(f"input {i} is missing; it has {self.inputs[:8]}")

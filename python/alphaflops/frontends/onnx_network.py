@@ -200,12 +200,11 @@ class Network:
             self.types.note(node, self.constants)
             return
         call = Call(self, node)
+        call.inputs = self.sequences.spread(node.input)  # for what no handler knows
         made = self._add_registered(call)
         handle = handler_of(node.domain, node.op_type)
         if made is None and handle:
-            for name in node.input:
-                if name in self.sequences:
-                    raise call.fail(f"it takes tensors, and '{name}' is a sequence of them")
+            call.need_tensors()
             made = handle(call)
         if made is None:
             made = self._add_unknown(call)
@@ -355,6 +354,7 @@ class Network:
         return made
 
     def _fold_shape(self, node: NodeProto) -> None:
+        Call(self, node).need_tensors()
         shape = self.shape(node.input[0])
         if node.op_type == "Size":
             value = np.array(math.prod(shape), np.int64)

@@ -7,7 +7,7 @@ nothing: it is the names of its tensors, and `SequenceAt`, `ConcatFromSequence` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -59,6 +59,10 @@ class Sequences:
 
     # --- what handlers ask for and add -------------------------------------------------------
 
+    def spread(self, names: Iterable[str]) -> list[str]:
+        """Return names with the tensors of each sequence in its place."""
+        return [tensor for name in names for tensor in self._tensors.get(name, [name])]
+
     def at(self, name: str, i: int) -> str:
         """Return tensor `i` of a sequence; of what is none, that itself."""
         return self._tensors[name][i] if name in self._tensors else name
@@ -72,16 +76,21 @@ class Sequences:
             )
         return list(self._tensors[call.inputs[0]])
 
-    def place(self, call: Call, i: int, size: int) -> int:
-        """Return the constant position that input `i` is, counted from the first."""
-        value = call.value(i)
-        if value is None or value.size != 1:
+    def place(self, call: Call, i: int, size: int, *, is_new: bool = False) -> int:
+        """Return the position that input `i` is, counted from the first; without it the last.
+
+        That of a new tensor may be behind all others.
+        """
+        value = call.value(i) if call.has(i) else np.array(size - 1 + is_new)
+        if value is None:
             raise call.fail(
                 "the position in a sequence of tensors of several sizes depends on the input; "
                 "export the model with constant positions"
             )
+        if value.size != 1 or value.dtype.kind not in "iu":
+            raise call.fail(f"the position is {value.tolist()!r:.40}; one integer is needed")
         place = int(value.item())
-        if not -size <= place < max(size, 1):
+        if not -size <= place < size + is_new:
             raise call.fail(f"position {place} is not in the sequence, which has {size} tensors")
         return place + size if place < 0 else place
 
@@ -133,7 +142,9 @@ def _empty(_: Sequences, call: Call) -> list[list[str]]:
 
 
 def _construct(_: Sequences, call: Call) -> list[list[str]]:
-    return [list(call.inputs)]
+    call.need(len(call.inputs))
+    call.need_tensors()
+    return [call.inputs]
 
 
 def _copied(sequences: Sequences, call: Call) -> list[list[str]]:
@@ -142,18 +153,17 @@ def _copied(sequences: Sequences, call: Call) -> list[list[str]]:
 
 def _insert(sequences: Sequences, call: Call) -> list[list[str]]:
     call.need(2)
+    call.need_tensors(1)
     tensors = sequences.operand(call)
-    size = len(tensors)
-    is_last = not call.has(2) or call.value(2) == size
-    tensors.insert(size if is_last else sequences.place(call, 2, size), call.inputs[1])
+    tensors.insert(sequences.place(call, 2, len(tensors), is_new=True), call.inputs[1])
     return [tensors]
 
 
 def _erase(sequences: Sequences, call: Call) -> list[list[str]]:
+    call.need_tensors(1)
     tensors = sequences.operand(call)
-    last = len(tensors) - 1
-    at = sequences.place(call, 1, len(tensors)) if call.has(1) else last
-    return [[tensor for i, tensor in enumerate(tensors) if i != at]]
+    del tensors[sequences.place(call, 1, len(tensors))]
+    return [tensors]
 
 
 def _map(sequences: Sequences, call: Call) -> list[list[str]]:
@@ -161,8 +171,12 @@ def _map(sequences: Sequences, call: Call) -> list[list[str]]:
     body, out = call.attributes.get("body"), call.node.output[0]
     if not isinstance(body, GraphProto) or len(body.input) != len(call.inputs):
         raise call.fail(f"its body does not take the {len(call.inputs)} inputs that it has")
+    size = len(sequences.operand(call))
+    sizes = [len(sequences.spread([name])) for name in call.inputs if name in sequences]
+    if sizes != [size] * len(sizes):
+        raise call.fail(f"its sequences have {sizes} tensors; all must have as many")
     made = []
-    for i in range(len(sequences.operand(call))):
+    for i in range(size):
         given = [sequences.at(name, i) for name in call.inputs]
         made.append(sequences.mapped(body, given, f"{out}.{i}/"))
     return [list(each) for each in zip(*made, strict=True)] or [[] for _ in call.node.output]
@@ -170,6 +184,7 @@ def _map(sequences: Sequences, call: Call) -> list[list[str]]:
 
 def _at(sequences: Sequences, call: Call) -> list[list[str]]:
     call.need(2)
+    call.need_tensors(1)
     tensors = sequences.operand(call)
     if call.value(1) is None and len({call.net.shape(tensor) for tensor in tensors}) == 1:
         call.net.add_unknown(call, tensors, call.net.shape(tensors[0]))
@@ -202,11 +217,14 @@ def _concat(sequences: Sequences, call: Call) -> list[list[str]]:
 def _split(sequences: Sequences, call: Call) -> list[list[str]]:
     """Cut in pieces of one size, or of those given; else of one, without the axis if asked for."""
     call.need(1)
+    call.need_tensors()
     shape = call.shape(0)
     axis = call.axis(0, len(shape))
     value = np.array(1) if not call.has(1) else call.value(1)
     if value is None:
         raise call.fail("the sizes that it cuts depend on the input; export constant ones")
+    if value.ndim > 1 or value.dtype.kind not in "iu":
+        raise call.fail(f"the sizes that it cuts are {value.tolist()!r:.40}; integers are needed")
     if value.ndim:
         sizes = [int(size) for size in value]
     else:
