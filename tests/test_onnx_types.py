@@ -13,6 +13,7 @@ from alphaflops.frontends.onnx_network import Network  # noqa: E402
 
 CHANNELS = dict.fromkeys(("s", "b", "m", "v"), (4,))
 FLAG = np.array(True)
+HALVES = {"h": np.zeros((2, 8), np.float16), "s": np.zeros(8, np.float16)}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,10 @@ FLAG = np.array(True)
         (node("Greater", "x", "x"), {}, 9),
         (node("Multinomial", "p"), {"p": (2, 4)}, 20),
         (node("HannWindow", "d", output_datatype=TensorProto.FLOAT16), {"d": I64(3)}, 20),
+        *((node(op, "d"), {"d": I64(3)}, 20) for op in ("HannWindow", "BlackmanWindow")),
+        (node("MelWeightMatrix", *"ddduu"), {"d": I64(8), "u": F32(2)}, 20),
+        (node("LayerNormalization", *"hs", outputs="yij"), HALVES, 20),
+        (node("LayerNormalization", *"hs", outputs="yij", stash_type=16), HALVES, 20),
         (node("NonMaxSuppression", *"pq"), {"p": (1, 6, 4), "q": (1, 1, 6)}, 20),
     ],
 )

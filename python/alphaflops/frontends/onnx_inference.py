@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import onnx.defs
 import onnx.shape_inference
@@ -39,11 +39,29 @@ _WEIGHT_INPUT = {
 # Element types by what a schema calls them: "tensor(float)".
 _NAMED = {f"tensor({name.lower()})": number for name, number in TensorProto.DataType.items()}
 _STATED = ("to", "dtype", "output_dtype", "output_datatype")  # attributes that state one
-_DEFAULTS = {  # where an operator states none
+_STASHED = "stash_type"  # and this that of a norm's results behind the first
+_DEFAULTS = {  # where neither an operator nor its schema states one
     "ConstantOfShape": TensorProto.FLOAT,
-    "Multinomial": TensorProto.INT32,
     "QuantizeLinear": TensorProto.UINT8,
 }
+
+
+class _Rule(NamedTuple):
+    """What decides the element type of a result.
+
+    Attributes
+    ----------
+    fixed
+        The one that it can have, if one.
+    stated
+        Attributes that state it, with their defaults; 0 for none.
+    like
+        The operands that have it.
+    """
+
+    fixed: int | None
+    stated: Mapping[str, int]
+    like: Collection[int]
 
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
@@ -65,7 +83,7 @@ class Types:
         self._ir_version = model.ir_version
         self._symbols = symbols
         self._declared: dict[str, TypeProto] | None = None
-        self._rules: dict[tuple[str, str, int], tuple[int | None, Collection[int]]] = {}
+        self._rules: dict[tuple[str, str, int], _Rule] = {}
         self._elements: dict[str, int] = {
             value.name: value.type.tensor_type.elem_type for value in model.graph.input
         }
@@ -86,27 +104,28 @@ class Types:
 
     def made(self, node: NodeProto, i: int, constants: Mapping[str, Constant]) -> int:
         """Return the element type of a node's result `i`."""
-        fixed, like = self._rule(node, i)
+        fixed, stated, like = self._rule(node, i)
         if fixed is not None:
             return fixed
-        for attribute in node.attribute:
-            if attribute.name in _STATED and attribute.i:
-                return int(attribute.i)
-            if node.op_type == "ConstantOfShape" and attribute.name == "value":
-                return int(attribute.t.data_type)
+        own = {attribute.name: attribute for attribute in node.attribute}
+        for name, default in stated.items():
+            if element := own[name].i if name in own else default:
+                return int(element)
+        if node.op_type == "ConstantOfShape" and "value" in own:
+            return int(own["value"].t.data_type)
         given = [name for k, name in enumerate(node.input) if name and k in like]
         if not given and node.op_type in _DEFAULTS:
             return int(_DEFAULTS[node.op_type])
         given = given or [name for name in node.input if name]
         return self.element(given[0], constants) if given else int(TensorProto.FLOAT)
 
-    def _rule(self, node: NodeProto, i: int) -> tuple[int | None, Collection[int]]:
-        """Return the one type that result `i` can have, if one, and the operands of its type."""
+    def _rule(self, node: NodeProto, i: int) -> _Rule:
         domain = "" if node.domain == "ai.onnx" else node.domain
         key = (domain, node.op_type, i)
         if key not in self._rules:
             schema = self._schema(node.op_type, domain)
-            self._rules[key] = (None, ()) if schema is None else _ruled(schema, i)
+            unknown = _Rule(None, dict.fromkeys(_STATED, 0), ())
+            self._rules[key] = unknown if schema is None else _ruled(schema, i)
         return self._rules[key]
 
     def _schema(self, op: str, domain: str) -> onnx.defs.OpSchema | None:
@@ -219,10 +238,13 @@ class Types:
         return _DTYPES[code]
 
 
-def _ruled(schema: onnx.defs.OpSchema, i: int) -> tuple[int | None, list[int]]:
-    """Return the element type that a schema fixes for output `i`, and the inputs of its type."""
+def _ruled(schema: onnx.defs.OpSchema, i: int) -> _Rule:
+    """Return what a schema says of the element type of output `i`."""
+    names = (*_STATED, _STASHED) if i > 0 else _STATED
+    attributes = schema.attributes
+    stated = {name: attributes[name].default_value.i for name in names if name in attributes}
     if not schema.outputs:
-        return None, []
+        return _Rule(None, stated, ())
     kind = schema.outputs[min(i, len(schema.outputs) - 1)].type_str  # the last may be variadic
     allowed = [
         kind,
@@ -235,7 +257,7 @@ def _ruled(schema: onnx.defs.OpSchema, i: int) -> tuple[int | None, list[int]]:
     ]
     fixed = [_NAMED[t] for t in allowed if t in _NAMED]
     like = [k for k, x in enumerate(schema.inputs) if x.type_str == kind]
-    return (fixed[0] if len(fixed) == 1 else None), like
+    return _Rule(fixed[0] if len(fixed) == 1 else None, stated, like)
 
 
 def _sizes(kind: TypeProto | None, symbols: Mapping[str, int]) -> tuple[int, ...] | None:
