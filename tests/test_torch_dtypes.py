@@ -292,7 +292,9 @@ def test_what_fails_behind_its_first_run_is_an_error_of_the_network(
     monkeypatch.setattr(torch_runs, "import_torch", lambda: SimpleNamespace(cuda=gpu.cuda))
     session = gpu(in_graphs)
     how = "again and captured as a CUDA graph" if in_graphs else "again"
-    with pytest.raises(UnsupportedError, match=f"^layer: .* RuntimeError when it was run {how}: op"):
+    with pytest.raises(
+        UnsupportedError, match=f"^layer: .* RuntimeError when it was run {how}: op"
+    ):
         session.network(linear(16), 0)
 
     def broken() -> None:

@@ -112,6 +112,8 @@ def validate(
         A network that the backend cannot run; the message names network and layer.
     ModelError
         A module that raises when it is run.
+    BrokenContextError
+        A network broke the GPU's context, so that no other can run.
     ProfileError
         A network that the profile cannot price.
     TableError
