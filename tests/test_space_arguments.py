@@ -99,3 +99,35 @@ def test_what_is_no_batch(batch, error, said):
         FBNET.compile(FAST, batch=batch)
     with pytest.raises(error, match=f"fbnet: {said}"):
         FBNET.graph(FBNET.sample(1)[0], batch=batch)
+
+
+# Arrays
+
+
+RAGGED = [[0, 1], [1]]
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: FBNET.check(RAGGED),
+        lambda: FBNET.mutate(RAGGED),
+        lambda: FBNET.crossover(RAGGED, RAGGED),
+        lambda: compiled().evaluate(RAGGED),
+        lambda: compiled().delta(RAGGED, 0, 0),
+    ],
+)
+def test_rows_of_unequal_lengths_are_no_codes(take):
+    with pytest.raises(ModelError, match="codes are no array, as rows are of unequal lengths"):
+        take()
+
+
+@pytest.mark.parametrize("n", [1e3, "x", None])
+def test_so_many_samples_are_a_whole_number(n):
+    with pytest.raises(ModelError, match=r"fbnet: the number of codes to sample is .* an integer"):
+        FBNET.sample(n)
+
+
+def test_out_is_an_array():
+    with pytest.raises(ModelError, match="fbnet: out is a list; it must be an array"):
+        compiled().evaluate(FBNET.sample(2, 0), out=[0.0, 0.0])

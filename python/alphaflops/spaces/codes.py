@@ -36,6 +36,20 @@ def whole(value: Any, called: str, *, below: int = 2**63) -> int:
     return number
 
 
+def array_of(codes: ArrayLike) -> NDArray[Any]:
+    """Return codes as an array, as they are.
+
+    Raises
+    ------
+    ModelError
+        Rows of unequal lengths.
+    """
+    try:
+        return np.asarray(codes)
+    except ValueError as error:
+        raise ModelError(f"codes are no array, as rows are of unequal lengths: {error}") from error
+
+
 class Coded:
     """Named positions with choices, and codes of them; ``SearchSpace`` says what they mean."""
 
@@ -111,8 +125,9 @@ class Coded:
         Raises
         ------
         ModelError
-            `n` is negative.
+            `n` is negative, or no integer.
         """
+        n = whole(n, f"{self.name}: the number of codes to sample")
         if n < 0:
             raise ModelError(f"{self.name}: cannot sample {n} codes; ask for 0 or more")
         drawn = np.random.default_rng(rng).integers(self._lasts + 1, size=(n, self.positions))
@@ -137,7 +152,7 @@ class Coded:
         ModelError
             Not codes of this space; fewer positions have a second choice.
         """
-        several = self.check(np.atleast_2d(np.asarray(codes)))
+        several = self.check(np.atleast_2d(array_of(codes)))
         free = np.flatnonzero(self._lasts > 0)
         if not 0 <= changes <= len(free):
             raise ModelError(
@@ -170,7 +185,7 @@ class Coded:
         ModelError
             Not codes of this space, or not as many of one as of the other.
         """
-        a, b = (self.check(np.atleast_2d(np.asarray(codes))) for codes in (first, second))
+        a, b = (self.check(np.atleast_2d(array_of(codes))) for codes in (first, second))
         if a.shape != b.shape:
             raise ModelError(
                 f"{self.name}: {len(a)} and {len(b)} parents; a child needs one of each"
@@ -186,7 +201,7 @@ class Coded:
         ModelError
             The shape or a number is not of this space; the message names row and position.
         """
-        array = np.asarray(codes)
+        array = array_of(codes)
         if array.ndim != 2 or array.shape[1] != self.positions:  # noqa: PLR2004
             raise ModelError(
                 f"{self.name}: codes have shape {list(array.shape)}; it must be "
@@ -206,7 +221,7 @@ class Coded:
     def _one(self, code: ArrayLike | str) -> Codes:
         if isinstance(code, str):
             return self.decode(code)
-        array = np.asarray(code)
+        array = array_of(code)
         if array.shape != (self.positions,):
             has = f"{len(array)} positions" if array.ndim == 1 else f"shape {list(array.shape)}"
             raise ModelError(f"{self.name}: a code has {has}; it must have {self.positions}")

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from alphaflops import _core
 from alphaflops.errors import ModelError, ShapeError
 from alphaflops.profiles import Profile
-from alphaflops.spaces.codes import whole
+from alphaflops.spaces.codes import array_of, whole
 from alphaflops.spaces.gpu import evaluate_on_gpu, is_on_gpu
 
 if TYPE_CHECKING:
@@ -156,6 +156,11 @@ class CompiledSpace:
             dtype, shape = dtype[metrics].base, (n, *dtype[metrics].shape)
         if out is None:
             out = np.empty(shape, dtype)
+        elif not isinstance(out, np.ndarray):
+            raise ModelError(
+                f"{self.space.name}: out is a {type(out).__name__}; it must be an array that is "
+                "written to"
+            )
         elif out.shape != shape or out.dtype != dtype or not out.flags.writeable:
             raise ModelError(
                 f"{self.space.name}: out is {list(out.shape)} of {out.dtype}; it must be "
@@ -327,7 +332,7 @@ class CompiledSpace:
     def _code(self, code: ArrayLike | str) -> Codes:
         if isinstance(code, str):
             return self.space.decode(code)
-        array = np.asarray(code)
+        array = array_of(code)
         if array.dtype == np.uint8 and array.ndim == 1:
             return np.ascontiguousarray(array)
         if array.ndim != 1:
@@ -339,7 +344,7 @@ class CompiledSpace:
         return one
 
     def _codes(self, codes: ArrayLike) -> NDArray[Any]:
-        array = codes if isinstance(codes, np.ndarray) else np.asarray(codes)
+        array = codes if isinstance(codes, np.ndarray) else array_of(codes)
         if array.ndim != 2 or array.shape[1] != self.space.positions:  # noqa: PLR2004
             raise ModelError(
                 f"{self.space.name}: codes have shape {list(array.shape)}; it must be "
