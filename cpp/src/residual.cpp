@@ -8,9 +8,9 @@
 namespace alphaflops {
 
 const std::array<std::string_view, trait_count> trait_names{
-    "batch",  "height", "width",  "c_in",           "c_out",           "groups",
-    "kernel", "stride", "macs",   "bytes_read",     "weight_bytes",    "bytes_written",
-    "core_s", "padded", "biased", "c_in_alignment",  "c_out_alignment", "width_mod_4",
+    "batch",           "height", "width",  "c_in",           "c_out",           "groups",
+    "kernel",          "stride", "macs",   "bytes_read",     "weight_bytes",    "bytes_written",
+    "core_s",          "padded", "biased", "c_in_alignment", "c_out_alignment", "width_mod_4",
     "groups_alignment"};
 
 Domain::Domain(const Bounds& low, const Bounds& high) : low_(low), high_(high), known_(true) {
