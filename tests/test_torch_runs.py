@@ -328,7 +328,7 @@ def test_the_command_line_runs_modules_and_says_what_was_refused(folder: Path) -
     done = run(*command, "--json")
     assert done.returncode == 2
     document = json.loads(done.stdout)
-    assert [row["name"] for row in document["networks"]] == ["tokens", "on_meta"]
+    assert [row["name"] for row in document["networks"]] == names[:2]
     assert all(row["measured_s"] > 0 for row in document["networks"])
     refused = {each["name"]: each["reason"] for each in document["refused"]}
     assert list(refused) == ["nothing", "validated_models:fails", "unknown.json"]
@@ -338,7 +338,7 @@ def test_the_command_line_runs_modules_and_says_what_was_refused(folder: Path) -
     done = run(*command)
     assert done.returncode == 2
     table, _, rest = done.stdout.partition("not run: ")
-    assert "tokens" in table
+    assert names[0] in table
     assert rest.count("\n") == 3
     for name, reason in refused.items():
         assert f"{name}: {reason}" in rest

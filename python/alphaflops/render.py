@@ -19,6 +19,10 @@ from alphaflops.report import Report
 _GOOD = 0.10  # an error within which a prediction is shown in green
 _FAIR = 0.15
 _STEADY = 0.02  # a change of speed that is not worth a column
+_WORTH_SAYING = 0.1  # of the bytes, or of the time
+
+_MOST = f"over {_WORTH_SAYING:.0%} of the"
+CAVEATS = f"°: {_MOST} bytes have no price; *: {_MOST} time is extrapolated"
 
 
 _ENERGIES = ("predicted_j", "measured_j", "idle_j")
@@ -69,39 +73,60 @@ def report_table(
     )
 
 
-def validation_table(rows: NDArray[Any], macs: Sequence[int]) -> Table:
+def caveats(report: Report) -> str:
+    """Return the marks of a time that leaves much out, or rests on little; `CAVEATS` says which."""
+    marks = (("°", report.unpriced_share), ("*", report.extrapolated_share))
+    return "".join(mark for mark, share in marks if share > _WORTH_SAYING).ljust(len(marks))
+
+
+def validation_table(
+    rows: NDArray[Any],
+    macs: Sequence[int],
+    names: Sequence[str] | None = None,
+    marks: Sequence[str] | None = None,
+) -> Table:
     """Render predicted beside measured, a row a network, and how fast the device is beside then.
 
     Where it has another speed than at the calibration, a column has the errors without that.
+    `names` are other ones than the rows', and `marks` what `caveats` gives.
     """
-    names = rows.dtype.names or ()
+    fields = rows.dtype.names or ()
+    names = rows["name"].tolist() if names is None else names
+    marks = marks or [""] * len(rows)
     slowdown = Slowdown.of(rows)
     moved = slowdown.low > 1 + _STEADY or slowdown.high < 1 - _STEADY
     steady = slowdown.low >= 1 - _STEADY and slowdown.high <= 1 + _STEADY
     table = Table(title="Whole networks", title_justify="left", header_style="bold")
     table.add_column("network", no_wrap=True)
-    energy = ("predicted mJ", "measured mJ", "idle mJ") if "measured_j" in names else ()
+    energy = ("predicted mJ", "measured mJ", "idle mJ") if "measured_j" in fields else ()
     then = ["at the speed of then"] if moved else []
     for name in ("MMACs", "predicted ms", "measured ms", "error", *then, *energy):
         table.add_column(name, justify="right")
-    for row, count in zip(rows, macs, strict=True):
+    for row, network, count, mark in zip(rows, names, macs, marks, strict=True):
         error = float(row["error"])
         table.add_row(
-            str(row["name"]),
+            network,
             f"{count / 1e6:,.1f}",
-            f"{row['predicted_s'] * 1e3:,.2f}",
-            f"{row['measured_s'] * 1e3:,.2f}",
+            _milliseconds(float(row["predicted_s"])) + mark,
+            _milliseconds(float(row["measured_s"])),
             _in_colour(error),
             *(_in_colour(slowdown.without(error)) for _ in then),
             *(_millijoules(float(row[name])) for name in _ENERGIES if energy),
         )
+    said = [CAVEATS] if any(map(str.strip, marks)) else []
     if not math.isnan(slowdown.ratio):
-        table.caption_justify = "left"
-        table.caption = (
+        said.append(
             f"The calibration's operators take {slowdown} times as long now as then"
             f"{': the same speed' if steady else ''}."
         )
+    if said:
+        table.caption_justify, table.caption = "left", "\n".join(said)
     return table
+
+
+def _milliseconds(seconds: float) -> str:
+    """Return two decimals, and more digits of what takes less than a millisecond."""
+    return f"{seconds * 1e3:,.2f}" if seconds >= 1e-3 else f"{seconds * 1e3:.4f}"  # noqa: PLR2004
 
 
 def _in_colour(error: float) -> Text:

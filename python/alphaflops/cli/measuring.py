@@ -253,7 +253,9 @@ def validate(
         ),
     ] = None,
     budget: Budget = 20.0,
-    isa: Isa = None,
+    isa: Annotated[
+        str | None, typer.Option(help="scalar, avx2 or avx512; the profile's where left out.")
+    ] = None,
     batch: Batch = None,
     dtype: Annotated[
         str | None,
@@ -264,7 +266,10 @@ def validate(
     ] = False,
     as_json: AsJson = False,
     within: Annotated[
-        float, typer.Option(help="Exit with 1 where a network errs by more than this share.")
+        float,
+        typer.Option(
+            min=0.0, help="Exit with 1 where a network errs by more than this share: 0.1."
+        ),
     ] = float("inf"),
 ) -> None:
     """Run whole networks beside their predictions, with what the profile was measured with.
@@ -276,7 +281,7 @@ def validate(
     from alphaflops.measuring.backends import backend_of  # noqa: PLC0415
     from alphaflops.measuring.validation import validate as run  # noqa: PLC0415
     from alphaflops.profiles import load_profile  # noqa: PLC0415
-    from alphaflops.render import validation_table  # noqa: PLC0415
+    from alphaflops.render import caveats, validation_table  # noqa: PLC0415
     from alphaflops.report import estimate  # noqa: PLC0415
 
     profile = load_profile(device)
@@ -288,18 +293,19 @@ def validate(
             names.append(name)
         except Error as error:
             refused.append(_Refused(name, error))
-    kept = dict(enumerate(read))
+    kept = dict(enumerate(names))
 
     def refuse(place: int, error: Error) -> None:
-        refused.append(_Refused(names[place], error))
-        del kept[place]
+        refused.append(_Refused(kept.pop(place), error))
 
     if read:
         runs = backend_of(profile, isa=isa)
         rows = run(read, profile, backend=runs, budget_s=budget, energy=energy, on_refused=refuse)
     if not kept:
         raise _none_of(refused)
-    errors = [abs(float(row["error"])) for row in rows]
+    reports = [estimate(graph_of(read[place]), profile) for place in kept]
+    errors = {name: float(row["error"]) for name, row in zip(kept.values(), rows, strict=True)}
+    here, there = str(runs.device()["name"]), profile.data.get("device", {}).get("name")
     if as_json:
 
         def known(value: float) -> float | None:
@@ -308,28 +314,35 @@ def validate(
         joules = [name for name in rows.dtype.names or () if name.endswith("_j")]
         listed = [
             {
-                "name": str(row["name"]),
+                "name": name,
                 "predicted_s": float(row["predicted_s"]),
                 "measured_s": float(row["measured_s"]),
                 "error": float(row["error"]),
+                "unpriced_share": report.unpriced_share,
+                "extrapolated_share": report.extrapolated_share,
                 **{name: known(row[name]) for name in joules},
             }
-            for row in rows
+            for name, row, report in zip(kept.values(), rows, reports, strict=True)
         ]
-        share = sum(error <= 0.10 for error in errors) / len(errors)  # noqa: PLR2004
+        share = sum(abs(error) <= 0.10 for error in errors.values()) / len(errors)  # noqa: PLR2004
         slowdown = ("slowdown", "slowdown_lo", "slowdown_hi")
         whole = {"networks": listed, "within_10pct": share}
         whole |= {name: known(rows[name][0]) for name in slowdown}
+        whole |= {"device": here, "profile_device": there}
         whole["refused"] = [{"name": each.name, "reason": each.reason} for each in refused]
         emit(json.dumps(whole, indent=2), None)
     else:
-        macs = [estimate(graph_of(network), profile).macs for network in kept.values()]
-        emit_table(validation_table(rows, macs), None)
+        macs, marks = [report.macs for report in reports], [caveats(each) for each in reports]
+        emit_table(validation_table(rows, macs, tuple(kept.values()), marks), None)
+        if there not in (None, here):
+            emit(f"the profile is of {there}, and this is {here}: errors are between the two", None)
         for each in refused:
             emit(f"not run: {each}", None)
     if refused:
         sys.exit(2)
-    if max(errors) > within:
+    beyond = [f"{name} ({error:+.1%})" for name, error in errors.items() if abs(error) > within]
+    if beyond:
+        progress_console().print(f"not within {within:.1%}: {', '.join(beyond)}")
         sys.exit(1)
 
 

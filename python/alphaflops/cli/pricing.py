@@ -33,7 +33,6 @@ from alphaflops.errors import DeviceError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     from alphaflops.cuda import DeviceInfo
-    from alphaflops.report import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -125,6 +124,7 @@ def compare(
     """Price several networks on several devices, a row a network."""
     from alphaflops.frontends import load  # noqa: PLC0415
     from alphaflops.profiles import load_profile  # noqa: PLC0415
+    from alphaflops.render import CAVEATS, caveats  # noqa: PLC0415
     from alphaflops.report import estimate as price  # noqa: PLC0415
 
     profiles = [load_profile(name) for name in devices.split(",")]
@@ -156,23 +156,11 @@ def compare(
     for profile in profiles:
         table.add_column(f"{profile.name} ms", justify="right")
     for graph, row in zip(graphs, reports, strict=True):
-        times = [f"{report.time_s * 1e3:,.3f}{_caveats(report)}" for report in row]
+        times = [f"{report.time_s * 1e3:,.3f}{caveats(report)}" for report in row]
         table.add_row(graph.name, f"{row[0].macs / 1e6:,.1f}", *times)
-    table.caption = (
-        f"°: over {_WORTH_SAYING:.0%} of the bytes have no price; *: as much of the time is "
-        "extrapolated"
-    )
+    table.caption = CAVEATS
     table.caption_justify = "left"
     emit_table(table, None)
-
-
-_WORTH_SAYING = 0.1
-
-
-def _caveats(report: Report) -> str:
-    """Return the marks of a time that leaves much out, or rests on little."""
-    marks = (("°", report.unpriced_share), ("*", report.extrapolated_share))
-    return "".join(mark for mark, share in marks if share > _WORTH_SAYING).ljust(len(marks))
 
 
 def _inputs_of(

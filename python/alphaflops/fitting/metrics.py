@@ -7,6 +7,7 @@ With the relative error e = predicted / measured - 1: `mape` is the mean of |e|,
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from alphaflops import _core
 from alphaflops.errors import TableError
-from alphaflops.profiles import Profile
+from alphaflops.profiles import Profile, ProfileLike, as_profile
 from alphaflops.table import Table, check_table, work_table
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _ranks(values: Floats) -> Floats:
     return average
 
 
-def evaluate(profile: Profile | Fit, table: Table) -> Errors:
+def evaluate(profile: ProfileLike | Fit, table: Table) -> Errors:
     """Hold a profile against measured times.
 
     Rows that the profile declares out of scope are left out, and not counted in `n`.
@@ -97,7 +98,7 @@ def evaluate(profile: Profile | Fit, table: Table) -> Errors:
     Parameters
     ----------
     profile
-        A profile, or a fit, whose profile is taken.
+        A profile, a shipped one's name or a path; or a fit, whose profile is taken.
     table
         Measurement table with ``time_s`` in seconds.
 
@@ -113,7 +114,9 @@ def evaluate(profile: Profile | Fit, table: Table) -> Errors:
     ProfileError
         The profile lacks an operator kind or dtype of the table.
     """
-    core = (profile if isinstance(profile, Profile) else profile.profile).core
+    if not isinstance(profile, (Profile, str, os.PathLike)):
+        profile = profile.profile
+    core = as_profile(profile).core
     table = check_table(table)
     time_s, low_s, high_s = _predicted(core, table)
     measured_s = table["time_s"]

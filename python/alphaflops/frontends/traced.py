@@ -57,5 +57,17 @@ class Traced:
 
 
 def graph_of(network: Graph | Traced) -> Graph:
-    """Return what is counted."""
-    return network.graph if isinstance(network, Traced) else network
+    """Return what is counted.
+
+    Raises
+    ------
+    ModelError
+        It is neither a graph nor a `Traced`.
+    """
+    graph = network.graph if isinstance(network, Traced) else network
+    if not isinstance(graph, Graph):
+        raise ModelError(
+            f"{network!r:.60} is a {type(network).__name__} and no graph; give a Graph, such as of "
+            "load(...), or what load_to_run(...) gives"
+        )
+    return graph

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -12,19 +13,20 @@ import numpy.typing as npt
 
 from alphaflops import _core
 from alphaflops._core import Graph
-from alphaflops.errors import BrokenContextError, Error, ShapeError
+from alphaflops.errors import BrokenContextError, Error, ModelError, ShapeError
 from alphaflops.frontends.traced import Traced, graph_of
 from alphaflops.measuring.backends import (
     Backend,
     HasProvenance,
-    NativeBackend,
     Network,
     RunsModules,
     Session,
+    backend_of,
 )
 from alphaflops.measuring.campaign import Progress
 from alphaflops.measuring.control import Control, control_in
-from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
+from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Sample, summarise
+from alphaflops.profiles import load_profile
 
 __all__ = ["validate"]
 
@@ -55,7 +57,7 @@ class _Profile(HasProvenance, Protocol):
 
 def validate(
     networks: Sequence[Graph | Traced],
-    profile: _Profile,
+    profile: _Profile | str | os.PathLike[str],
     *,
     backend: Backend | None = None,
     repeats: int | None = None,
@@ -75,9 +77,10 @@ def validate(
     networks
         Of a dtype that the profile prices. All are in memory together. PyTorch runs the module of
         a ``Traced`` itself; of a graph alone, and with other backends, the graph's operators run.
+    profile
+        Or a shipped one's name, or a path.
     backend
-        What runs them; the native kernels by default. ``backend_of(profile)`` is what the profile
-        was measured with.
+        What runs them; by default what the profile was measured with, ``backend_of(profile)``.
     repeats
         Runs of each, however long they take; without it, as many as the budget allows, three at
         least.
@@ -88,8 +91,8 @@ def validate(
     seed
         Of random weights and inputs, and of the order.
     on_refused
-        Called with the place in `networks` and the error of each that cannot be priced or run; such
-        have no row. Without it the first of these errors is raised.
+        Called with the place in `networks` and the error of each that cannot be priced or run, or
+        fails while it is timed; such have no row. Without it the first of these errors is raised.
 
     Returns
     -------
@@ -123,12 +126,16 @@ def validate(
         raise ShapeError("no network to validate; give at least one")
     if repeats is not None and repeats < 1:
         raise ShapeError(f"repeats is {repeats}; it must be at least 1")
-    runs = backend or NativeBackend()
+    if not (math.isfinite(budget_s) and budget_s > 0):
+        raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
+    if isinstance(profile, (str, os.PathLike)):
+        profile = load_profile(profile)
+    runs = backend or backend_of(profile)
     graphs = [graph_of(network) for network in networks]
     # Prices first: what cannot be priced is an error before time is spent.
-    predictions = _accepted(
-        range(len(graphs)), graphs, lambda i: _predict(graphs[i], profile, runs.mode), on_refused
-    )
+    refuse = _Refusal(graphs, on_refused)
+    core = profile.core
+    predictions = _accepted(range(len(graphs)), lambda i: _predict(graphs[i], core, runs), refuse)
     dtypes = {graphs[i].dtype for i in predictions}
     then = control_in(profile, runs.provenance(), dtypes.pop()) if len(dtypes) == 1 else None
     with runs.session() as session:
@@ -137,25 +144,24 @@ def validate(
             from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
 
             meter = Joules(meter_of(session))  # while nothing runs yet
-        ready = _accepted(
-            predictions, graphs, lambda i: _ready(session, networks[i], seed), on_refused
-        )
+        ready = _accepted(predictions, lambda i: _ready(session, networks[i], seed), refuse)
         control = Control(session, then, by_mode=runs.by_mode)
         readings = _run(
-            list(ready.values()),
+            ready,
             control,
+            refuse,
             repeats=repeats,
             budget_s=budget_s,
             random=np.random.default_rng(seed),
             progress=progress,
         )
-        energies = [meter.of(n, n.sample(1).time_s) for n in ready.values()] if meter else []
+        energies = [meter.of(ready[i], ready[i].sample(1).time_s) for i in readings if meter]
 
     slowdown = control.slowdown()
-    width = max((len(graphs[i].name) for i in ready), default=1)
+    width = max((len(graphs[i].name) for i in readings), default=1)
     fields = [*_DTYPE, *((name, np.float64) for name in _ENERGY if energy)]
-    rows = np.empty(len(ready), [("name", f"U{max(1, width)}"), *fields])
-    for row, i, taken in zip(rows, ready, readings, strict=True):
+    rows = np.empty(len(readings), [("name", f"U{max(1, width)}"), *fields])
+    for row, (i, taken) in zip(rows, readings.items(), strict=True):
         measured, prediction = summarise(taken), predictions[i]
         row["name"] = graphs[i].name
         row["predicted_s"] = prediction.total_time_s
@@ -175,12 +181,23 @@ def validate(
     return rows
 
 
-def _accepted(
-    places: Iterable[int],
-    graphs: Sequence[Graph],
-    make: Callable[[int], _T],
-    on_refused: Callable[[int, Error], None] | None,
-) -> dict[int, _T]:
+class _Refusal:
+    """What becomes of a network that fails: it is told, or its error is raised."""
+
+    def __init__(
+        self, graphs: Sequence[Graph], on_refused: Callable[[int, Error], None] | None
+    ) -> None:
+        self._graphs, self._on_refused = graphs, on_refused
+
+    def __call__(self, place: int, error: Error) -> None:
+        name = f"{self._graphs[place].name}: "
+        named = error if str(error).startswith(name) else type(error)(f"{name}{error}")
+        if self._on_refused is None:
+            raise named from (None if named is error else error)
+        self._on_refused(place, named)
+
+
+def _accepted(places: Iterable[int], make: Callable[[int], _T], refuse: _Refusal) -> dict[int, _T]:
     """Return what is made for each place, without those that are refused."""
     made = {}
     for i in places:
@@ -189,17 +206,13 @@ def _accepted(
         except BrokenContextError:  # of which no other network is free
             raise
         except Error as error:
-            name = f"{graphs[i].name}: "
-            named = error if str(error).startswith(name) else type(error)(f"{name}{error}")
-            if on_refused is None:
-                raise named from error
-            on_refused(i, named)
+            refuse(i, error)
     return made
 
 
-def _predict(graph: Graph, profile: _Profile, mode: str) -> _core.Prediction:
-    work = _core.lower(graph, mode)
-    return _core.predict(work, profile.core, reuse_bytes=_core.reuse_distance_bytes(work))
+def _predict(graph: Graph, profile: _core.Profile, runs: Backend) -> _core.Prediction:
+    work = _core.lower(graph, runs.mode)
+    return _core.predict(work, profile, reuse_bytes=_core.reuse_distance_bytes(work))
 
 
 def _ready(session: Session, network: Graph | Traced, seed: int) -> Network:
@@ -208,36 +221,49 @@ def _ready(session: Session, network: Graph | Traced, seed: int) -> Network:
     return session.network(graph_of(network), seed)
 
 
+def _sampled(network: Network, passes: int) -> Sample:
+    """Time a network after a pass of its own; a failure of PyTorch's or a user's is an error."""
+    try:
+        network.sample(1)  # which finds another's data in the caches
+        return network.sample(passes)
+    except Error:
+        raise
+    except Exception as error:
+        raise ModelError(f"it raised {type(error).__name__} when it was timed: {error}") from error
+
+
 def _passes(network: Network) -> int:
-    network.sample(1)
-    return max(1, math.ceil(_TURN_S / network.sample(1).time_s))
+    return max(1, math.ceil(_TURN_S / _sampled(network, 1).time_s))
 
 
 def _run(
-    networks: Sequence[Network],
+    networks: Mapping[int, Network],
     control: Control,
+    refuse: _Refusal,
     *,
     repeats: int | None,
     budget_s: float,
     random: np.random.Generator,
     progress: Progress | None,
-) -> list[list[Reading]]:
+) -> dict[int, list[Reading]]:
     """Time every network in rounds of random order, and the control after each round."""
-    readings: list[list[Reading]] = [[] for _ in networks]
-    if not networks:
-        return readings
     start = time.monotonic()
     least = repeats or MIN_SAMPLES
     most = repeats or math.inf
-    passes = [_passes(network) for network in networks]
-    while True:
+    passes = _accepted(networks, lambda i: _passes(networks[i]), refuse)
+    readings: dict[int, list[Reading]] = {i: [] for i in passes}
+    while readings:
         elapsed_s = time.monotonic() - start
-        done = min(len(taken) for taken in readings)
+        done = min(len(taken) for taken in readings.values())
         if progress is not None:
             progress(done, repeats or done + 1, elapsed_s, max(0.0, budget_s - elapsed_s))
         if done >= most or (done >= least and (repeats or elapsed_s >= budget_s)):
             return readings
-        for i in random.permutation(len(networks)).tolist():
-            networks[i].sample(1)  # which finds another's data in the caches
-            readings[i].append(Reading.of(networks[i].sample(passes[i]), time.time()))
+        order = random.permutation(list(readings)).tolist()
+        samples = _accepted(order, lambda i: _sampled(networks[i], passes[i]), refuse)
+        now = time.time()
+        readings = {i: readings[i] for i in readings if i in samples}
+        for i, taken in readings.items():
+            taken.append(Reading.of(samples[i], now))
         control.sample(random)
+    return readings
