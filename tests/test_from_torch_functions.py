@@ -38,6 +38,9 @@ MODELS = """
     def two_behind():
         return Masked(), torch.empty(2, 5), torch.empty(2, 1)
 
+    def doubles():
+        return nn.Linear(5, 6).double(), torch.empty(4, 5, dtype=torch.float64)
+
     def text():
         return nn.Linear(5, 6), "tokens"
 
@@ -118,6 +121,19 @@ def test_a_function_that_raises_is_there(models, name, message):
     with pytest.raises(errors.ModelError, match=f"model '{name}': {message}") as raised:
         af.load(name)
     assert "no such function" not in str(raised.value)
+
+
+def test_parameters_of_no_cost_model_with_a_dtype(models):
+    for read in (af.load, load_to_run):
+        with pytest.raises(errors.UnsupportedError, match=r"torch\.float64; give dtype"):
+            read("own_models:doubles")
+        with pytest.raises(errors.UnsupportedError, match="int4"):
+            read("own_models:doubles", dtype="int4")
+    graph = af.load("own_models:doubles", dtype="bf16")
+    assert (graph.dtype, graph.node_dtype(len(graph) - 1)) == ("bf16", "bf16")
+    network = load_to_run("own_models:doubles", dtype="fp32")
+    assert network.graph.dtype == "fp32"
+    assert network.module.weight.dtype == torch.float64
 
 
 @pytest.mark.parametrize("nothing", [None, 5, b"resnet18"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from alphaflops import zoo
@@ -86,8 +85,7 @@ def load(
     if _is_function(name):
         from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
 
-        graph = graph_of(load_function(name, batch, causal))
-        return graph if dtype is None else graph.with_dtype(dtype)
+        return graph_of(load_function(name, batch, causal, dtype=dtype))
     raise ModelError(
         f"model '{name}' is neither an .onnx file, a .json graph, nor a network of the zoo: "
         f"{zoo.suggestion(name)}"
@@ -112,11 +110,7 @@ def load_to_run(
         return load(name, batch, dtype)
     from alphaflops.frontends.torch_module import load_function  # noqa: PLC0415  (an extra)
 
-    network = load_function(name, batch, to_run=True)
-    if dtype is None:
-        return network
-    graph = graph_of(network).with_dtype(dtype)  # and no copy of a module that nobody else has
-    return replace(network, graph=graph) if isinstance(network, Traced) else graph
+    return load_function(name, batch, dtype=dtype, to_run=True)
 
 
 def from_torch(

@@ -72,7 +72,7 @@ def read_module(
 
         module = Exported(module)
         args, kwargs = module.leaves(args, kwargs), None
-    graph = Graph(named, dtype or _dtype_of(module))
+    graph = Graph(named, _dtype_of(module) if dtype is None else dtype)
     trace = Trace(graph, module, causal)
     if exported:
         module.stack = trace.stack
@@ -190,7 +190,12 @@ def _input(trace: Trace, value: torch.Tensor, at: str) -> torch.Tensor:
 
 
 def load_function(
-    name: str, batch: int | None = None, causal: bool = False, *, to_run: bool = False
+    name: str,
+    batch: int | None = None,
+    causal: bool = False,
+    *,
+    dtype: str | None = None,
+    to_run: bool = False,
 ) -> Graph | Traced:
     """Read the module that a function ``package.module:function`` returns.
 
@@ -198,8 +203,8 @@ def load_function(
     ``(module, args)``, ``(module, kwargs)`` or ``(module, args, kwargs)``: args is a tensor or a
     tuple, kwargs a dict. A module alone is tried with an image [batch, 3, 224, 224]. The folder
     that one is in is searched too. `batch` replaces the leading size of the tensors given that have
-    the first one's; `causal` is that of `from_torch`. With `to_run` a module is put into eval mode,
-    and comes beside its graph where it has elements.
+    the first one's; `causal` and `dtype` are those of `from_torch`. With `to_run` a module is put
+    into eval mode, and comes beside its graph where it has elements.
 
     Raises
     ------
@@ -207,21 +212,23 @@ def load_function(
         There is no such function, it raises, or it returns something else.
     """
     attribute = name.partition(":")[2]
+
+    def read(module: Any, args: Any, kwargs: Mapping[str, Any] | None) -> Graph:
+        return read_module(module, args, kwargs, name=attribute, dtype=dtype, causal=causal)
+
     module, args, kwargs = _parts(name, _call(name))
     if isinstance(module, torch.export.ExportedProgram):
-        graph = read_module(
-            module, () if args is None else args, kwargs, name=attribute, causal=causal
-        )
+        graph = read(module, () if args is None else args, kwargs)
         return graph if batch is None else graph.with_batch(batch)
     if to_run:
         module.eval()
     if args is not None:
         given = (args, kwargs) if batch is None else _rebatched((args, kwargs), batch)
-        graph = read_module(module, *given, name=attribute, causal=causal)
+        graph = read(module, *given)
         return _with_call(graph, module, *given) if to_run else graph
     image = torch.empty(batch or _IMAGE[0], *_IMAGE[1:], device="meta")
     try:
-        graph = read_module(module, (image,), None, name=attribute, causal=causal)
+        graph = read(module, (image,), None)
     except ModelError as error:
         raise ModelError(
             f"{error} (the module came without arguments, so an image {list(image.shape)} was "
