@@ -42,6 +42,16 @@ def test_estimate_json_is_one_object_and_nothing_else():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("mode", ["fused", "fused_relu", "eager"])
+def test_estimate_in_every_mode(mode):
+    done = run("estimate", "mobilenet_v3_large", "--mode", mode, "-f", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["mode"] == mode
+    graph = af.load("mobilenet_v3_large")
+    assert len(document["layers"]) == len(af.lower(graph, mode))
+
+
 def test_estimate_a_step_of_training():
     options = ("--training", "--optimizer", "adam", "--frozen", "layer1", "--checkpoint", "layer2")
     document = json.loads(run("estimate", "resnet18", *options, "-f", "json").stdout)

@@ -99,6 +99,7 @@ class Mode(str, enum.Enum):
     """Which operators share a launch."""
 
     fused = "fused"
+    fused_relu = "fused_relu"
     eager = "eager"
 
 
