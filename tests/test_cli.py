@@ -52,6 +52,12 @@ def test_estimate_in_every_mode(mode):
     assert len(document["layers"]) == len(af.lower(graph, mode))
 
 
+def test_estimate_shows_no_fewer_layers_than_none():
+    assert_one_clear_error(run("estimate", "resnet18", "--top", "-1"), "--top", "0")
+    layers = [len(run("estimate", "mlp", "--top", top).stdout.splitlines()) for top in (1, 0)]
+    assert layers[0] < layers[1]
+
+
 def test_estimate_a_step_of_training():
     options = ("--training", "--optimizer", "adam", "--frozen", "layer1", "--checkpoint", "layer2")
     document = json.loads(run("estimate", "resnet18", *options, "-f", "json").stdout)

@@ -52,7 +52,7 @@ def estimate(
         typer.Option(help="Which operators share a launch; as the profile has it where left out."),
     ] = None,
     format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
-    top: Annotated[int, typer.Option(help="Layers in the table; 0 for all.")] = 15,
+    top: Annotated[int, typer.Option(min=0, help="Layers in the table; 0 for all.")] = 15,
     strict: Annotated[
         bool, typer.Option("--strict", help="An operator without a price is an error.")
     ] = False,
