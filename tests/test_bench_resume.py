@@ -62,7 +62,9 @@ def test_ctrl_c_loses_no_sample_and_the_same_call_resumes(tmp_path: Path) -> Non
     assert partial["interrupted"]
     before = samples_of(partial)
     assert sum(len(rows) for rows in before.values()) > 4
-    document = bench(cases(), budget_s=1.0, journal=path)
+    resumed: list[int] = []
+    document = bench(cases(), budget_s=1.0, journal=path, on_resume=resumed.append)
+    assert resumed == [sum(len(rows) for rows in before.values())]
     assert not document["interrupted"]
     assert document["options"]["seed"] == partial["options"]["seed"]
     assert [p["algorithm"] for p in document["points"]] == [

@@ -164,8 +164,12 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path: Path) -> None:
     seen = 0
     with pytest.raises(KeyboardInterrupt, match="give a journal"):
         measure(shapes([1, 2]), budget_s=60, on_point=interrupt)
-    with_kept = measure(shapes([1, 2]), budget_s=10, journal=path)
+    resumed: list[int] = []
+    with_kept = measure(shapes([1, 2]), budget_s=10, journal=path, on_resume=resumed.append)
     assert (with_kept["samples"] >= 3).all()
+    assert resumed == [8]  # of each row two that `on_point` is not called for, and two
+    measure(shapes([1]), budget_s=10, journal=tmp_path / "new.sqlite", on_resume=resumed.append)
+    assert len(resumed) == 1
 
 
 @pytest.mark.usefixtures("five_samples")

@@ -122,6 +122,8 @@ def test_interrupt_keeps_the_samples_and_the_same_command_resumes(tmp_path):
 
     done = run("calibrate", "--budget", "3", "-o", "mine.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert f"going on from {kept} samples\n" in done.stderr
+    assert "going on" not in message + done.stdout
     assert count(tmp_path / "mine.json.samples.sqlite") > kept
     assert (tmp_path / "mine.json").is_file()
 

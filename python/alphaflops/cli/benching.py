@@ -125,7 +125,7 @@ def run(
     from alphaflops.pictures import require_matplotlib  # noqa: PLC0415
     from alphaflops.render_bench import bench_table  # noqa: PLC0415
     from alphaflops.roofline import draw_roofline  # noqa: PLC0415
-    from alphaflops.scenarios.progress import bar  # noqa: PLC0415
+    from alphaflops.scenarios.progress import bar, going_on  # noqa: PLC0415
 
     if plot is not None:
         require_matplotlib("a roofline plot")
@@ -160,6 +160,7 @@ def run(
                     journal=journal,
                     partial=cut_short.append,
                     tick=progress,
+                    on_resume=going_on(console),
                 )
             if output is not None:
                 emit(to_csv(result) if as_csv else json.dumps(result, allow_nan=False), output)

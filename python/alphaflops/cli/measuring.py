@@ -103,7 +103,7 @@ def calibrate(
     """
     from alphaflops.measuring.backends import named  # noqa: PLC0415
     from alphaflops.scenarios.calibrate import calibrate as run  # noqa: PLC0415
-    from alphaflops.scenarios.progress import bar  # noqa: PLC0415
+    from alphaflops.scenarios.progress import bar, going_on  # noqa: PLC0415
 
     runs = named(
         backend,
@@ -129,6 +129,7 @@ def calibrate(
             training=training,
             optimizer=optimizer,
             progress=progress,
+            on_resume=going_on(console),
         )
     console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}")
@@ -153,7 +154,7 @@ def measure(
     from alphaflops.measuring.backends import named  # noqa: PLC0415
     from alphaflops.measuring.campaign import measure as run  # noqa: PLC0415
     from alphaflops.measuring.journal import journal_for  # noqa: PLC0415
-    from alphaflops.scenarios.progress import bar  # noqa: PLC0415
+    from alphaflops.scenarios.progress import bar, going_on  # noqa: PLC0415
     from alphaflops.table import check_table, read_table, write_table  # noqa: PLC0415
 
     table = check_table(read_table(shapes), need_time=False)
@@ -178,6 +179,7 @@ def measure(
                 energy_s=energy,
                 seed=seed,
                 progress=progress,
+                on_resume=going_on(console),
             )
         write_table(times, output)
     console.print(f"wrote {len(times)} rows to {output}")

@@ -50,6 +50,7 @@ def bench(
     journal: str | os.PathLike[str] | None = None,
     partial: Callable[[dict[str, Any]], None] | None = None,
     tick: Tick | None = None,
+    on_resume: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Time convolutions by themselves.
 
@@ -81,10 +82,12 @@ def bench(
     limit_bytes
         Memory that a case may need; 0 for three quarters of what is available.
     journal
-        File for the samples as they are taken. The same call with the same file resumes, with a
-        budget for what remains.
+        File for the samples as they are taken. The same call with the same file resumes, with the
+        whole budget for what remains.
     partial
         Called with the result so far where Ctrl-C or a fault cuts a bench short that has samples.
+    on_resume
+        Called at the start where the journal has samples, with how many.
 
     Returns
     -------
@@ -138,6 +141,8 @@ def bench(
 
     about = {**_kernels(), **given, "seed": "random" if seed is None else seed}
     with Ledger(job, processes, about, None if journal is None else Path(journal)) as ledger:
+        if on_resume is not None and ledger.samples:
+            on_resume(ledger.samples)
         job = replace(job, seed=ledger.seed)
         options = {**given, "seed": job.seed, "budget_s": budget_s}
         start = time.monotonic()

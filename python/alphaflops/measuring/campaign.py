@@ -67,6 +67,7 @@ def measure(
     seed: int = 0,
     progress: Progress | None = None,
     on_point: OnPoint | None = None,
+    on_resume: Callable[[int], None] | None = None,
 ) -> Table:
     """Time every operator of a table.
 
@@ -86,7 +87,7 @@ def measure(
         90 % interval of its median is within 1 %. The sample under way when time is up is finished.
     journal
         File for the raw samples. The same call with the same file resumes: settled shapes are not
-        measured again, and the budget is for what remains.
+        measured again, and the whole budget is for what remains.
     isa
         scalar, avx2 or avx512; the best of this processor by default. Native only.
     cache
@@ -107,6 +108,8 @@ def measure(
         Of the order of the samples.
     progress, on_point
         Called during the campaign.
+    on_resume
+        Called before it, where the journal has samples, with how many.
 
     Returns
     -------
@@ -167,6 +170,8 @@ def measure(
             progress=progress,
             on_point=on_point,
         )
+        if on_resume is not None and any(run.readings):
+            on_resume(run.samples)
         try:
             run.go(budget_s, np.random.default_rng(seed))
         except KeyboardInterrupt:
@@ -243,6 +248,11 @@ class _Campaign:
         self._call_s: dict[int, float] = {}
         self._sample_s: dict[int, float] = {}  # wall time of a sample
         self._shown_at = self._committed_at = -math.inf
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return sum(len(taken) for taken in self.readings)
 
     def go(self, budget_s: float, random: np.random.Generator) -> None:
         """Take samples until every shape is settled or time is up."""
@@ -359,11 +369,10 @@ class _Campaign:
 
     def interrupted(self) -> str:
         """Say what an interrupted campaign has, and how to go on."""
-        kept = sum(len(taken) for taken in self.readings)
         if self._journal is None:
-            return f"interrupted; {kept} samples are lost, give a journal to keep them"
+            return f"interrupted; {self.samples} samples are lost, give a journal to keep them"
         path = self._journal.path
-        return f"interrupted; {kept} samples are in {path}: run the same again to resume"
+        return f"interrupted; {self.samples} samples are in {path}: run the same again to resume"
 
     def _show(self, force: bool = False) -> None:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def calibrate(
     training: bool = False,
     optimizer: str = "sgd",
     progress: Callback | None = None,
+    on_resume: Callable[[int], None] | None = None,
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
@@ -50,7 +52,8 @@ def calibrate(
     `optimizer`, one of sgd, momentum, adam and adamw, beside them. Torch only.
 
     With `output`, the profile is written there and raw samples beside it; an interrupted
-    calibration with the same arguments resumes from them.
+    calibration with the same arguments resumes from them, and `on_resume` is called with how many
+    there are.
     """
     runs = named(backend) if isinstance(backend, str) else backend
     if training and runs.mode != "eager":
@@ -85,6 +88,7 @@ def calibrate(
             energy_s=energy_s,
             seed=seed,
             progress=progress,
+            on_resume=on_resume,
         )
         device = runs.device()
         origin = {"compiler": device["compiler"], "budget_s": budget_s}

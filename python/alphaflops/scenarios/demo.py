@@ -15,7 +15,7 @@ from alphaflops.profiles import load_profile
 from alphaflops.render import validation_table
 from alphaflops.report import Report, estimate
 from alphaflops.scenarios.calibrate import calibrate
-from alphaflops.scenarios.progress import bar
+from alphaflops.scenarios.progress import bar, going_on
 
 _REFERENCE = "quadro-t2000"
 _VALIDATION_SHARE = 0.25  # of the time for calibrating, on top of it
@@ -47,6 +47,7 @@ def demo(
             backend=NativeBackend(isa),
             seed=seed,
             progress=progress,
+            on_resume=going_on(console),
         )
     console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print()

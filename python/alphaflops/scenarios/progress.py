@@ -1,4 +1,4 @@
-"""A progress bar with the time left, for callbacks `(done, total, elapsed_s, remaining_s)`."""
+"""What a console shows of a campaign: a bar with the time left, and what it goes on from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 _LAST_S = 0.5  # rounded, none are left: a fit may follow, which takes seconds
 
+#: ``(done, total, elapsed_s, remaining_s)``.
 Callback = Callable[[int, int, float, float], None]
 
 
@@ -36,3 +37,12 @@ def bar(console: Console, title: str) -> Iterator[Callback]:
 
         yield update
         progress.update(task, completed=1.0, left="done")
+
+
+def going_on(console: Console) -> Callable[[int], None]:
+    """Return what says on `console` how many samples a journal had."""
+
+    def say(samples: int) -> None:
+        console.print(f"going on from {samples} samples", highlight=False)
+
+    return say
