@@ -173,6 +173,19 @@ def test_words_are_those_of_the_core():
         assert words[label] == [f'"{word}"' for word in known]
 
 
+def test_what_is_said_of_rows_of_a_report():
+    (said,) = (row[2] for row in SECTIONS["`Report`"] if row[0] == "`prediction`")
+    report = af.estimate("mlp", FAST)
+    fields = {name for name in dir(report.prediction) if not name.startswith("_")}
+    assert fields <= {*in_code(said)}
+    for name in ("time_s", "time_lo_s", "time_hi_s", "alpha", "distance"):
+        assert getattr(report.prediction, name).shape == (len(report.layers),)
+    words = {row[0].partition(",")[0]: row[1] for row in WORDS}
+    for column, label in (("kind", "kinds of launches"), ("passes", "passes")):
+        named = [in_code(words[label])[i].strip('"') for i in getattr(report.work, column)]
+        assert named == report.layers[column.replace("passes", "pass")].tolist()
+
+
 def test_errors_are_what_the_page_says():
     for row in SECTIONS["`alphaflops.errors`"]:
         cls = getattr(errors, *in_code(row[0]))
