@@ -15,14 +15,14 @@ from typing import Any
 from alphaflops._core import Graph
 from alphaflops.calls import refuse
 from alphaflops.cuda.nvml import Watch, open_watch
-from alphaflops.errors import UnsupportedError
+from alphaflops.errors import Error, UnsupportedError
 from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.throttling import Throttling
 from alphaflops.measuring.torch_operators import import_torch
 from alphaflops.measuring.torch_pool import Launch, Pool
-from alphaflops.measuring.torch_runs import let_go, of_graph, of_module
+from alphaflops.measuring.torch_runs import of_graph, of_module, raising
 from alphaflops.measuring.torch_types import multiplying_in
 
 __all__ = ["CudaSession", "captured", "nvml_name"]
@@ -193,18 +193,18 @@ class _CudaNetwork:
 
     def __init__(self, session: CudaSession, run: Callable[[], Any], graph: Graph) -> None:
         self._session, self._dtype = session, graph.dtype
-        try:
-            with multiplying_in(graph.dtype):
-                for _ in range(3):
-                    call_s = max(_span_s([run], 1), 1e-7)
-                self._calls, self._each = session.ready([run], call_s)
-        except Exception as error:
-            let_go(error, "cuda")
+
+        def fault(error: Exception) -> Error:
             how = " and captured as a CUDA graph" if session.in_graphs else ""
-            raise UnsupportedError(
+            return UnsupportedError(
                 f"{graph.name}: PyTorch raised {type(error).__name__} when it was run again{how}: "
                 f"{error}"
-            ) from error
+            )
+
+        with raising(fault, "cuda"), multiplying_in(graph.dtype):
+            for _ in range(3):
+                call_s = max(_span_s([run], 1), 1e-7)
+            self._calls, self._each = session.ready([run], call_s)
 
     def sample(self, passes: int) -> Sample:
         """Time so many passes together, or a few more."""

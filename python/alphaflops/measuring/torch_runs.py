@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alphaflops._core import Graph
-from alphaflops.errors import BrokenContextError, ModelError, UnsupportedError
+from alphaflops.errors import BrokenContextError, Error, ModelError, UnsupportedError
 from alphaflops.frontends.torch_tensors import map_leaves
 from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import CHANNELS_LAST, import_torch
 from alphaflops.measuring.torch_types import torch_type
 
-__all__ = ["OwnModule", "let_go", "of_graph", "of_module"]
+__all__ = ["OwnModule", "of_graph", "of_module", "raising"]
 
 _IMAGE = 4  # axes
 _DENORMAL = 1e-40
@@ -29,18 +30,19 @@ def of_graph(graph: Graph, layout: str, on: str = "cpu", seed: int = 0) -> Calla
         A dtype or an operator that is not supported, or whatever PyTorch raises; the message names
         the graph.
     BrokenContextError
-        As of `let_go`.
+        As of `raising`.
     """
     torch_type(graph, on)  # with a dtype that is not supported, no module helps
-    try:
-        run = TorchNetwork(graph, layout, on, seed).run
-        run()
-    except Exception as error:
-        let_go(error, on)
-        raise UnsupportedError(
+
+    def fault(error: Exception) -> Error:
+        return UnsupportedError(
             f"{graph.name}: {error}; give the module itself, as package.module:function: it is run "
             "as it is"
-        ) from error
+        )
+
+    with raising(fault, on):
+        run = TorchNetwork(graph, layout, on, seed).run
+        run()
     return run
 
 
@@ -54,28 +56,30 @@ def of_module(traced: Traced, layout: str, on: str = "cpu", seed: int = 0) -> Ca
     ModelError
         The module, or its conversion, raises; the message names the graph.
     BrokenContextError
-        As of `let_go`.
+        As of `raising`.
     """
     torch_type(traced.graph, on)
-    try:
-        run = OwnModule(traced, layout, on, seed).run
-        run()
-    except Exception as error:
-        let_go(error, on)
-        raise ModelError(
+
+    def fault(error: Exception) -> Error:
+        return ModelError(
             f"{traced.graph.name}: the module raised {type(error).__name__} when it was prepared "
             f"and run with random inputs: {error}"
-        ) from error
+        )
+
+    with raising(fault, on):
+        run = OwnModule(traced, layout, on, seed).run
+        run()
     return run
 
 
-def let_go(error: Exception, on: str) -> None:
-    """Let go of the tensors of what raised, so that other networks have their memory.
+@contextmanager
+def raising(fault: Callable[[Exception], Error], on: str) -> Iterator[None]:
+    """Raise `fault` of whatever a network raises, and let go of its tensors: others need memory.
 
     Parameters
     ----------
-    error
-        What a network raised; its frames lose their variables.
+    fault
+        Makes the error of what was raised.
     on
         cpu or cuda.
 
@@ -84,15 +88,25 @@ def let_go(error: Exception, on: str) -> None:
     BrokenContextError
         The GPU answers nothing any longer, so that no other network runs either.
     """
-    traceback.clear_frames(error.__traceback__)
-    if on == "cuda":
-        try:
-            import_torch().cuda.synchronize()
-        except Exception:
+    try:
+        yield
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        if on == "cuda" and not _answers():
             raise BrokenContextError(
                 f"{type(error).__name__}: {error}. The process's CUDA context is broken and every "
                 "later call in it fails: start a new process"
             ) from error
+        raise fault(error) from error
+
+
+def _answers() -> bool:
+    """Tell whether the GPU still does what it is asked."""
+    try:
+        import_torch().cuda.synchronize()
+    except Exception:
+        return False
+    return True
 
 
 class OwnModule:
