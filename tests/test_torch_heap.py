@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -55,11 +56,14 @@ def test_new_tensors_lie_side_by_side(monkeypatch):
 @pytest.mark.parametrize("tidied", [False, True])
 def test_whatever_is_timed_has_a_tidy_heap(tidied):
     """And a call that is not timed behind it, where it was untidy."""
-    tidyings, passes = [], []
+    tidyings, passes, rooms = [], [], []
+    let_go = partial(rooms.append, "let go")
     graph = af.Graph("one")
     graph.relu(graph.input((1, 8, 14, 14)))
     with named("torch", on="cpu").session() as session:
-        session.heap = SimpleNamespace(tidy=lambda: tidyings.append(1) or tidied)
+        session.heap = SimpleNamespace(
+            tidy=lambda: tidyings.append(1) or tidied, make_room=rooms.append, let_go=let_go
+        )
         bench = session.bench(graph)
         bench.warm_up()
         bench._settles, calls = False, bench._calls
@@ -67,3 +71,4 @@ def test_whatever_is_timed_has_a_tidy_heap(tidied):
         assert (len(tidyings), bench._calls - calls) == (1, 2 + tidied)
         session.timed(lambda: passes.append(1)).sample(3)
         assert (len(tidyings), len(passes)) == (2, 3 + tidied)
+        assert rooms == [4 * 8 * 14 * 14] * 2 + ["let go"], "warm-up, sample, network"

@@ -41,6 +41,7 @@ void bind_measure(py::module_& m) {
       .def("fill", &HeapFilling::fill, arg("least_bytes"))
       .def_property_readonly("bytes", &HeapFilling::bytes);
   filling.attr("largest_bytes") = HeapFilling::largest_bytes;
+  m.def("keep_freed_memory", &keep_freed_memory, arg("keep"));
 
   m.def("sample_network", &sample_network, arg("executor"), arg("iterations") = 1, released);
 }

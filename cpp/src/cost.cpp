@@ -102,6 +102,19 @@ void add_beyond(const CacheTerms& cache, const LaunchColumns& x, int n, double* 
   if (cache.seconds_per_byte_beyond != 0.0) best_table().beyond(&cache, &x, n, time_s);
 }
 
+void add_fresh(const FreshMemory& fresh, const LaunchColumns& x, int n, double* time_s) {
+  if (fresh.from_bytes == 0.0) return;
+  const auto price = [&](double rate, std::int64_t elements) {
+    const double bytes = x.element_bytes * static_cast<double>(elements);
+    return bytes >= fresh.from_bytes ? rate * bytes : 0.0;
+  };
+  for (int i = 0; i < n; ++i) {
+    if (x.op != nullptr && !fresh.in_place.empty() && fresh.in_place[x.op[i]] != 0) continue;
+    time_s[i] += price(fresh.seconds_per_byte_read, x.activations_read[i]) +
+                 price(fresh.seconds_per_byte_written, x.elements_written[i]);
+  }
+}
+
 void traits_of(const LaunchColumns& x, const double* core_s, int n, Traits& traits) {
   best_table().traits(&x, core_s, n, traits[0].data());
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 
 #if defined(__linux__) && defined(__GLIBC__)
 #include <malloc.h>
@@ -83,9 +84,17 @@ std::size_t HeapFilling::fill(std::size_t least_bytes) {
   return filled;
 }
 
+void keep_freed_memory(bool keep) {
+  constexpr int largest = 32 << 20;  // what its own adjustment comes to, and twice as much
+  mallopt(M_MMAP_THRESHOLD, largest);
+  mallopt(M_TRIM_THRESHOLD, keep ? std::numeric_limits<int>::max() : 2 * largest);
+}
+
 #else
 
 std::size_t HeapFilling::fill(std::size_t) { return 0; }
+
+void keep_freed_memory(bool) {}
 
 #endif
 

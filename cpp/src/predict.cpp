@@ -77,6 +77,7 @@ struct Slots {
 void evaluate_rows(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
   seconds(model.cost, x, n, to.time_s, to.alpha);
   add_beyond(model.cache, x, n, to.time_s);
+  add_fresh(model.fresh, x, n, to.time_s);
   const bool corrected = !model.residual.empty();
   const auto rows = static_cast<std::size_t>(n);
   if (!model.domain.known() || (!corrected && model.domain.surely_holds(x, to.time_s, n))) {
@@ -250,7 +251,8 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
 }
 
 std::size_t columns_read(const CostModel& model) {
-  const bool reads_bytes = model.domain.known() || model.cache.seconds_per_byte_beyond != 0.0;
+  const bool reads_bytes = model.domain.known() || model.cache.seconds_per_byte_beyond != 0.0 ||
+                           model.fresh.from_bytes != 0.0;
   if (std::holds_alternative<AlphaCost>(model.cost) && !reads_bytes) return alpha_columns;
   const auto* traffic = std::get_if<TrafficCost>(&model.cost);
   const bool has_taps = traffic != nullptr && traffic->seconds_per_tap != 0.0;

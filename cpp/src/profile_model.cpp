@@ -232,19 +232,31 @@ Forest read_forest(const Fields& fields) {
   return {nodes, tree_roots, fields.place()};
 }
 
-/// By OpCode. Operators that this version does not know are none that it prices.
+/// 1 by OpCode of those named. Operators that this version does not know are none that it prices.
 std::vector<std::uint8_t> read_operators(const json::Value& value, const std::string& place) {
-  std::vector<std::uint8_t> timed(op_names().size(), 0);
-  timed[0] = 1;  // of no operator in particular
+  std::vector<std::uint8_t> named(op_names().size(), 0);
   const auto fail = [&place] {
     throw ProfileError(place + ": it must be an array of names of operators");
   };
   if (value.array() == nullptr) fail();
   for (const json::Value& name : *value.array()) {
     if (name.string() == nullptr) fail();
-    timed[op_code(*name.string())] = 1;
+    named[op_code(*name.string())] = 1;
   }
-  return timed;
+  return named;
+}
+
+FreshMemory read_fresh(const json::Value& value, const std::string& place) {
+  const Fields fields(value, place);
+  FreshMemory fresh;
+  fresh.from_bytes = fields.number("from_bytes", 1.0, kMostBytes);
+  fresh.seconds_per_byte_read = rate_or_zero(fields, "seconds_per_byte_read");
+  fresh.seconds_per_byte_written = rate_or_zero(fields, "seconds_per_byte_written");
+  const json::Value* in_place = fields.find("in_place");
+  if (in_place != nullptr && !in_place->is_null()) {
+    fresh.in_place = read_operators(*in_place, place + ".in_place");
+  }
+  return fresh;
 }
 
 }  // namespace
@@ -309,6 +321,10 @@ CostModel read_model(const json::Value& value, const std::string& place) {
   };
   if (const json::Value* operators = given("operators")) {
     model.timed = read_operators(*operators, place + ".operators");
+    model.timed[0] = 1;  // of no operator in particular
+  }
+  if (const json::Value* fresh = given("fresh_memory")) {
+    model.fresh = read_fresh(*fresh, place + ".fresh_memory");
   }
   if (const json::Value* per_step = given("per_step")) {
     const bool* is_true = std::get_if<bool>(&per_step->data);

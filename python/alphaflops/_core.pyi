@@ -700,6 +700,13 @@ class Bench:
     @property
     def memory_bytes(self) -> int: ...
 
+def keep_freed_memory(keep: bool) -> None:
+    """Say whether memory freed at the end of glibc's heap stays with the process, however much.
+
+    With false, what it comes to by itself: beyond 64 MiB it goes back to the system. Both ways
+    blocks of 32 MiB and more come from the system each time. On other heaps nothing happens.
+    """
+
 class HeapFilling:
     """What fills the holes of the C library's heap, so that what comes next lies side by side.
 

@@ -5,7 +5,7 @@
 //     roofline-alpha  time = (t0^p + compute^p + moved^p)^(1/p) + d padded
 //     tiled           time = soft minimum over candidate algorithms, each in tiles and waves
 //
-// and to each may be added b max(0, bytes - cache).
+// and to each may be added b max(0, bytes - cache), and prices of bytes in fresh memory.
 //
 // docs/model.md has all of them with the meaning and unit of every parameter. alpha is from
 // Asperti, Evangelista, Marzolla, "Dissecting FLOPs along input dimensions for GreenAI cost
@@ -37,6 +37,10 @@ struct TrafficCost : TrafficTerms {
 
 struct TiledCost : TiledTerms {
   std::vector<TileCandidate> candidates;  // at most `most_candidates`; one applies to everything
+};
+
+struct FreshMemory : FreshTerms {
+  std::vector<std::uint8_t> in_place;  // 0 or 1 by OpCode: 1 takes no memory of its own
 };
 
 using Cost = std::variant<AlphaCost, TrafficCost, RooflineCost, TiledCost>;
@@ -81,6 +85,8 @@ inline constexpr int launch_block = 64;
 void seconds(const Cost& cost, const LaunchColumns& launches, int n, double* time_s, double* alpha);
 /// Adds to the seconds of n launches what they move beyond a cache.
 void add_beyond(const CacheTerms& cache, const LaunchColumns& launches, int n, double* time_s);
+/// Adds to the seconds of n launches what fresh memory costs.
+void add_fresh(const FreshMemory& fresh, const LaunchColumns& launches, int n, double* time_s);
 
 extern const std::array<std::string_view, trait_count> trait_names;
 /// Of up to `launch_block` launches, trait by trait.

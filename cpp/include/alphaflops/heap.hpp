@@ -32,4 +32,10 @@ class HeapFilling {
   std::size_t bytes_ = 0;
 };
 
+/// Whether memory that is freed at the heap's end stays with the process, however much it is.
+///
+/// glibc gives it back beyond 64 MiB, which is what it returns to with false, and takes it again
+/// page by page. Both ways blocks of 32 MiB and more come from the system and go back each time.
+void keep_freed_memory(bool keep);
+
 }  // namespace alphaflops

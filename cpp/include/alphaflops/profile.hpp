@@ -26,6 +26,7 @@ struct CostModel {
   DType dtype = DType::fp32;
   Cost cost;
   CacheTerms cache;
+  FreshMemory fresh;
   Domain domain;          // what was measured, where known
   Forest residual;        // a correction inside the domain; may be empty
   bool per_step = false;  // of one step of a recurrence or one call: a row costs as many as it has

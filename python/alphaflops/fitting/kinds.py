@@ -28,6 +28,7 @@ class KindFit:
     borrowed_from: str = ""
     domain: dict[str, list[float]] | None = None
     residual: dict[str, Any] | None = None
+    fresh_memory: dict[str, Any] | None = None
 
     def with_residual(
         self, domain: dict[str, list[float]], residual: dict[str, Any] | None
@@ -48,6 +49,8 @@ class KindFit:
             entry["domain"] = self.domain
         if self.residual is not None:
             entry["residual"] = self.residual
+        if self.fresh_memory is not None:
+            entry["fresh_memory"] = self.fresh_memory
         return entry
 
     def predict(self, rows: Rows) -> Floats:

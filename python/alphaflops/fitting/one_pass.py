@@ -17,6 +17,7 @@ from alphaflops.fitting.conformal import Interval, covered_out_of_fold, interval
 from alphaflops.fitting.drift import find_drift, suspicion
 from alphaflops.fitting.folds import Ids, fold_ids
 from alphaflops.fitting.forms import MULTIPLYING, Rows, rows_of
+from alphaflops.fitting.fresh import may_be_fresh
 from alphaflops.fitting.kinds import KindFit, predict_rows
 from alphaflops.fitting.metrics import Floats, errors_of, evaluate, relative_errors
 from alphaflops.fitting.profile import head_of, profile_of
@@ -55,18 +56,20 @@ def fit_pass(
     columns = (groups,) if isinstance(groups, str) else groups
     folds, validation = fold_ids(table, rows.kind, columns, seed)
     facts = known_facts(table, device_facts)
-    note = ""
+    note, fresh = "", may_be_fresh(table)
     if order is not None:
         drift = find_drift(
             table,
             order,
-            lambda corrected: _best_s(rows, corrected / steps, facts, seed) * steps,
+            lambda corrected: _best_s(rows, corrected / steps, facts, seed, fresh) * steps,
         )
         time_s = drift.corrected(table["time_s"], drift.position(table)) / steps
         note = str(drift)
         test = None if test is None else drift.taken_out_of(check_table(test))
-    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed)
-    predicted, constant_s, cores = _cross_predict(rows, time_s, folds, start, seed)
+    fits, start = fit_forms(rows, time_s, facts=facts, seed=seed, fresh=fresh)
+    predicted, constant_s, cores = _cross_predict(
+        rows, time_s, folds, start, seed=seed, fresh=fresh
+    )
     fits["hybrid"] = with_trees(fits, rows, time_s, cores, seed)
     selected = form or _select(predicted, time_s)
     note = note or suspicion(time_s, predicted[selected])
@@ -86,9 +89,9 @@ def fit_pass(
     return Fit(selected, forms, baseline, validation, counts, held_out)
 
 
-def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int) -> Floats:
+def _best_s(rows: Rows, time_s: Floats, facts: Facts | None, seed: int, fresh: bool) -> Floats:
     """Return what the richest form without trees predicts of the rows that it is fitted to."""
-    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed)
+    fits, _ = fit_forms(rows, time_s, facts=facts, seed=seed, fresh=fresh)
     return predict_rows(rows, fits["tiled"])
 
 
@@ -102,7 +105,13 @@ class _Scored(NamedTuple):
 
 
 def _cross_predict(
-    rows: Rows, time_s: Floats, folds: Ids, start: RichFit | None, seed: int
+    rows: Rows,
+    time_s: Floats,
+    folds: Ids,
+    start: RichFit | None,
+    *,
+    seed: int,
+    fresh: bool,
 ) -> tuple[dict[str, Floats], Floats, dict[str, str]]:
     """Return held-out seconds of every form, and of MACs times a constant; NaN where none.
 
@@ -115,7 +124,7 @@ def _cross_predict(
         inside = folds == fold
         if inside.all():
             break
-        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, seed=seed)
+        fits, _ = fit_forms(rows[~inside], time_s[~inside], start=start, seed=seed, fresh=fresh)
         fits_without.append((inside, fits))
         for form, kinds in fits.items():
             predicted[form][inside] = predict_rows(rows[inside], kinds)

@@ -20,6 +20,7 @@ from alphaflops.fitting.forms import (
     alpha_model,
     alpha_parameters,
 )
+from alphaflops.fitting.fresh import lies_in_fresh_memory, with_fresh_memory
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.least_squares import floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
@@ -47,6 +48,7 @@ def fit_forms(
     facts: Facts | None = None,
     start: RichFit | None = None,
     seed: int = 0,
+    fresh: bool = False,
 ) -> tuple[dict[str, dict[str, KindFit]], RichFit | None]:
     """Fit every form but hybrid, which `with_trees` makes of two of them, to timed rows.
 
@@ -60,6 +62,8 @@ def fit_forms(
         Whether to fit the forms beyond the paper's; `facts` and `seed` are theirs.
     start
         Of a table that these rows are most of: the cache's size and what the rich forms found.
+    fresh
+        Whether large tensors of these rows lie in fresh memory.
 
     Returns
     -------
@@ -69,6 +73,11 @@ def fit_forms(
     RichFit or None
         What a fit of most of these rows may start from.
     """
+    if fresh and (paged := lies_in_fresh_memory(rows)).any():
+        others, found = fit_forms(
+            rows[~paged], time_s[~paged], rich=rich, facts=facts, start=start, seed=seed
+        )
+        return with_fresh_memory(others, rows[paged], time_s[paged]), found
     log_time = np.log(time_s)
     groups = {str(kind): np.flatnonzero(rows.kind == kind) for kind in np.unique(rows.kind)}
     by_kind = {kind: (rows[index], log_time[index]) for kind, index in groups.items()}

@@ -1,4 +1,4 @@
-"""Batches for a design: one image leaves most of a GPU idle."""
+"""Batches for a design: one image leaves most of a GPU idle, and fits a processor's caches."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import numpy as np
 
 from alphaflops.table import Table, work_table
 
-__all__ = ["in_batches"]
+__all__ = ["in_batches", "with_large"]
 
 #: Factors of a row's batch, of which each row gets one.
 _FACTORS = (1, 1, 4, 16, 64)
 _MOST_MACS = 4e10
 _MOST_ELEMENTS = 4e7  # of everything that a row reads and writes
+
+#: Of each operator, one row in so many stands in the design a second time, with a batch.
+_LARGE_OF = 8
+_LARGE_MACS = 1e9
+_LARGE_BATCH = 256
+#: Of the larger tensor, at most. The first half lies in memory that a process keeps; the other is
+#: memory that it asks the system for each time (fitting/fresh.py).
+_LARGE_BYTES = (2.0**22, 2.0**25, 2.0**26)
 
 
 def in_batches(shapes: Table, *, seed: int = 0) -> Table:
@@ -31,3 +39,31 @@ def in_batches(shapes: Table, *, seed: int = 0) -> Table:
     batched = shapes.copy()
     batched["batch"] *= np.minimum(factors, powers)
     return batched
+
+
+def with_large(shapes: Table, *, seed: int = 0) -> Table:
+    """Return a design and more rows: those of large batches, of which no cache holds a tensor.
+
+    As many of each operator as an eighth of its rows, in all passes that it has there. Half of them
+    write or read from 4 to 32 MiB, half from 32 to 64, as far as 1 GMAC and 256 images allow.
+    """
+    random = np.random.default_rng(seed)
+    names = [name for name in shapes.dtype.names or () if name != "pass"]
+    kept = shapes[(shapes["op"] != "call") & (shapes["pass"] != "optimizer")]
+    # Rows that differ in the pass alone have one batch.
+    _, first, of = np.unique(kept[names], return_index=True, return_inverse=True)
+    work = work_table(kept[first])
+    tensor_bytes = 4.0 * np.maximum(work.activations_read, work.elements_written)
+    most = np.minimum(_LARGE_MACS / np.maximum(work.macs, 1), _LARGE_BATCH)
+    octaves = np.log2(_LARGE_BYTES)
+    factors = np.ones(len(first), np.int64)
+    ops = kept["op"][first]
+    for op in np.unique(ops):
+        rows = np.flatnonzero((ops == op) & (most * tensor_bytes >= _LARGE_BYTES[0]))
+        count = -(-np.count_nonzero(ops == op) // _LARGE_OF)
+        for i, row in enumerate(random.permutation(rows)[:count].tolist()):
+            wanted = 2.0 ** random.uniform(*octaves[i % 2 : i % 2 + 2]) / tensor_bytes[row]
+            factors[row] = max(1, min(wanted, most[row]))
+    factors = factors[of.reshape(-1)]
+    kept["batch"] *= factors
+    return np.concatenate([shapes, kept[factors > 1]])

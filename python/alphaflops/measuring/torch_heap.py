@@ -7,6 +7,7 @@ and tensors that would lie side by side lie far apart. docs/measuring.md says wh
 from __future__ import annotations
 
 import math
+import mmap
 import time
 
 from alphaflops import _core
@@ -14,6 +15,10 @@ from alphaflops.measuring.torch_operators import import_torch
 
 __all__ = ["Heap"]
 
+_FROM_SYSTEM_BYTES = 32 << 20
+_TOUCHED_FROM_BYTES = 2 << 20
+_TIMES = 3  # until it gives the same blocks again
+_TENSORS = 4  # input, output, the output before, and what a convolution sorts
 _LEAST_BYTES = 32 << 10  # what is smaller stays in near caches wherever it lies
 _EVERY_S = 1.0
 
@@ -24,6 +29,7 @@ class Heap:
     def __init__(self) -> None:
         self._filling = _core.HeapFilling()
         self._next_at = -math.inf
+        self._keeps: bool | None = None
         # Once so large a block was freed, glibc keeps freed memory. Before, it may give memory back
         # and take it again, page by page, in every pass; whether it does depends on what the
         # process freed earlier, which no sum of operators can tell.
@@ -39,6 +45,33 @@ class Heap:
         filled = self._filling.fill(_LEAST_BYTES)
         self._next_at = time.monotonic() + _EVERY_S
         return filled > 0
+
+    def make_room(self, largest_bytes: int) -> None:
+        """Prepare for an operator whose largest tensor takes so much.
+
+        One operator after the other with tensors of 20 MiB lets go of all its memory again and
+        again, so that glibc would give it back, and take it again page by page; a network has other
+        tensors all the while. So freed memory stays, and what a few tensors need has been touched.
+        What is larger than the heap hands out is left to the system, as in a network.
+        """
+        self._keep(freed=largest_bytes < _FROM_SYSTEM_BYTES)
+        if not _TOUCHED_FROM_BYTES <= largest_bytes < _FROM_SYSTEM_BYTES:
+            return
+        torch = import_torch()
+        for _ in range(_TIMES):
+            tensors = [torch.empty(largest_bytes, dtype=torch.uint8) for _ in range(_TENSORS)]
+            for tensor in tensors:
+                tensor[:: mmap.PAGESIZE] = 0
+            del tensor, tensors
+
+    def let_go(self) -> None:
+        """Give freed memory back as glibc does by itself: as a process of a network would."""
+        self._keep(freed=False)
+
+    def _keep(self, *, freed: bool) -> None:
+        if freed != self._keeps:
+            _core.keep_freed_memory(freed)
+            self._keeps = freed
 
     @property
     def held_bytes(self) -> int:

@@ -78,7 +78,7 @@ class TorchSession:
             stage = forward(launch, self.run_between, training=self._training)
         else:
             stage = backward(launch, graph, pass_, self.run_between)
-        return _TorchBench(stage, self)
+        return _TorchBench(stage, self, largest_bytes=_largest_bytes(graph))
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
@@ -95,6 +95,12 @@ class TorchSession:
     def iterations_for(self, call_s: float) -> int:
         """Few, since every call has others before it."""
         return min(max(1, math.ceil(_LEAST_SAMPLE_S / call_s)), _MOST_CALLS)
+
+
+def _largest_bytes(graph: Graph) -> int:
+    """Return what the largest tensor of a graph takes."""
+    sizes = (math.prod(graph.shape(node)) for node in range(len(graph)))
+    return max(sizes) * int(_core.DTYPE_BYTES[_core.DTYPES.index(graph.dtype)])
 
 
 def _interlude() -> Graph:
@@ -186,8 +192,8 @@ class _Stopwatch:
 class _TorchBench:
     """One operator, called as a network calls it."""
 
-    def __init__(self, stage: Stage, session: TorchSession) -> None:
-        self._stage, self._session = stage, session
+    def __init__(self, stage: Stage, session: TorchSession, *, largest_bytes: int = 0) -> None:
+        self._stage, self._session, self._largest_bytes = stage, session, largest_bytes
         self._calls = 0
         self._settles = False
         self._output: Any = None
@@ -201,6 +207,7 @@ class _TorchBench:
 
     def warm_up(self) -> float:
         """Call a few times; return about what one call takes, in seconds."""
+        self._session.heap.make_room(self._largest_bytes)
         call_s = self._call()
         for _ in range(3):
             if call_s > _WORTH_REPEATING_S and self._calls > 1:
@@ -216,7 +223,10 @@ class _TorchBench:
         Threads that wait for each other all wait while one of them has lost its processor: every
         now and then a call takes a hundred times as long.
         """
-        if self._session.heap.tidy() or self._settles:
+        heap = self._session.heap
+        is_new = heap.tidy()
+        heap.make_room(self._largest_bytes)
+        if is_new or self._settles:
             self._call()
         watch = Watch(self._session.threads)
         call_s = statistics.median(self._call() for _ in range(iterations))
@@ -230,6 +240,7 @@ class _TimedNetwork:
 
     def sample(self, passes: int) -> Sample:
         """Time so many passes together."""
+        self._session.heap.let_go()
         if self._session.heap.tidy():
             self._run()
         watch = Watch(self._session.threads)

@@ -12,7 +12,7 @@ from alphaflops import _core
 from alphaflops.errors import UnsupportedError
 from alphaflops.fitting import Fit, fit
 from alphaflops.measuring.backends import Backend, named
-from alphaflops.measuring.batches import in_batches
+from alphaflops.measuring.batches import in_batches, with_large
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import journal_for
 from alphaflops.measuring.reuse import with_reuse
@@ -69,8 +69,7 @@ def calibrate(
         training=training,
         optimizer=optimizer,
     )
-    if runs.is_gpu:
-        shapes = in_batches(shapes, seed=seed)
+    shapes = in_batches(shapes, seed=seed) if runs.is_gpu else with_large(shapes, seed=seed)
     if dtype is not None:
         if dtype not in _core.DTYPES:
             raise UnsupportedError(f"dtype {dtype!r} is not known; use {', '.join(_core.DTYPES)}")
