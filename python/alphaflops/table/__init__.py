@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -164,6 +165,25 @@ def check_table(table: Table, *, need_time: bool = True, origin: str = "table") 
     checked = _assemble(columns)
     _count(checked, origin)
     return checked
+
+
+def table_of(given: Mapping[str, npt.ArrayLike], origin: str) -> Table:
+    """Make a table, not yet checked, of columns, or of cells that all rows share."""
+    try:
+        columns = {name: np.atleast_1d(np.asarray(values)) for name, values in given.items()}
+    except ValueError:  # a column of lists that differ in length
+        columns = {}
+    if not columns or any(column.ndim > 1 for column in columns.values()):
+        raise TableError(f"{origin}: it must have columns, each of one value a row")
+    rows = max((len(c) for c in columns.values()), default=0)
+    array = np.empty(rows, [(name, c.dtype) for name, c in columns.items()])
+    for name, values in columns.items():
+        if len(values) not in (1, rows):
+            raise TableError(
+                f"{origin}: column {name!r} has {len(values)} values; other columns have {rows}"
+            )
+        array[name] = values
+    return array
 
 
 def work_table(table: Table) -> WorkTable:
