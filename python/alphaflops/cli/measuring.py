@@ -130,6 +130,7 @@ def calibrate(
             optimizer=optimizer,
             progress=progress,
             on_resume=going_on(console),
+            on_standing=progress.stand,
         )
     console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}")
@@ -180,6 +181,7 @@ def measure(
                 seed=seed,
                 progress=progress,
                 on_resume=going_on(console),
+                on_standing=progress.stand,
             )
         write_table(times, output)
     console.print(f"wrote {len(times)} rows to {output}")

@@ -23,9 +23,9 @@ from alphaflops.measuring.backends import (
     Session,
     backend_of,
 )
-from alphaflops.measuring.campaign import Progress
 from alphaflops.measuring.control import Control, control_in
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Sample, summarise
+from alphaflops.measuring.standing import Progress
 from alphaflops.profiles import load_profile
 
 __all__ = ["validate"]
