@@ -128,4 +128,12 @@ def test_networks_beyond_the_limit_are_named() -> None:
     assert done.returncode == 1
     assert "not within 0.0%: mlp (" in done.stderr
     assert "resnet18 (" in done.stderr
-    assert run(*command, "--within", "-1").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [("20", "0.2 is 20 %"), ("1", "0.01 is 1 %"), ("1e3", "0.2 is 20 %"), ("-1", "0.2 is 20 %")],
+)
+def test_a_limit_in_percent_is_refused(given: str, fix: str) -> None:
+    done = run("validate", "mlp", "-d", "quadro-t2000", "--budget", "0.1", "--within", given)
+    assert_one_clear_error(done, f"--within {float(given):g}: it is a share", fix)
