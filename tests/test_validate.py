@@ -12,8 +12,11 @@ from command_line import assert_one_clear_error, run
 from space_profiles import FAST
 
 import alphaflops as af
+from alphaflops import _core
 from alphaflops.errors import ModelError, ShapeError
 from alphaflops.fitting import evaluate
+from alphaflops.measuring import backends
+from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.validation import validate
 from alphaflops.profiles import Profile
 
@@ -107,6 +110,43 @@ def test_networks_that_fail_late_cost_no_other(folder: Path) -> None:
         assert reason.endswith(": it raised KeyError when it was timed: 'the cache is full'")
     alone = run("validate", names[2], "-d", "eager.json", "--budget", "0.5")
     assert_one_clear_error(alone, "KeyError", "the cache is full")
+
+
+@pytest.mark.parametrize("when", ["made ready", "timed"])
+def test_memory_that_is_not_there_costs_no_other(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, made = backends._NativeNetwork, []
+
+    class Large(sound):
+        """The first finds no memory, at once or when it runs the ninth time."""
+
+        runs = 0
+
+        def __init__(self, executor: _core.Executor) -> None:
+            super().__init__(executor)
+            made.append(self)
+            if when == "made ready":
+                self.sample(9)
+
+        def sample(self, passes: int) -> Sample:
+            self.runs += passes
+            if self.runs > 8 and self is made[0]:
+                raise MemoryError("std::bad_alloc")
+            return super().sample(passes)
+
+    monkeypatch.setattr(backends, "_NativeNetwork", Large)
+    refused = {}
+    large, small = af.Graph("large"), af.Graph("small")
+    for graph in (large, small):
+        graph.conv2d(graph.input((1, 8, 8, 8)), 8, 3)
+    (row,) = validate(
+        [large, small], "quadro-t2000", backend=backends.NativeBackend(), budget_s=0.2,
+        on_refused=lambda place, error: refused.update({place: error}),
+    )  # fmt: skip
+    assert row["name"] == "small"
+    reason = f"large: it raised MemoryError when it was {when}: std::bad_alloc"
+    assert {place: str(error) for place, error in refused.items()} == {0: reason}
 
 
 def test_what_is_not_priced_is_marked(folder: Path) -> None:

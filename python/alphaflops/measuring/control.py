@@ -122,5 +122,5 @@ def _unless_refused(run: Callable[[], _T]) -> _T | None:
         return run()
     except BrokenContextError:
         raise
-    except (Error, RuntimeError):  # PyTorch's are of the latter
+    except (Error, RuntimeError, MemoryError):  # PyTorch's are of the second
         return None
