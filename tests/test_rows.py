@@ -170,6 +170,11 @@ def test_a_distance_is_a_number_of_bytes(reuse_bytes):
         af.price(work_of(2), reusing(), reuse_bytes=reuse_bytes)
 
 
+def test_a_graph_is_no_table():
+    with pytest.raises(TableError, match=r"a graph, mlp, is no table .* give lower\(graph\)"):
+        af.price(af.zoo.build("mlp"), "quadro-t2000")
+
+
 @pytest.mark.parametrize("rows", [5, "times.csv", [1, 2], {}, np.zeros(3)])
 def test_what_is_no_table(rows):
     with pytest.raises(TableError, match="table: "):

@@ -75,7 +75,7 @@ def test_by_default_the_profiles_backend_runs(folder: Path) -> None:
     for profile in (of_torch(), "eager.json", folder / "eager.json"):
         (row,) = validate([graph], profile, repeats=3)
         assert row["measured_s"] > 0
-    (row,) = validate([af.zoo.build("mlp")], "quadro-t2000", repeats=3)
+    (row,) = validate(af.zoo.build("mlp"), "quadro-t2000", repeats=3)
     assert math.isnan(row["slowdown"])
 
 

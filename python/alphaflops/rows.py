@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alphaflops import _core
+from alphaflops.errors import TableError
 from alphaflops.profiles import ProfileLike, as_profile
-from alphaflops.table import Table, check_table, table_of, work_table
+from alphaflops.table import Table, TableLike, check_table, work_table
 
 #: Columns of a row, as a work table has them; ``alpha`` by itself reads the first four.
 COLUMNS = _core.LAUNCH_COLUMNS
@@ -22,7 +23,7 @@ _PRICE = [
 
 
 def price(
-    rows: _core.WorkTable | Table | Mapping[str, ArrayLike],
+    rows: _core.WorkTable | TableLike,
     profile: ProfileLike,
     *,
     reuse_bytes: float | None = None,
@@ -32,7 +33,7 @@ def price(
     Parameters
     ----------
     rows
-        What ``lower`` or ``work_table`` gives; or a measurement table, or a mapping of its columns,
+        What ``lower`` or ``work_table`` gives; or a measurement table, as ``check_table`` takes it,
         of which times are not looked at.
     profile
         A profile, a shipped one's name, or a path.
@@ -69,8 +70,12 @@ def price(
         if reuse_bytes is None and (rows.node >= 0).any():
             reuse_bytes = _core.reuse_distance_bytes(rows)
         return _priced(rows, core, reuse_bytes)
-    given = table_of(rows, "table") if isinstance(rows, Mapping) else rows
-    table = check_table(given, need_time=False)
+    if isinstance(rows, _core.Graph):
+        raise TableError(
+            f"a graph, {rows.name}, is no table of rows; take estimate(graph, profile).layers, or "
+            "give lower(graph)"
+        )
+    table = check_table(rows, need_time=False)
     work = work_table(table)
     prices = _priced(work, core, reuse_bytes)
     if reuse_bytes is None and "reuse_bytes" in (table.dtype.names or ()):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alphaflops.errors import TableError
 from alphaflops.profiles import Profile, ProfileLike, as_profile
 from alphaflops.rows import price
-from alphaflops.table import Table, check_table
+from alphaflops.table import TableLike, check_table
 
 if TYPE_CHECKING:
     from alphaflops.fitting import Fit
@@ -90,7 +90,7 @@ def _ranks(values: Floats) -> Floats:
     return average
 
 
-def evaluate(profile: ProfileLike | Fit, table: Table) -> Errors:
+def evaluate(profile: ProfileLike | Fit, table: TableLike) -> Errors:
     """Hold a profile against measured times.
 
     Rows that the profile declares out of scope are left out, and not counted in `n`.

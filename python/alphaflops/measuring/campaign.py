@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ from alphaflops.measuring.pace import at_one_pace
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
 from alphaflops.measuring.shapes import graphs_of
 from alphaflops.measuring.standing import OnPoint, OnStanding, Progress, Standing
-from alphaflops.table import Table, work_table
+from alphaflops.table import Table, TableLike, work_table
 from alphaflops.table.columns import INTEGERS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _SHAPE_COLUMNS = ("op", *INTEGERS, "dtype", "pass")
 
 
 def measure(
-    table: Table | Mapping[str, npt.ArrayLike],
+    table: TableLike,
     *,
     backend: str | Backend = "native",
     budget_s: float = 60.0,
@@ -71,7 +71,7 @@ def measure(
     Parameters
     ----------
     table
-        Shapes, as ``check_table(table, need_time=False)`` takes them, or a mapping of columns.
+        Shapes, as ``check_table(table, need_time=False)`` takes them.
         Columns of an earlier measurement are replaced. Where there is a column ``reuse_bytes``,
         weights of its rows are used again after so many bytes; an empty cell is from memory.
         ``reuse_s`` are the seconds that pass at least until then.

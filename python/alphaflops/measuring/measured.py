@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaflops.measuring.readings import Reading, summarise
-from alphaflops.table import PROVENANCE, Table, check_table, table_of
+from alphaflops.table import PROVENANCE, Table, TableLike, check_table, table_of
 
 __all__ = ["measured_table", "shapes_of"]
 
@@ -22,11 +22,10 @@ _MEASURED = {*_QUANTITIES, "samples", "unstable", "energy_j", "backend", "device
 _MEASURED -= {"training"}  # which rows to time, and not only how they were
 
 
-def shapes_of(table: Table | Mapping[str, npt.ArrayLike]) -> Table:
+def shapes_of(table: TableLike) -> Table:
     """Return the shapes of a table, checked, without what an earlier measurement said of them."""
-    if isinstance(table, Mapping):
-        table = table_of(table, "table")
-    if isinstance(table, np.ndarray) and table.dtype.names is not None:
+    table = table_of(table, "table")
+    if table.dtype.names is not None:
         names = [n for n in table.dtype.names if n not in _MEASURED]
         stripped = np.empty(table.shape, [(n, table.dtype[n]) for n in names])
         for name in names:

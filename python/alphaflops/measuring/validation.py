@@ -62,7 +62,7 @@ class _Profile(HasProvenance, Protocol):
 
 
 def validate(
-    networks: Sequence[Graph | Traced],
+    networks: Graph | Traced | Sequence[Graph | Traced],
     profile: _Profile | str | os.PathLike[str],
     *,
     backend: Backend | None = None,
@@ -81,8 +81,9 @@ def validate(
     Parameters
     ----------
     networks
-        Of a dtype that the profile prices. All are in memory together. PyTorch runs the module of
-        a ``Traced`` itself; of a graph alone, and with other backends, the graph's operators run.
+        One or several, of a dtype that the profile prices. All are in memory together. PyTorch runs
+        the module of a ``Traced`` itself; of a graph alone, and with other backends, the graph's
+        operators run.
     profile
         Or a shipped one's name, or a path.
     backend
@@ -128,6 +129,8 @@ def validate(
     TableError
         The profile's control is malformed.
     """
+    if isinstance(networks, (Graph, Traced)):
+        networks = [networks]
     if not networks:
         raise ShapeError("no network to validate; give at least one")
     if repeats is not None and repeats < 1:
