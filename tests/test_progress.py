@@ -18,9 +18,10 @@ from alphaflops.scenarios.progress import bar, words_of
     [
         (Standing(810, 0, 0, 0, 0), "0/810 operators ready"),
         (Standing(810, 140, 0, 0, 0), "140/810 operators ready"),
-        (Standing(810, 810, 42, 42, 0), "42/810 operators timed, 42 samples"),
-        (Standing(810, 810, 810, 3000, 0), "810/810 operators timed, 3000 samples"),
-        (Standing(810, 810, 810, 9000, 3), "810/810 operators timed, 9000 samples, 3 settled"),
+        (Standing(810, 810, 42, 42, 0), "42/810 operators timed"),
+        (Standing(810, 700, 700, 900, 0), "900 samples of 700 operators"),
+        (Standing(810, 810, 810, 3000, 0), "3000 samples of 810 operators"),
+        (Standing(810, 810, 810, 12000, 3), "12000 samples, 3/810 settled"),
     ],
 )
 def test_what_is_said_grows_from_the_first_second_on(standing: Standing, words: str) -> None:
@@ -33,7 +34,7 @@ def test_a_bar_says_where_a_campaign_stands() -> None:
         progress(3, 810, 1.0, 9.0)
         progress.stand(Standing(810, 810, 810, 3000, 3))
         progress(3, 810, 5.0, 5.0)
-    assert "810/810 operators timed, 3000 samples, 3 settled" in said.getvalue()
+    assert "3000 samples, 3/810 settled" in said.getvalue()
     plain = io.StringIO()  # of a caller that tells numbers alone
     with bar(Console(file=plain, force_terminal=True, width=120), "benching") as progress:
         progress(3, 810, 5.0, 5.0)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from alphaflops.measuring.standing import Standing
 
+_WIDTH = 24  # which with the longest words fits 80 columns, so that the bar does not shrink
 _LAST_S = 0.5  # rounded, none are left: a fit may follow, which takes seconds
 
 #: ``(done, total, elapsed_s, remaining_s)``.
@@ -39,12 +40,15 @@ class Bar:
 
 
 def words_of(standing: Standing) -> str:
-    """Return what grows at the time: first operators that are ready, then those with samples."""
-    shapes = standing.shapes
-    if standing.samples == 0:
+    """Return what grows at the time: operators that are ready, then with a sample, then samples."""
+    shapes, samples = standing.shapes, standing.samples
+    if samples == 0:
         return f"{standing.ready}/{shapes} operators ready"
-    words = f"{standing.timed}/{shapes} operators timed, {standing.samples} samples"
-    return words + (f", {standing.settled} settled" if standing.settled else "")
+    if samples == standing.timed < shapes:
+        return f"{standing.timed}/{shapes} operators timed"
+    if standing.settled == 0:
+        return f"{samples} samples of {standing.timed} operators"
+    return f"{samples} samples, {standing.settled}/{shapes} settled"
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def bar(console: Console, title: str) -> Iterator[Bar]:
     """Draw a bar on `console` while the block runs; quiet where it is no terminal."""
     columns = (
         TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=40),
+        BarColumn(bar_width=_WIDTH),
         TextColumn("{task.fields[points]}"),
         TextColumn("{task.fields[left]}"),
     )
