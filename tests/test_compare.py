@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import assert_one_clear_error, run
 
 from alphaflops import zoo
 from alphaflops.errors import ShapeError, TableError
@@ -93,6 +94,8 @@ def test_refusals() -> None:
         compare_benches(a, b)
     with pytest.raises(ShapeError, match="least_effect is 0"):
         compare_benches(a, a, least_effect=0)
+    done = run("bench", "compare", "a.json", "b.json", "--effect", "5")
+    assert_one_clear_error(done, "--effect 5: it is a share", "0.05 is 5 %")
 
 
 def test_too_few_samples_are_unclear() -> None:

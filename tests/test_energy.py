@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 import alphaflops as af
 from alphaflops.cli import app
-from alphaflops.cuda.energy import EnergyMeter
+from alphaflops.cuda.energy import Energy, EnergyMeter
 from alphaflops.cuda.nvml import _Nvml
 from alphaflops.errors import DeviceError, MissingExtraError, ShapeError, UnsupportedError
 from alphaflops.measuring.cuda_backend import CudaBackend
-from alphaflops.measuring.energy import chosen
+from alphaflops.measuring.energy import Joules, chosen
 from alphaflops.measuring.validation import validate
 from alphaflops.render import validation_table
 
@@ -116,6 +116,35 @@ def test_a_table_has_joules_and_a_profile_the_power(
     assert row["predicted_s"] == pytest.approx(af.estimate(graph, profile).time_s)
     assert row["predicted_j"] == pytest.approx(profile.core.power_w * row["predicted_s"])
     assert row["measured_j"] == pytest.approx(BUSY_W * row["measured_s"], rel=0.02)
+
+
+def test_a_network_that_fails_for_its_energy_costs_no_other(
+    backend: CudaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs, measured = [], Joules.of
+    for name in ("first", "second"):
+        graphs.append(af.Graph(name))
+        graphs[-1].conv2d(graphs[-1].input((1, 16, 28, 28)), 32, 3, padding=1)
+
+    def of(self: Joules, work: object, call_s: float) -> Energy:
+        monkeypatch.setattr(Joules, "of", measured)  # the next is sound
+        raise RuntimeError("CUDA out of memory")
+
+    def told() -> list[tuple[int, str]]:
+        monkeypatch.setattr(Joules, "of", of)
+        refused: list[tuple[int, str]] = []
+        (row,) = validate(
+            graphs, "quadro-t2000", backend=backend, budget_s=0.1, energy=True,
+            on_refused=lambda i, error: refused.append((i, f"{type(error).__name__}: {error}")),
+        )  # fmt: skip
+        assert row["name"] == graphs[1 - refused[0][0]].name
+        assert row["measured_j"] == pytest.approx(BUSY_W * row["measured_s"], rel=0.02)
+        return refused
+
+    ((place, reason),) = told()
+    name = graphs[place].name
+    assert reason.startswith(f"ModelError: {name}: it raised RuntimeError when it was run for its")
+    assert reason.endswith("CUDA out of memory")
 
 
 def test_networks_have_joules(backend: CudaBackend) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import alphaflops as af
+from alphaflops.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="the extra alphaflops[torch] is not installed")
 import networks  # noqa: E402
@@ -197,3 +198,12 @@ def test_bert_of_transformers():
     block = 128 * 12 * 768**2 + 2 * 128**2 * 768
     assert work.macs.sum() == 12 * block + 768**2  # and the pooler
     assert work.params.sum() == 109_482_240
+
+
+def test_sizes_in_place_of_a_tensor_are_said_to_be_none():
+    for args in ((1, 3, 8, 8), (), ([1, 3, 8, 8],)):
+        with pytest.raises(ModelError, match=r"no tensor was given; args are what the forward"):
+            af.from_torch(nn.Conv2d(3, 4, 3), args)
+    with pytest.raises(ModelError) as told:
+        af.from_torch(nn.Conv2d(3, 4, 3), (torch.empty(1, 3, 8, 8), 5))
+    assert "no tensor" not in str(told.value)

@@ -215,7 +215,8 @@ def test_by_default_each_network_of_a_space_has_its_own_distance_and_time(keep, 
     assert (abs(found / own - 1) < abs(cold / own - 1) / 3).all()
 
 
-def test_a_space_that_launches_nothing_costs_nothing():
-    searched = af.spaces.SearchSpace("nothing")
+def test_a_space_that_launches_nothing_takes_the_overhead():
+    searched, on = af.spaces.SearchSpace("nothing"), device(weight_reuse=REUSE)
     searched.image(64, 1, 1)
-    assert searched.compile(device(weight_reuse=REUSE)).bounds().most == 0.0
+    bounds = searched.compile(on).bounds()
+    assert bounds.least == bounds.most == on.data["overhead_s"] > 0

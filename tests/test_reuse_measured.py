@@ -14,13 +14,13 @@ from alphaflops import _core
 from alphaflops.errors import TableError, UnsupportedError
 from alphaflops.fitting import FORMS, evaluate, fit
 from alphaflops.fitting.forms import WEIGHTED, rows_of
-from alphaflops.fitting.metrics import seconds_between
 from alphaflops.fitting.reuse import fit_reuse
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.reuse import with_reuse
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.profiles import Profile
+from alphaflops.rows import seconds_between
 from alphaflops.table import check_table, work_table
 
 

@@ -1,15 +1,19 @@
-"""Rows of NumPy columns are priced as those of a work table are."""
+"""Rows are priced as a report has them: of NumPy columns, of work tables, of measured ones."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from costs import CANDIDATE, ROOFLINE, document, rows
+from costs import CANDIDATE, MIB, ROOFLINE, document, reusing, rows
+from measurements import shapes, with_column
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.errors import ProfileError, ShapeError, UnsupportedError
+from alphaflops.errors import ProfileError, ShapeError, TableError, UnsupportedError
 from alphaflops.profiles import Profile
+from alphaflops.table import work_table
 
 ALPHA = {"seconds_per_mac": 3e-11, "beta": 0.02, "gamma": 0.8, "floor_s": 1e-5, "sharpness": 2.0}
 FORMS = {
@@ -110,3 +114,68 @@ def test_a_kind_without_a_price():
     roofline = Profile.from_dict(document("roofline-alpha", ROOFLINE))
     with pytest.raises(ShapeError, match="'width' is missing"):
         af.predict_rows(roofline, "conv_spatial", columns)
+
+
+# Tables
+
+
+def test_rows_of_a_graph_are_priced_as_a_report_has_them():
+    graph = af.zoo.build("mlp")
+    for profile in (reusing(), "quadro-t2000"):
+        report = af.estimate(graph, profile)
+        prices = af.price(af.lower(graph, report.mode), profile)
+        for name in prices.dtype.names:
+            np.testing.assert_array_equal(prices[name], report.layers[name])
+    assert prices["time_s"].sum() == pytest.approx(report.time_s)
+    cold = af.price(af.lower(graph), reusing(), reuse_bytes=math.inf)
+    assert (cold["time_s"] >= af.price(af.lower(graph), reusing())["time_s"]).all()
+    assert cold["time_s"].sum() == pytest.approx(
+        af.estimate(graph, reusing(), reuse_bytes=math.inf).time_s
+    )
+
+
+def test_rows_of_a_measurement_table_are_priced():
+    table = shapes(20, 3)
+    work = work_table(table)
+    expected = _core.predict(work, reusing().core).time_s
+    np.testing.assert_array_equal(af.price(table, reusing())["time_s"], expected)
+    np.testing.assert_array_equal(af.price(work, reusing())["time_s"], expected)
+    near = with_column(table, "reuse_bytes", np.where(np.arange(20) < 10, MIB, np.nan))
+    near = with_column(near, "reuse_s", np.full(20, 1e-9))
+    got = af.price(near, reusing())["time_s"]
+    assert (got[:10] < expected[:10]).all()
+    assert got[10:].tolist() == expected[10:].tolist()
+    assert af.price(near, reusing(), reuse_bytes=math.inf)["time_s"].tolist() == expected.tolist()
+    layer = {"batch": 1, "c_in": [64, 64], "h_in": 56, "w_in": 56, "c_out": 64, "k_h": [1, 3]}
+    (first, second) = af.price({**layer, "k_w": [1, 3]}, "quadro-t2000")
+    assert 0 < first["time_lo_s"] <= first["time_s"] <= first["time_hi_s"]
+    assert second["time_s"] > first["time_s"]
+
+
+def test_rows_without_a_price_and_rows_unlike_all_that_was_measured():
+    (relu,) = af.price({"op": "relu", "batch": 1, "c_in": 8, "h_in": 8, "w_in": 8, "c_out": 8},
+                       "quadro-t2000")  # fmt: skip
+    assert math.isnan(relu["time_s"])
+    narrow = {"low": [0.0] * 13, "high": [1.0] * 13}
+    data = document("alpha", ALPHA, domain=narrow)
+    assert af.price(shapes(5, 2), Profile.from_dict(data))["extrapolated"].all()
+    with pytest.raises(ProfileError, match="elementwise"):
+        af.price({"op": "relu", "batch": 1, "c_in": 8, "h_in": 8, "w_in": 8, "c_out": 8},
+                 Profile.from_dict(data))  # fmt: skip
+
+
+@pytest.mark.parametrize("reuse_bytes", [-1.0, math.nan])
+def test_a_distance_is_a_number_of_bytes(reuse_bytes):
+    with pytest.raises(ShapeError, match="reuse"):
+        af.price(work_of(2), reusing(), reuse_bytes=reuse_bytes)
+
+
+def test_a_graph_is_no_table():
+    with pytest.raises(TableError, match=r"a graph, mlp, is no table .* give lower\(graph\)"):
+        af.price(af.zoo.build("mlp"), "quadro-t2000")
+
+
+@pytest.mark.parametrize("rows", [5, "times.csv", [1, 2], {}, np.zeros(3)])
+def test_what_is_no_table(rows):
+    with pytest.raises(TableError, match="table: "):
+        af.price(rows, "quadro-t2000")

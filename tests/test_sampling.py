@@ -9,7 +9,7 @@ import pytest
 
 import alphaflops as af
 from alphaflops import _core
-from alphaflops.errors import ShapeError
+from alphaflops.errors import ModelError, ShapeError
 from alphaflops.fitting.forms import rows_of
 from alphaflops.measuring.families import MAX_MACS
 from alphaflops.measuring.sampling import sample_shapes
@@ -159,3 +159,10 @@ def test_operators_of_decoders_and_tokens_are_counted() -> None:
         weights = vectors * table["c_in"][own]  # scales, and shifts where there are some
         np.testing.assert_array_equal(rows.weight_bytes[own], 4 * weights)
         assert (rows.kind[own] == "norm").all()
+
+
+def test_one_network_to_be_like():
+    graph = af.zoo.build("resnet18")
+    assert sample_shapes(5, like=graph).tolist() == sample_shapes(5, like=[graph]).tolist()
+    with pytest.raises(ModelError, match="'resnet18' is a str and no graph; give a Graph"):
+        sample_shapes(5, like=["resnet18"])

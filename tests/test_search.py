@@ -112,10 +112,33 @@ def test_within_refuses():
         ((1, "2"), "is '2'; give a number"),
         ([1, 2, 3], r"has 3 values; give the most, or a pair \(least, most\)"),
         (np.zeros((2, 2)), "is \\[0.0, 0.0\\]; give a number"),
-        ((30, 15), r"from 30.0 to 15.0; give \(least, most\)"),
+        ((30, 15), r"from 30 to 15; give \(least, most\)"),
         ((0, np.nan), "is NaN"),
     ],
 )
 def test_what_is_no_limit(limit, said):
     with pytest.raises(ModelError, match=f"the limit of params (is )?{said}"):
         af.within({"params": np.array([1, 2])}, params=limit)
+
+
+def test_counts_are_exact_beyond_what_floats_hold():
+    counts = np.array([2**53 + 1, 2**53, 2**53 + 2, 2**63 - 1, 2**63 - 2])
+    costs = {"macs": counts, "loss": np.arange(5.0)}
+    assert af.pareto(costs).tolist() == [0, 1]
+    assert af.pareto(costs, maximise="macs").tolist() == [0, 2, 3]
+    assert af.pareto({**costs, "macs": -counts}, maximise="macs").tolist() == [0, 1]
+    assert af.within(costs, macs=2**53).tolist() == [False, True, False, False, False]
+    assert af.within(costs, macs=(2**53 + 2, 2**63 - 2)).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert af.within(costs, macs=(np.int64(2**63 - 1), None)).tolist() == [False] * 3 + [
+        True,
+        False,
+    ]
+    assert af.within(costs, macs=2**70).all()
+    assert not af.within(costs, macs=-(2**70)).any()
+    assert af.within({"n": counts.astype(np.uint64)}, n=(-1, 2**53)).sum() == 1

@@ -386,8 +386,14 @@ def test_positions_that_nothing_reads_change_nothing():
     np.testing.assert_array_equal(gradient, [[0, 0]])
 
 
-def test_a_space_that_launches_nothing_costs_nothing():
+@pytest.mark.parametrize("other", [None, lambda graph, x: graph.relu(x)])
+def test_networks_that_launch_nothing_take_the_overhead(other):
     space = SearchSpace("empty")
     space.image(3, 8, 8)
-    space.add("again", lambda _graph, flow, _choice: Flow((flow.x, flow.x)))
-    assert_same(space, space.compile(FAST), space.sample(2), metrics=ALL)
+    if other is None:
+        space.add("again", lambda _graph, flow, _choice: Flow((flow.x, flow.x)))
+    else:
+        space.choose("a", {"same": lambda _, x: x, "other": other})
+    compiled, nothing = space.compile(FAST), np.zeros((1, space.positions), np.uint8)
+    assert_same(space, compiled, nothing, metrics=ALL)
+    assert compiled.evaluate(nothing)[0] == FAST.data["overhead_s"] > 0

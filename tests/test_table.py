@@ -13,7 +13,8 @@ from measurements import with_column
 import alphaflops as af
 from alphaflops import _core
 from alphaflops.errors import IoError, MissingExtraError, TableError
-from alphaflops.table import check_table, read_table, work_table, write_table
+from alphaflops.fitting import evaluate
+from alphaflops.table import check_table, read_table, table_of, work_table, write_table
 
 HEADER = "batch,c_in,h_in,w_in,c_out,k_h,k_w,time_s"
 GOOD = "1,64,56,56,128,3,3,0.001"
@@ -267,3 +268,33 @@ def test_parquet_round_trip(tmp_path):
 def test_package_names():
     assert af.read_table is read_table
     assert af.write_table is write_table
+
+
+def test_data_frames_and_columns_are_tables(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    columns = {
+        "batch": [1, 2],
+        "c_in": [8, 16],
+        "h_in": 7,
+        "w_in": 7,
+        "c_out": 8,
+        "time_s": [1e-5, 2e-5],
+    }
+    expected = check_table(table_of(columns, "table"))
+    frame = pandas.DataFrame({**columns, "op": ["conv2d", None], "note": ["a", None]})
+    for table in (columns, frame, frame.convert_dtypes()[list(columns)]):
+        found = check_table(table)
+        assert found[list(expected.dtype.names)].tolist() == expected.tolist()
+    assert check_table(frame)["note"].tolist() == ["a", ""]
+    write_table(frame, tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv", need_time=True)["op"].tolist() == ["conv2d", "conv2d"]
+    assert len(af.price(frame, "quadro-t2000")) == len(work_table(frame)) == 2
+    assert evaluate("quadro-t2000", frame) == evaluate("quadro-t2000", expected)
+    measured = af.measure(frame, budget_s=1.0)
+    assert (measured["time_s"] != expected["time_s"]).all()
+    frame.loc[1, "c_in"] = -1
+    with pytest.raises(TableError, match="row 2, column 'c_in': -1"):
+        check_table(frame)
+    for nothing in (pandas.DataFrame(), 5, "times.csv", None, np.zeros(3)):
+        with pytest.raises(TableError, match=r"table: .*columns"):
+            check_table(nothing)

@@ -9,11 +9,13 @@ import textwrap
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import assert_one_clear_error, run
+from space_profiles import device
 
 import alphaflops as af
 from alphaflops.errors import Error, ModelError, UnsupportedError
@@ -253,6 +255,27 @@ def test_one_module_in_two_dtypes() -> None:
     network.module.lock = threading.Lock()
     with pytest.raises(ModelError, match=r"^Linear: the module cannot be copied .*TypeError.*lock"):
         network.with_dtype("bf16")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_module_in_two_dtypes_at_once_is_refused(whole: bool) -> None:
+    profile = device("both", dtypes=("fp32", "bf16"), mode="eager")
+    inner = nn.Linear(4, 4)
+    network = traced(inner, torch.zeros(2, 4))
+    second = network if whole else traced(nn.Sequential(inner, nn.ReLU()), torch.zeros(2, 4))
+    other = replace(second, graph=second.graph.with_dtype("bf16"))  # by hand: of the same module
+    refused: dict[int, str] = {}
+    options = {"backend": named("torch"), "budget_s": 0.1}
+
+    def note(place: int, error: Error) -> None:
+        refused[place] = str(error)
+
+    (row,) = validate([network, other], profile, on_refused=note, **options)
+    assert row["name"] == "Linear"
+    assert list(refused) == [1]
+    assert "also runs in fp32, in another network; with_dtype('bf16') of that" in refused[1]
+    assert inner.weight.dtype == torch.float32
+    assert len(validate([network, second.with_dtype("bf16")], profile, **options)) == 2
 
 
 MODELS = """

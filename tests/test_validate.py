@@ -12,8 +12,11 @@ from command_line import assert_one_clear_error, run
 from space_profiles import FAST
 
 import alphaflops as af
+from alphaflops import _core
 from alphaflops.errors import ModelError, ShapeError
 from alphaflops.fitting import evaluate
+from alphaflops.measuring import backends
+from alphaflops.measuring.readings import Sample
 from alphaflops.measuring.validation import validate
 from alphaflops.profiles import Profile
 
@@ -72,7 +75,7 @@ def test_by_default_the_profiles_backend_runs(folder: Path) -> None:
     for profile in (of_torch(), "eager.json", folder / "eager.json"):
         (row,) = validate([graph], profile, repeats=3)
         assert row["measured_s"] > 0
-    (row,) = validate([af.zoo.build("mlp")], "quadro-t2000", repeats=3)
+    (row,) = validate(af.zoo.build("mlp"), "quadro-t2000", repeats=3)
     assert math.isnan(row["slowdown"])
 
 
@@ -109,6 +112,43 @@ def test_networks_that_fail_late_cost_no_other(folder: Path) -> None:
     assert_one_clear_error(alone, "KeyError", "the cache is full")
 
 
+@pytest.mark.parametrize("when", ["made ready", "timed"])
+def test_memory_that_is_not_there_costs_no_other(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, made = backends._NativeNetwork, []
+
+    class Large(sound):
+        """The first finds no memory, at once or when it runs the ninth time."""
+
+        runs = 0
+
+        def __init__(self, executor: _core.Executor) -> None:
+            super().__init__(executor)
+            made.append(self)
+            if when == "made ready":
+                self.sample(9)
+
+        def sample(self, passes: int) -> Sample:
+            self.runs += passes
+            if self.runs > 8 and self is made[0]:
+                raise MemoryError("std::bad_alloc")
+            return super().sample(passes)
+
+    monkeypatch.setattr(backends, "_NativeNetwork", Large)
+    refused = {}
+    large, small = af.Graph("large"), af.Graph("small")
+    for graph in (large, small):
+        graph.conv2d(graph.input((1, 8, 8, 8)), 8, 3)
+    (row,) = validate(
+        [large, small], "quadro-t2000", backend=backends.NativeBackend(), budget_s=0.2,
+        on_refused=lambda place, error: refused.update({place: error}),
+    )  # fmt: skip
+    assert row["name"] == "small"
+    reason = f"large: it raised MemoryError when it was {when}: std::bad_alloc"
+    assert {place: str(error) for place, error in refused.items()} == {0: reason}
+
+
 def test_what_is_not_priced_is_marked(folder: Path) -> None:
     pytest.importorskip("torch", reason="it is the backend")
     command = ("validate", "late_models:spectrum", "-d", "eager.json", "--budget", "0.1")
@@ -128,4 +168,12 @@ def test_networks_beyond_the_limit_are_named() -> None:
     assert done.returncode == 1
     assert "not within 0.0%: mlp (" in done.stderr
     assert "resnet18 (" in done.stderr
-    assert run(*command, "--within", "-1").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [("20", "0.2 is 20 %"), ("1", "0.01 is 1 %"), ("1e3", "0.2 is 20 %"), ("-1", "0.2 is 20 %")],
+)
+def test_a_limit_in_percent_is_refused(given: str, fix: str) -> None:
+    done = run("validate", "mlp", "-d", "quadro-t2000", "--budget", "0.1", "--within", given)
+    assert_one_clear_error(done, f"--within {float(given):g}: it is a share", fix)

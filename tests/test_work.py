@@ -261,3 +261,11 @@ def test_some_kernels_take_in_relu_alone(function, rows):
     total = graph.add(last, x)
     graph.activation(total, function)
     assert af.lower(graph, "fused_relu").folded[-1] == [total + 1]
+
+
+def test_tables_and_memory_show_what_they_are():
+    graph = af.Graph("two")
+    graph.relu(graph.conv2d(graph.input((1, 3, 8, 8)), 8, 3))
+    assert repr(af.lower(graph, "eager")) == "WorkTable(2 rows)"
+    peak = af.peak_memory(graph)
+    assert repr(peak) == f"PeakMemory({peak.total_bytes} bytes, at node {peak.node}, forward)"

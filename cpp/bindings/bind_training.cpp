@@ -46,6 +46,11 @@ UnsupportedError
       .def_readonly("recompute_attention", &Training::recompute_attention);
 
   py::class_<PeakMemory>(m, "PeakMemory", R"doc(Bytes at the moment when most are in use.)doc")
+      .def("__repr__",
+           [](const PeakMemory& p) {
+             return "PeakMemory(" + std::to_string(p.total()) + " bytes, at node " +
+                    std::to_string(p.node) + ", " + std::string(to_string(p.pass)) + ")";
+           })
       .def_readonly("parameters_bytes", &PeakMemory::parameters)
       .def_readonly("constants_bytes", &PeakMemory::constants)
       .def_readonly("gradients_bytes", &PeakMemory::gradients)

@@ -140,6 +140,8 @@ void bind_work(py::module_& m) {
       m, "WorkTable",
       R"doc(One row a kernel launch as a device sees it; every column has one element a row.)doc");
   table.def("__len__", &WorkTable::size)
+      .def("__repr__",
+           [](const WorkTable& w) { return "WorkTable(" + std::to_string(w.size()) + " rows)"; })
       .def_property_readonly("kind", [](const WorkTable& w) { return codes(w.kind); })
       .def_property_readonly(
           "op",

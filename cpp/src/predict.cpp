@@ -282,7 +282,7 @@ Totals total(const WorkTable& work, const Profile& profile, PredictionView predi
   const double* const distance = column(prediction.distance);
   const double* const alpha = column(prediction.alpha);
   Totals sum;
-  sum.time_s = work.size() > 0 ? profile.overhead_s() : 0.0;
+  sum.time_s = profile.overhead_s();
   std::array<double, kind_count> below{};
   std::array<double, kind_count> above{};
   for (std::size_t first = 0; first < work.size();) {

@@ -210,11 +210,8 @@ CompiledSpace::Data tabulate(const std::string& name, const std::vector<Position
   const Columns columns(parts, profiles, reuse_bytes, data);
   data.base.assign(data.first_column(static_cast<int>(profiles.size())), 0.0);
   const std::size_t width = data.base.size();
-  // A network that launches nothing costs nothing.
-  if (std::ranges::any_of(parts.priced, [](const Priced& p) { return p.work.size() > 0; })) {
-    for (int p = 0; p < static_cast<int>(profiles.size()); ++p) {
-      data.base[data.time_column(p)] = data.profiles[static_cast<std::size_t>(p)].overhead_s;
-    }
+  for (int p = 0; p < static_cast<int>(profiles.size()); ++p) {
+    data.base[data.time_column(p)] = data.profiles[static_cast<std::size_t>(p)].overhead_s;
   }
   std::vector<const Dependence*> terms;
   for (const Dependence& term : parts.terms) terms.push_back(&term);

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from alphaflops.report import Report as Report
     from alphaflops.report import estimate as estimate
     from alphaflops.rows import predict_rows as predict_rows
+    from alphaflops.rows import price as price
     from alphaflops.search import pareto as pareto
     from alphaflops.search import within as within
     from alphaflops.table import read_table as read_table
@@ -69,6 +70,7 @@ _LAZY = {
     "next_shapes": "measuring.adaptive",
     "pareto": "search",
     "predict_rows": "rows",
+    "price": "rows",
     "read_table": "table",
     "register_op": "frontends.registry",
     "sample_shapes": "measuring.sampling",
@@ -105,6 +107,7 @@ __all__ = [
     "pareto",
     "peak_memory",
     "predict_rows",
+    "price",
     "read_table",
     "register_op",
     "sample_shapes",

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -25,6 +26,7 @@ Costs: TypeAlias = NDArray[Any] | Mapping[str, ArrayLike]
 Limit: TypeAlias = float | Sequence[float | None] | None
 
 _FEWEST, _MOST = 2, 4  # objectives
+_EXACT = 2**53  # beyond, floats do not hold every integer
 _SAMPLE = 1024  # rows of whose front
 _PART = 4096  # rows that stay in cache
 _SIEVE = 16  # at most so many are a first sieve
@@ -103,30 +105,31 @@ def within(costs: Costs, **limits: Limit) -> NDArray[np.bool_]:
         A limit to what is not among the costs.
     """
     named = _columns(costs)
-    columns = _stacked({name: named[_name(name, list(named))] for name in limits})
     mask = np.ones(len(next(iter(named.values()))), np.bool_)
-    for column, (name, limit) in zip(columns, limits.items(), strict=True):
+    for name, limit in limits.items():
+        column = _checked(name, named[_name(name, list(named))])
         least, most = _ends(name, limit)
         mask &= (column >= least) & (column <= most)
     return mask
 
 
 def _ends(name: str, limit: Limit) -> tuple[float, float]:
-    """Return the least and the most that a limit allows."""
+    """Return the least and the most that a limit allows; integers stay as they are, exact."""
     given: Any = limit.tolist() if isinstance(limit, np.ndarray) else limit
     pair = given if isinstance(given, (tuple, list)) else (None, given)
     if len(pair) != 2:  # noqa: PLR2004
         raise ModelError(
             f"the limit of {name} has {len(pair)} values; give the most, or a pair (least, most)"
         )
-    ends = []
+    ends: list[float] = []
     for end, where_open in zip(pair, (-np.inf, np.inf), strict=True):
         if end is not None and not isinstance(end, numbers.Real):
             raise ModelError(f"the limit of {name} is {end!r:.60}; give a number, or None for none")
-        ends.append(where_open if end is None else float(end))
+        number = where_open if end is None else end
+        if math.isnan(number):
+            raise ModelError(f"the limit of {name} is NaN; give a number, or None for none")
+        ends.append(int(number) if isinstance(number, numbers.Integral) else float(number))
     least, most = ends
-    if np.isnan(least) or np.isnan(most):
-        raise ModelError(f"the limit of {name} is NaN; give a number, or None for none")
     if least > most:
         raise ModelError(f"the limit of {name} is from {least} to {most}; give (least, most)")
     return least, most
@@ -166,19 +169,27 @@ def _columns(costs: Costs) -> dict[str, NDArray[Any]]:
     return named
 
 
+def _checked(name: str, column: NDArray[Any]) -> NDArray[Any]:
+    """Return a column of which every row is a number."""
+    if column.dtype.kind not in "iufb":
+        raise ModelError(f"{name} is of {column.dtype}; costs must be numbers")
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        raise ModelError(
+            f"{name} is NaN in row {np.isnan(column).argmax()}; leave such rows out (energy_j is "
+            "NaN where a profile has no power, alpha_flops where its form has no alpha)"
+        )
+    return column
+
+
 def _stacked(named: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Return a copy as floats [objectives, n]."""
+    """Return a copy in which each objective has its order, as floats [objectives, n]."""
     columns = []
     for name, column in named.items():
-        if column.dtype.kind not in "iufb":
-            raise ModelError(f"{name} is of {column.dtype}; costs must be numbers")
-        columns.append(column.astype(np.float64))
-        nans = np.flatnonzero(np.isnan(columns[-1]))
-        if len(nans):
-            raise ModelError(
-                f"{name} is NaN in row {nans[0]}; leave such rows out (energy_j is NaN where a "
-                "profile has no power, alpha_flops where its form has no alpha)"
-            )
+        ordered = _checked(name, column).astype(np.float64)
+        if column.dtype.kind in "iu" and not (np.abs(ordered) < _EXACT).all():
+            _, ranks = np.unique(column, return_inverse=True)
+            ordered = ranks.astype(np.float64)
+        columns.append(ordered)
     return np.array(columns)
 
 

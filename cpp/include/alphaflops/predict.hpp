@@ -62,9 +62,10 @@ struct Totals {
   std::size_t unpriced_rows = 0;
 };
 
-/// Sums a prediction, with the profile's overhead of a run; NaN of a column that is empty. Errors
-/// are taken as fully correlated within a kind and as independent between kinds: half-widths add
-/// linearly within, in quadrature between. Raises ShapeError as `predict` does.
+/// Sums a prediction, with the profile's overhead, which a run takes that launches nothing, too;
+/// NaN of a column that is empty. Errors are taken as fully correlated within a kind and as
+/// independent between kinds: half-widths add linearly within, in quadrature between. Raises
+/// ShapeError as `predict` does.
 Totals total(const WorkTable& work, const Profile& profile, PredictionView prediction);
 
 /// What Python's `estimate` does: the totals of a network that is lowered in the profile's mode and

@@ -19,6 +19,7 @@ from alphaflops.cli.options import (
     emit_table,
     interruptible,
     progress_console,
+    share,
 )
 from alphaflops.errors import UnsupportedError
 
@@ -182,7 +183,8 @@ def compare(
     a: Annotated[Path, typer.Argument(help="A saved bench: before.")],
     b: Annotated[Path, typer.Argument(help="A saved bench: after.")],
     effect: Annotated[
-        float, typer.Option(help="The smallest change that is called one, as a share.")
+        float,
+        typer.Option(callback=share, help="The smallest change that is called one, as a share."),
     ] = 0.025,
     as_json: AsJson = False,
 ) -> None:

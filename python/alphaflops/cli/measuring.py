@@ -23,6 +23,7 @@ from alphaflops.cli.options import (
     facts_of,
     interruptible,
     progress_console,
+    share,
 )
 from alphaflops.errors import Error, UnsupportedError
 
@@ -130,6 +131,7 @@ def calibrate(
             optimizer=optimizer,
             progress=progress,
             on_resume=going_on(console),
+            on_standing=progress.stand,
         )
     console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}")
@@ -180,6 +182,7 @@ def measure(
                 seed=seed,
                 progress=progress,
                 on_resume=going_on(console),
+                on_standing=progress.stand,
             )
         write_table(times, output)
     console.print(f"wrote {len(times)} rows to {output}")
@@ -270,7 +273,7 @@ def validate(
     within: Annotated[
         float,
         typer.Option(
-            min=0.0, help="Exit with 1 where a network errs by more than this share: 0.1."
+            callback=share, help="Exit with 1 where a network errs by more than this share: 0.1."
         ),
     ] = float("inf"),
 ) -> None:
@@ -326,9 +329,9 @@ def validate(
             }
             for name, row, report in zip(kept.values(), rows, reports, strict=True)
         ]
-        share = sum(abs(error) <= 0.10 for error in errors.values()) / len(errors)  # noqa: PLR2004
+        close = sum(abs(error) <= 0.10 for error in errors.values()) / len(errors)  # noqa: PLR2004
         slowdown = ("slowdown", "slowdown_lo", "slowdown_hi")
-        whole = {"networks": listed, "within_10pct": share}
+        whole = {"networks": listed, "within_10pct": close}
         whole |= {name: known(rows[name][0]) for name in slowdown}
         whole |= {"device": here, "profile_device": there}
         whole["refused"] = [{"name": each.name, "reason": each.reason} for each in refused]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol
 import typer
 from rich.console import Console, RenderableType
 
-from alphaflops.errors import ModelError, OverflowError, TableError
+from alphaflops.errors import ModelError, OverflowError, ShapeError, TableError
 from alphaflops.files import write_text
 
 if TYPE_CHECKING:
@@ -45,6 +45,23 @@ def in_range(option: typer.CallbackParam, value: int | None) -> int | None:
     if value is not None and not -(2**63) <= value < 2**63:
         raise OverflowError(f"--{option.name} {value}: it must be less than 2^63")
     return value
+
+
+def share(option: typer.CallbackParam, value: float) -> float:
+    """Refuse percent where a share is asked for; the default may be infinite.
+
+    Raises
+    ------
+    ShapeError
+        Naming the option and, of what may be meant as percent, the share.
+    """
+    if 0 <= value < 1 or value == option.default:
+        return value
+    meant = value if 1 <= value < 100 else 20.0  # noqa: PLR2004
+    raise ShapeError(
+        f"--{option.name} {value:g}: it is a share, from 0 to below 1; {meant / 100:g} is "
+        f"{meant:g} %"
+    )
 
 
 Batch = Annotated[

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from alphaflops import _core
 from alphaflops.errors import TableError
 from alphaflops.profiles import Profile, ProfileLike, as_profile
-from alphaflops.table import Table, check_table, work_table
+from alphaflops.rows import price
+from alphaflops.table import TableLike, check_table
 
 if TYPE_CHECKING:
     from alphaflops.fitting import Fit
@@ -90,7 +90,7 @@ def _ranks(values: Floats) -> Floats:
     return average
 
 
-def evaluate(profile: ProfileLike | Fit, table: Table) -> Errors:
+def evaluate(profile: ProfileLike | Fit, table: TableLike) -> Errors:
     """Hold a profile against measured times.
 
     Rows that the profile declares out of scope are left out, and not counted in `n`.
@@ -116,10 +116,11 @@ def evaluate(profile: ProfileLike | Fit, table: Table) -> Errors:
     """
     if not isinstance(profile, (Profile, str, os.PathLike)):
         profile = profile.profile
-    core = as_profile(profile).core
+    profile = as_profile(profile)
+    core = profile.core
     table = check_table(table)
-    time_s, low_s, high_s = _predicted(core, table)
-    measured_s = table["time_s"]
+    prices = price(table, profile)
+    time_s, measured_s = prices["time_s"], table["time_s"]
     if np.isnan(time_s).all():
         raise TableError(
             f"table: profile '{core.name}' prices none of its {len(table)} rows; every operator "
@@ -127,31 +128,5 @@ def evaluate(profile: ProfileLike | Fit, table: Table) -> Errors:
         )
     covered = None
     if core.interval_level == LEVEL:
-        covered = (low_s <= measured_s) & (measured_s <= high_s)
+        covered = (prices["time_lo_s"] <= measured_s) & (measured_s <= prices["time_hi_s"])
     return errors_of(time_s, measured_s, covered)
-
-
-def _predicted(core: _core.Profile, table: Table) -> Floats:
-    """Return seconds of the rows and both ends of their intervals [3, n]."""
-    work = work_table(table)
-    far = _core.predict(work, core)
-    found = np.array([far.time_s, far.time_lo_s, far.time_hi_s])
-    if "reuse_bytes" not in (table.dtype.names or ()):
-        return found
-    distances = table["reuse_bytes"]
-    between_s = seconds_between(table, work, far.time_s)
-    for row in np.flatnonzero(~np.isnan(distances) & ~np.isnan(far.time_s)).tolist():
-        near = _core.predict(
-            work.take(np.array([row])), core, None, float(distances[row]), float(between_s[row])
-        )
-        found[:, row] = near.time_s[0], near.time_lo_s[0], near.time_hi_s[0]
-    return found
-
-
-def seconds_between(table: Table, work: _core.WorkTable, time_s: Floats) -> Floats:
-    """Return the seconds that pass until the same weights are used again, where they are."""
-    sizes = np.array(_core.DTYPE_BYTES, float)[work.dtype]
-    calls = np.maximum(table["reuse_bytes"] // np.maximum(sizes * work.weights_read, 1.0), 1.0)
-    if "reuse_s" not in (table.dtype.names or ()):
-        return np.asarray(time_s * calls)
-    return np.asarray(np.fmax(time_s * calls, table["reuse_s"]))

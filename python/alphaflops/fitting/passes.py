@@ -16,11 +16,11 @@ from alphaflops.fitting.one_pass import fit_pass
 from alphaflops.fitting.result import Fit
 from alphaflops.fitting.reuse import fit_reuse, from_memory
 from alphaflops.fitting.solve import FORMS
-from alphaflops.table import PROVENANCE, Table, check_table, work_table
+from alphaflops.table import PROVENANCE, Table, TableLike, check_table, work_table
 
 
 def fit(
-    table: Table,
+    table: TableLike,
     *,
     form: str | None = None,
     groups: str | Sequence[str] | None = None,
@@ -29,7 +29,7 @@ def fit(
     provenance: Mapping[str, Any] | None = None,
     device_facts: Mapping[str, float] | None = None,
     order: str | None = None,
-    test: Table | None = None,
+    test: TableLike | None = None,
     seed: int = 0,
 ) -> Fit:
     """Fit every form to measured times and cross-validate it.
@@ -85,6 +85,7 @@ def fit(
     if form is not None and form not in FORMS:
         raise UnsupportedError(f"form {form!r} is not known; use one of {', '.join(FORMS)}")
     table = check_table(table)
+    held_out = None if test is None else check_table(test)
     _require_one_of_each(table)
     # A drift is taken out of the others' times only.
     reuse = None if order is not None else fit_reuse(table)
@@ -95,7 +96,7 @@ def fit(
         own = table[table["pass"] == each]
         if len(own) == 0:
             continue
-        tested = None if test is None else test[check_table(test)["pass"] == each]
+        tested = None if held_out is None else held_out[held_out["pass"] == each]
         fits[each] = fit_pass(
             own,
             () if fits else said,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from alphaflops.fitting.forms import WEIGHTED, rows_of
-from alphaflops.fitting.metrics import Floats, seconds_between
+from alphaflops.fitting.metrics import Floats
+from alphaflops.rows import seconds_between
 from alphaflops.table import Table, work_table
 from alphaflops.table.columns import INTEGERS
 

@@ -43,6 +43,9 @@ _DTYPES = {
     torch.int8: "int8",
 }
 _IMAGE = (1, 3, 224, 224)  # what a module is tried with that comes without arguments
+_NO_TENSOR = (
+    " (no tensor was given; args are what the forward takes, such as torch.empty(1, 3, 224, 224))"
+)
 
 
 def read_module(
@@ -109,6 +112,7 @@ def _forward(trace: Trace, module: torch.nn.Module, args: Any, kwargs: dict[str,
                 f"{path}: this parameter has no shape yet (a lazy module); run the module once"
             )
     args, kwargs = _inputs(trace, module, args, kwargs)
+    has_tensor = len(trace.graph) > 0
     try:
         with restored(module), trace.following_modules(), trace:
             module(*args, **kwargs)
@@ -124,6 +128,7 @@ def _forward(trace: Trace, module: torch.nn.Module, args: Any, kwargs: dict[str,
             raise ModelError(f"{where}: {reads_values('item')}") from error
         raise ModelError(
             f"{name}: the forward raised in layer {where}: {type(error).__name__}: {error}"
+            + ("" if has_tensor else _NO_TENSOR)
         ) from error
 
 

@@ -25,7 +25,7 @@ from alphaflops.fitting.solve import fit_forms
 from alphaflops.fitting.steps import launches_steps, step_work
 from alphaflops.measuring.measured import shapes_of
 from alphaflops.measuring.sampling import sample_shapes
-from alphaflops.table import Table, check_table
+from alphaflops.table import Table, TableLike, check_table
 
 if TYPE_CHECKING:
     from alphaflops._core import Graph
@@ -41,7 +41,11 @@ Floats = NDArray[np.float64]
 
 
 def next_shapes(
-    table: Table, budget_s: float, *, like: Sequence[Graph] | None = None, seed: int = 0
+    table: TableLike,
+    budget_s: float,
+    *,
+    like: Graph | Sequence[Graph] | None = None,
+    seed: int = 0,
 ) -> Table:
     """Choose the shapes whose times the rows at hand leave most in doubt.
 
@@ -52,7 +56,7 @@ def next_shapes(
     budget_s
         Seconds that measuring them may take, about.
     like
-        Networks to draw candidates from, as for ``sample_shapes``.
+        A network or several to draw candidates from, as for ``sample_shapes``.
     seed
         Of the candidates.
 
@@ -70,6 +74,7 @@ def next_shapes(
     """
     if not budget_s > 0:
         raise ShapeError(f"budget_s is {budget_s}; it must be a positive number of seconds")
+    table = check_table(table)
     names = table.dtype.names or ()
     mode = str(table["mode"][0]) if "mode" in names and len(table) else "fused"
     sequences = "attention" in set(table["op"].tolist())

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -30,20 +30,16 @@ from alphaflops.measuring.backends import Backend, Bench, Reuse, Session, named
 from alphaflops.measuring.journal import Journal
 from alphaflops.measuring.measured import measured_table, shapes_of
 from alphaflops.measuring.pace import at_one_pace
-from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Summary, summarise
+from alphaflops.measuring.readings import MIN_SAMPLES, Reading, summarise
 from alphaflops.measuring.shapes import graphs_of
-from alphaflops.table import Table, work_table
+from alphaflops.measuring.standing import OnPoint, OnStanding, Progress, Standing
+from alphaflops.table import Table, TableLike, work_table
 from alphaflops.table.columns import INTEGERS
 
 if TYPE_CHECKING:
     from alphaflops.measuring.energy import Joules
 
-__all__ = ["OnPoint", "Progress", "measure"]
-
-#: ``(settled shapes, shapes, seconds so far, seconds left)``, a few times a second.
-Progress = Callable[[int, int, float, float], None]
-#: ``(row of the table, its median so far)``, after every sample of the row from the third on.
-OnPoint = Callable[[int, Summary], None]
+__all__ = ["measure"]
 
 _COMMIT_S = 0.25
 _PROGRESS_S = 0.1
@@ -52,7 +48,7 @@ _SHAPE_COLUMNS = ("op", *INTEGERS, "dtype", "pass")
 
 
 def measure(
-    table: Table | Mapping[str, npt.ArrayLike],
+    table: TableLike,
     *,
     backend: str | Backend = "native",
     budget_s: float = 60.0,
@@ -68,13 +64,14 @@ def measure(
     progress: Progress | None = None,
     on_point: OnPoint | None = None,
     on_resume: Callable[[int], None] | None = None,
+    on_standing: OnStanding | None = None,
 ) -> Table:
     """Time every operator of a table.
 
     Parameters
     ----------
     table
-        Shapes, as ``check_table(table, need_time=False)`` takes them, or a mapping of columns.
+        Shapes, as ``check_table(table, need_time=False)`` takes them.
         Columns of an earlier measurement are replaced. Where there is a column ``reuse_bytes``,
         weights of its rows are used again after so many bytes; an empty cell is from memory.
         ``reuse_s`` are the seconds that pass at least until then.
@@ -110,6 +107,9 @@ def measure(
         Called during the campaign.
     on_resume
         Called before it, where the journal has samples, with how many.
+    on_standing
+        Called right before `progress`, and as often without it, with counts of shapes and samples:
+        ``shapes``, ``ready``, ``timed``, ``samples``, ``settled``.
 
     Returns
     -------
@@ -169,6 +169,7 @@ def measure(
             journal=opened,
             progress=progress,
             on_point=on_point,
+            on_standing=on_standing,
         )
         if on_resume is not None and any(run.readings):
             on_resume(run.samples)
@@ -234,9 +235,11 @@ class _Campaign:
         journal: Journal | None,
         progress: Progress | None,
         on_point: OnPoint | None,
+        on_standing: OnStanding | None,
     ) -> None:
         self._shapes, self._session, self._by_mode = shapes, session, by_mode
         self._journal, self._progress, self._on_point = journal, progress, on_point
+        self._on_standing = on_standing
         self.readings: list[list[Reading]] = [[] for _ in shapes]
         if journal is not None:
             for shape, taken in journal.load().items():
@@ -257,6 +260,7 @@ class _Campaign:
     def go(self, budget_s: float, random: np.random.Generator) -> None:
         """Take samples until every shape is settled or time is up."""
         self._start, self._budget_s = time.monotonic(), budget_s
+        self._show()
         self._prepare()
         while open_shapes := [i for i in self._benches if i not in self._settled]:
             # Until each has its first samples, no shape gets more of them than another.
@@ -376,8 +380,13 @@ class _Campaign:
 
     def _show(self, force: bool = False) -> None:
         now = time.monotonic()
-        if self._progress is None or (now - self._shown_at < _PROGRESS_S and not force):
+        if now - self._shown_at < _PROGRESS_S and not force:
             return
         self._shown_at = now
         done, total = len(self._settled), len(self._shapes)
-        self._progress(done, total, now - self._start, max(0.0, self._left_s()))
+        if self._on_standing is not None:
+            ready = len(self._settled | self._benches.keys())
+            timed = sum(map(bool, self.readings))
+            self._on_standing(Standing(total, ready, timed, self.samples, done))
+        if self._progress is not None:
+            self._progress(done, total, now - self._start, max(0.0, self._left_s()))

@@ -59,7 +59,9 @@ def compare_benches(
         The benches have no shape in common, with the same dtype, threads and layout.
     """
     if not (math.isfinite(least_effect) and 0 < least_effect < 1):
-        raise ShapeError(f"least_effect is {least_effect}; it must be a share between 0 and 1")
+        raise ShapeError(
+            f"least_effect is {least_effect}; it must be a share between 0 and 1: 0.05 is 5 %"
+        )
     ours, theirs = _by_key(a), _by_key(b)
     keys = [(key, cache) for key in ours if key in theirs for cache in CACHES]
     if not keys:

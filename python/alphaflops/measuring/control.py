@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from alphaflops.errors import BrokenContextError, Error, TableError
 from alphaflops.measuring.backends import HasProvenance, Session
-from alphaflops.measuring.measured import table_of
 from alphaflops.measuring.readings import (
     SETTLED_SAMPLES,
     Reading,
@@ -22,7 +21,7 @@ from alphaflops.measuring.readings import (
     summarise,
 )
 from alphaflops.measuring.shapes import graphs_of
-from alphaflops.table import Table, check_table
+from alphaflops.table import Table, check_table, table_of
 
 __all__ = ["Control", "Slowdown", "control_in"]
 
@@ -123,5 +122,5 @@ def _unless_refused(run: Callable[[], _T]) -> _T | None:
         return run()
     except BrokenContextError:
         raise
-    except (Error, RuntimeError):  # PyTorch's are of the latter
+    except (Error, RuntimeError, MemoryError):  # PyTorch's are of the second
         return None

@@ -13,6 +13,7 @@ import numpy as np
 
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError, UnsupportedError
+from alphaflops.frontends.traced import graph_of
 from alphaflops.measuring.families import MAX_MACS, SHARES, Family, large, log_uniform, update
 from alphaflops.measuring.shapes import Shape, operators_of, passes_of, to_table
 
@@ -34,7 +35,7 @@ def sample_shapes(
     n: int = 300,
     *,
     seed: int = 0,
-    like: Sequence[Graph] | None = None,
+    like: Graph | Sequence[Graph] | None = None,
     mode: str = "fused",
     sequences: bool = False,
     training: bool = False,
@@ -49,8 +50,8 @@ def sample_shapes(
     seed
         The same seed draws the same operators.
     like
-        Networks: operators are drawn from the neighbourhood of theirs, with other channels and
-        extents. Without, from what image classifiers use.
+        A network or several: operators are drawn from the neighbourhood of theirs, with other
+        channels and extents. Without, from what image classifiers use.
     mode
         fused, fused_relu or eager: which operators share a launch. Norms and activations are
         launches of their own in eager mode, and drawn more often.
@@ -90,7 +91,8 @@ def sample_shapes(
         )
     random = np.random.default_rng(seed)
     if like is not None:
-        shapes = _like(n, like, mode, random)
+        graphs = [like] if isinstance(like, Graph) else [graph_of(each) for each in like]
+        shapes = _like(n, graphs, mode, random)
     else:
         fused = "sequences" if sequences else "fused"
         design = "eager" if mode == "eager" else fused

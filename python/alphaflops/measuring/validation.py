@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +25,14 @@ from alphaflops.measuring.backends import (
     Session,
     backend_of,
 )
-from alphaflops.measuring.campaign import Progress
 from alphaflops.measuring.control import Control, control_in
 from alphaflops.measuring.readings import MIN_SAMPLES, Reading, Sample, summarise
+from alphaflops.measuring.standing import Progress
 from alphaflops.profiles import load_profile
+
+if TYPE_CHECKING:
+    from alphaflops.cuda.energy import Energy
+    from alphaflops.measuring.energy import Joules
 
 __all__ = ["validate"]
 
@@ -56,7 +62,7 @@ class _Profile(HasProvenance, Protocol):
 
 
 def validate(
-    networks: Sequence[Graph | Traced],
+    networks: Graph | Traced | Sequence[Graph | Traced],
     profile: _Profile | str | os.PathLike[str],
     *,
     backend: Backend | None = None,
@@ -75,8 +81,9 @@ def validate(
     Parameters
     ----------
     networks
-        Of a dtype that the profile prices. All are in memory together. PyTorch runs the module of
-        a ``Traced`` itself; of a graph alone, and with other backends, the graph's operators run.
+        One or several, of a dtype that the profile prices. All are in memory together. PyTorch runs
+        the module of a ``Traced`` itself; of a graph alone, and with other backends, the graph's
+        operators run.
     profile
         Or a shipped one's name, or a path.
     backend
@@ -122,6 +129,8 @@ def validate(
     TableError
         The profile's control is malformed.
     """
+    if isinstance(networks, (Graph, Traced)):
+        networks = [networks]
     if not networks:
         raise ShapeError("no network to validate; give at least one")
     if repeats is not None and repeats < 1:
@@ -144,7 +153,9 @@ def validate(
             from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
 
             meter = Joules(meter_of(session))  # while nothing runs yet
-        ready = _accepted(predictions, lambda i: _ready(session, networks[i], seed), refuse)
+        ready = _accepted(
+            predictions, lambda i: _ready(session, networks[i], seed, networks[:i]), refuse
+        )
         control = Control(session, then, by_mode=runs.by_mode)
         readings = _run(
             ready,
@@ -155,7 +166,10 @@ def validate(
             random=np.random.default_rng(seed),
             progress=progress,
         )
-        energies = [meter.of(ready[i], ready[i].sample(1).time_s) for i in readings if meter]
+        energies = {}
+        if meter is not None:
+            energies = _accepted(readings, lambda i: _drawn(ready[i], meter), refuse)
+            readings = {i: readings[i] for i in energies}
 
     slowdown = control.slowdown()
     width = max((len(graphs[i].name) for i in readings), default=1)
@@ -173,7 +187,7 @@ def validate(
         row["unstable"] = measured.is_unstable
         row["unpriced_rows"] = prediction.unpriced_rows
         row["slowdown"], row["slowdown_lo"], row["slowdown_hi"] = slowdown
-    for row, drawn in zip(rows, energies, strict=False):
+    for row, drawn in zip(rows, energies.values(), strict=False):
         power_w = profile.core.power_w
         row["predicted_j"] = np.nan if power_w is None else power_w * row["predicted_s"]
         row["measured_j"], row["idle_j"] = drawn.call_j, drawn.idle_j
@@ -215,21 +229,51 @@ def _predict(graph: Graph, profile: _core.Profile, runs: Backend) -> _core.Predi
     return _core.predict(work, profile, reuse_bytes=_core.reuse_distance_bytes(work))
 
 
-def _ready(session: Session, network: Graph | Traced, seed: int) -> Network:
-    if isinstance(network, Traced) and isinstance(session, RunsModules):
-        return session.module(network, seed)
-    return session.network(graph_of(network), seed)
+def _ready(
+    session: Session, network: Graph | Traced, seed: int, before: Sequence[Graph | Traced]
+) -> Network:
+    with _its_own_fault("made ready"):
+        if isinstance(network, Traced) and isinstance(session, RunsModules):
+            _refuse_shared(network, before)
+            return session.module(network, seed)
+        return session.network(graph_of(network), seed)
+
+
+def _refuse_shared(network: Traced, before: Sequence[Graph | Traced]) -> None:
+    """Refuse to convert a module that another network runs in its own element type."""
+    parts, dtype = {id(part) for part in network.module.modules()}, network.graph.dtype
+    for other in before:
+        if not isinstance(other, Traced) or other.graph.dtype == dtype:
+            continue
+        if any(id(part) in parts for part in other.module.modules()):
+            raise ModelError(
+                f"its module, or a part of it, also runs in {other.graph.dtype}, in another "
+                f"network; with_dtype('{dtype}') of that one is of a copy"
+            )
 
 
 def _sampled(network: Network, passes: int) -> Sample:
-    """Time a network after a pass of its own; a failure of PyTorch's or a user's is an error."""
-    try:
+    """Time a network after a pass of its own."""
+    with _its_own_fault("timed"):
         network.sample(1)  # which finds another's data in the caches
         return network.sample(passes)
+
+
+def _drawn(network: Network, meter: Joules) -> Energy:
+    with _its_own_fault("run for its energy"):
+        return meter.of(network, network.sample(1).time_s)
+
+
+@contextmanager
+def _its_own_fault(when: str) -> Iterator[None]:
+    """Make an error of whatever a network raises, memory that is not there with it."""
+    try:
+        yield
     except Error:
         raise
     except Exception as error:
-        raise ModelError(f"it raised {type(error).__name__} when it was timed: {error}") from error
+        traceback.clear_frames(error.__traceback__)  # its tensors: others need memory
+        raise ModelError(f"it raised {type(error).__name__} when it was {when}: {error}") from error
 
 
 def _passes(network: Network) -> int:

@@ -17,6 +17,7 @@ from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import journal_for
 from alphaflops.measuring.reuse import with_reuse
 from alphaflops.measuring.sampling import sample_shapes
+from alphaflops.measuring.standing import OnStanding
 from alphaflops.scenarios.progress import Callback
 
 #: Eager networks launch more kinds of operators, each of which needs rows of its own.
@@ -41,6 +42,7 @@ def calibrate(
     optimizer: str = "sgd",
     progress: Callback | None = None,
     on_resume: Callable[[int], None] | None = None,
+    on_standing: OnStanding | None = None,
 ) -> Fit:
     """Measure this device within `budget_s` seconds and fit its profile.
 
@@ -53,7 +55,7 @@ def calibrate(
 
     With `output`, the profile is written there and raw samples beside it; an interrupted
     calibration with the same arguments resumes from them, and `on_resume` is called with how many
-    there are.
+    there are. `on_standing` is called as by ``measure``.
     """
     runs = named(backend) if isinstance(backend, str) else backend
     if training and runs.mode != "eager":
@@ -88,6 +90,7 @@ def calibrate(
             seed=seed,
             progress=progress,
             on_resume=on_resume,
+            on_standing=on_standing,
         )
         device = runs.device()
         origin = {"compiler": device["compiler"], "budget_s": budget_s}

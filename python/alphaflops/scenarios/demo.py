@@ -48,6 +48,7 @@ def demo(
             seed=seed,
             progress=progress,
             on_resume=going_on(console),
+            on_standing=progress.stand,
         )
     console.print(str(result), highlight=False, markup=False, soft_wrap=True)
     console.print()

@@ -10,10 +10,12 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +47,26 @@ from alphaflops.table.columns import (
 __all__ = ["PROVENANCE", "Table", "check_table", "read_table", "work_table", "write_table"]
 
 Table: TypeAlias = npt.NDArray[np.void]
+
+
+class Frame(Protocol):
+    """A data frame: of pandas, say, which this module does not import."""
+
+    @property
+    def columns(self) -> Any:
+        """Names."""
+
+    def __getitem__(self, name: Any) -> Any:
+        """Return a column."""
+
+
+#: What is taken for a table.
+TableLike: TypeAlias = Table | Mapping[str, npt.ArrayLike] | Frame
+
+_NO_TABLE = (
+    "a measurement table is a one-dimensional NumPy structured array, as read_table gives it, a "
+    "data frame, or a mapping of columns; this is"
+)
 
 _UNWRITABLE = re.compile("[\x00-\x1f\ud800-\udfff]")  # control characters, half surrogate pairs
 
@@ -85,7 +107,7 @@ def read_table(path: str | os.PathLike[str], *, need_time: bool = False) -> Tabl
     return check_table(_assemble(columns), need_time=need_time, origin=origin)
 
 
-def write_table(table: Table, path: str | os.PathLike[str]) -> None:
+def write_table(table: TableLike, path: str | os.PathLike[str]) -> None:
     """Write a table as CSV, or as Parquet where `path` ends so; whole or not at all.
 
     Raises
@@ -97,6 +119,7 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
     MissingExtraError
         A Parquet file without pyarrow.
     """
+    table = table_of(table, "table")
     names = _names(table, "table")
     if Path(path).suffix == ".parquet":
         pyarrow, parquet = _import_pyarrow()
@@ -115,14 +138,14 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
     write_text(path, text.getvalue())
 
 
-def check_table(table: Table, *, need_time: bool = True, origin: str = "table") -> Table:
+def check_table(table: TableLike, *, need_time: bool = True, origin: str = "table") -> Table:
     """Fill in default columns and validate every value.
 
     Parameters
     ----------
     table
-        Structured array; required are ``batch, c_in, h_in, w_in, c_out`` and, with `need_time`,
-        ``time_s`` (seconds).
+        Structured array, mapping of columns, or data frame; required are ``batch, c_in, h_in, w_in,
+        c_out`` and, with `need_time`, ``time_s`` (seconds).
     origin
         Named in errors.
 
@@ -137,6 +160,7 @@ def check_table(table: Table, *, need_time: bool = True, origin: str = "table") 
     TableError
         Naming the row, the column, the value and what would be right.
     """
+    table = table_of(table, origin)
     names = _names(table, origin)
     required = [n for n, (default, _) in INTEGERS.items() if default is None]
     if need_time:
@@ -166,7 +190,43 @@ def check_table(table: Table, *, need_time: bool = True, origin: str = "table") 
     return checked
 
 
-def work_table(table: Table) -> WorkTable:
+def table_of(given: TableLike, origin: str) -> Table:
+    """Make a table, not yet checked, of columns, or of cells that all rows share.
+
+    A structured array, and what has no columns, is given back.
+    """
+    if isinstance(given, np.ndarray):
+        return given
+    if not isinstance(given, Mapping):
+        if not (hasattr(given, "columns") and hasattr(given, "__getitem__")):
+            raise TableError(f"{origin}: {_NO_TABLE} {_kind_of(given)}")
+        given = {str(name): given[name] for name in given.columns}
+    try:
+        columns = {name: _plain(np.atleast_1d(np.asarray(each))) for name, each in given.items()}
+    except ValueError:  # a column of lists that differ in length
+        columns = {}
+    if not columns or any(column.ndim > 1 for column in columns.values()):
+        raise TableError(f"{origin}: it must have columns, each of one value a row")
+    rows = max((len(c) for c in columns.values()), default=0)
+    array = np.empty(rows, [(name, c.dtype) for name, c in columns.items()])
+    for name, values in columns.items():
+        if len(values) not in (1, rows):
+            raise TableError(
+                f"{origin}: column {name!r} has {len(values)} values; other columns have {rows}"
+            )
+        array[name] = values
+    return array
+
+
+def _plain(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return objects that are texts, as data frames have them, as such; those missing are blank."""
+    if column.dtype.kind != "O" or not any(isinstance(each, str) for each in column):
+        return column
+    missing = [each is None or (isinstance(each, float) and math.isnan(each)) for each in column]
+    return np.where(missing, "", column).astype(np.str_)
+
+
+def work_table(table: TableLike) -> WorkTable:
     """Count the table's rows: MACs, elements read and written, kind, in the table's order.
 
     Raises
@@ -188,11 +248,8 @@ def _count(checked: Table, origin: str) -> WorkTable:
 
 
 def _names(table: Table, origin: str) -> list[str]:
-    if not isinstance(table, np.ndarray) or table.dtype.names is None or table.ndim != 1:
-        raise TableError(
-            f"{origin}: a measurement table is a one-dimensional NumPy structured array, as "
-            f"read_table gives it; this is {_kind_of(table)}"
-        )
+    if table.dtype.names is None or table.ndim != 1:
+        raise TableError(f"{origin}: {_NO_TABLE} {_kind_of(table)}")
     if len(table) == 0:
         raise TableError(f"{origin}: the table has no rows; a row is one measured operator")
     return list(table.dtype.names)
