@@ -1,15 +1,24 @@
 # Instruction-set flags go to one translation unit each, by its name: conv_direct_avx2.cpp is built
 # for AVX2 and nothing else is, so that the library starts on any processor and picks at run time.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+set(ALPHAFLOPS_X86 0)
+set(ALPHAFLOPS_NEON 0)
+set(processor ${CMAKE_SYSTEM_PROCESSOR})
+if(APPLE AND CMAKE_OSX_ARCHITECTURES) # which may name another; a library for several has scalar kernels
+  set(processor "${CMAKE_OSX_ARCHITECTURES}")
+endif()
+if(processor MATCHES "^(x86_64|AMD64|amd64)$")
   set(ALPHAFLOPS_X86 1)
-else()
-  set(ALPHAFLOPS_X86 0)
+elseif(processor MATCHES "^(aarch64|arm64)$") # all of which have NEON
+  set(ALPHAFLOPS_NEON 1)
 endif()
 
 function(alphaflops_select_isa sources)
   set(kept ${${sources}})
   if(NOT ALPHAFLOPS_X86)
     list(FILTER kept EXCLUDE REGEX "_(avx2|avx512|avx512bf16|avx512vnni)\\.cpp$")
+  endif()
+  if(NOT ALPHAFLOPS_NEON)
+    list(FILTER kept EXCLUDE REGEX "_neon\\.cpp$")
   endif()
   foreach(source IN LISTS kept)
     if(source MATCHES "_avx512(bf16|vnni)?\\.cpp$")
@@ -23,6 +32,13 @@ function(alphaflops_select_isa sources)
       endif()
     elseif(source MATCHES "_avx2\\.cpp$")
       set(flags "-mavx2;-mfma")
+    elseif(source MATCHES "_neon\\.cpp$")
+      # Register tiles are written in the order in which they fit: moving loads ahead spills.
+      if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+        set(flags -mllvm -enable-misched=false)
+      else()
+        set(flags -fno-schedule-insns)
+      endif()
     elseif(source MATCHES "_scalar\\.cpp$")
       # The baseline is the number that the others are compared with: it stays scalar.
       set(flags "-fno-tree-vectorize;-fno-tree-slp-vectorize")

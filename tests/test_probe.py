@@ -46,7 +46,7 @@ def test_clock_call_and_machine(probe: dict) -> None:
     assert probe["device"]["logical_cpus"] >= 1
     # No core issues more than a few wide multiply-adds a cycle.
     for isa, rate in probe["peak_ops_per_s"]["fp32"].items():
-        lanes = {"scalar": 1, "avx2": 8, "avx512": 16}[isa]
+        lanes = {"scalar": 1, "avx2": 8, "avx512": 16, "neon": 4}[isa]
         assert rate < 2 * 5 * lanes * 1.5 * probe["clock_hz"]
 
 

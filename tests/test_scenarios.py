@@ -37,7 +37,7 @@ def test_a_calibrated_profile_says_where_it_comes_from(calibrated):
     assert profile["name"] == "mine"
     device, provenance = profile["device"], profile["provenance"]
     assert device["name"]
-    assert device["isa"] in {"scalar", "avx2", "avx512"}
+    assert device["isa"] in {"scalar", "avx2", "avx512", "neon"}
     assert device["clock_hz"] > 1e8
     assert provenance["backend"] == "native"
     assert provenance["points"] > 100

@@ -31,6 +31,6 @@ struct CostTable {
                  int trees, const float* traits, int n, double* sums);
 };
 
-extern const CostTable cost_scalar, cost_avx2, cost_avx512;
+extern const CostTable cost_scalar, cost_neon, cost_avx2, cost_avx512;
 
 }  // namespace alphaflops::kernels

@@ -11,11 +11,15 @@
 #ifndef ALPHAFLOPS_X86
 #define ALPHAFLOPS_X86 0
 #endif
+#ifndef ALPHAFLOPS_NEON
+#define ALPHAFLOPS_NEON 0
+#endif
 
 namespace alphaflops::kernels {
 namespace {
 
 const KernelTable kTables[] = {
+    // as Isa counts them
     {&conv_direct_scalar, &gemm_scalar, &conv_depthwise_scalar, nullptr, &winograd_scalar,
      &stream_scalar, &transpose_scalar, &probe_scalar},
 #if ALPHAFLOPS_X86
@@ -23,6 +27,11 @@ const KernelTable kTables[] = {
      &stream_avx2, &transpose_avx2, &probe_avx2},
     {&conv_direct_avx512, &gemm_avx512, &conv_depthwise_avx512, &conv_grouped_avx512,
      &winograd_avx512, &stream_avx512, &transpose_avx512, &probe_avx512},
+#elif ALPHAFLOPS_NEON
+    {},
+    {},
+    {&conv_direct_neon, &gemm_neon, &conv_depthwise_neon, &conv_grouped_neon, &winograd_neon,
+     &stream_neon, &transpose_neon, &probe_neon},
 #endif
 };
 
@@ -31,6 +40,10 @@ const CostTable* const kCostTables[] = {
 #if ALPHAFLOPS_X86
     &cost_avx2,
     &cost_avx512,
+#elif ALPHAFLOPS_NEON
+    nullptr,
+    nullptr,
+    &cost_neon,
 #endif
 };
 

@@ -33,7 +33,7 @@ void gemm_vector(const Product& g) {
     for (int i = 0; i < kUnroll * kStep; i += 16) prefetch(w + kAheadWords + i);
 #pragma GCC unroll 4
     for (int u = 0; u < kUnroll; ++u) {
-      const Operand value = broadcast(a + u);
+      const auto value = broadcast(a + u);
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
         fma_into(acc[u][v], load_operand(w + u * kStep + v * kLanes), value);

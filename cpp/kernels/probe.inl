@@ -4,27 +4,34 @@
 namespace alphaflops::kernels {
 namespace {
 
-// Twelve chains cover a latency of four or five cycles on two units and fit sixteen registers.
+#if defined(__aarch64__)
+constexpr int kPeakChains = 24;  // cover a latency of four cycles on four units, in 32 registers
+#else
+constexpr int kPeakChains = 12;  // cover one of four or five on two units and fit sixteen registers
+#endif
+
 double peak_fma(std::int64_t iterations, float* sink) {
-  constexpr int kChains = 12;
   constexpr int kUnroll = 8;
-  Vec acc[kChains];
-#pragma GCC unroll 12
-  for (int i = 0; i < kChains; ++i) acc[i] = splat(sink[0] + static_cast<float>(i));
+  Vec acc[kPeakChains];
+#pragma GCC unroll 24
+  for (int i = 0; i < kPeakChains; ++i) acc[i] = splat(sink[0] + static_cast<float>(i));
   const Vec factor = splat(0.999f + sink[0]);
   const Vec term = splat(0.001f + sink[0]);
   for (std::int64_t n = 0; n < iterations; ++n) {
 #pragma GCC unroll 8
     for (int u = 0; u < kUnroll; ++u) {
-#pragma GCC unroll 12
-      for (int i = 0; i < kChains; ++i) acc[i] = fma(acc[i], factor, term);
+#pragma GCC unroll 24
+      for (int i = 0; i < kPeakChains; ++i) {
+        // NEON (four lanes) overwrites the addend: were that not the chain, it would be copied.
+        acc[i] = kLanes == 4 ? fma(factor, term, acc[i]) : fma(acc[i], factor, term);
+      }
     }
   }
   Vec sum = acc[0];
-#pragma GCC unroll 12
-  for (int i = 1; i < kChains; ++i) sum = add(sum, acc[i]);
+#pragma GCC unroll 24
+  for (int i = 1; i < kPeakChains; ++i) sum = add(sum, acc[i]);
   sink[0] = sum_lanes(sum);
-  return 2.0 * kChains * kUnroll * kLanes * static_cast<double>(iterations);
+  return 2.0 * kPeakChains * kUnroll * kLanes * static_cast<double>(iterations);
 }
 
 double sum_array(const float* x, std::int64_t n) {

@@ -199,15 +199,17 @@ struct KernelTable {
   const ProbeTable* probe;
 };
 
-extern const ConvDirectTable<float, float> conv_direct_scalar, conv_direct_avx2, conv_direct_avx512;
-extern const GemmTable<float, float> gemm_scalar, gemm_avx2, gemm_avx512;
-extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_avx2, conv_depthwise_avx512;
+extern const ConvDirectTable<float, float> conv_direct_scalar, conv_direct_neon, conv_direct_avx2,
+    conv_direct_avx512;
+extern const GemmTable<float, float> gemm_scalar, gemm_neon, gemm_avx2, gemm_avx512;
+extern const DepthwiseTable conv_depthwise_scalar, conv_depthwise_neon, conv_depthwise_avx2,
+    conv_depthwise_avx512;
 extern const NarrowTable<Bf16Word, float> conv_bf16_scalar, conv_bf16_avx512;
 extern const NarrowTable<Int8Word, std::int32_t> conv_int8_scalar, conv_int8_avx512;
-extern const GroupedTable conv_grouped_avx2, conv_grouped_avx512;
-extern const WinogradTable winograd_scalar, winograd_avx2, winograd_avx512;
-extern const StreamTable stream_scalar, stream_avx2, stream_avx512;
-extern const TransposeTable transpose_scalar, transpose_avx2, transpose_avx512;
-extern const ProbeTable probe_scalar, probe_avx2, probe_avx512;
+extern const GroupedTable conv_grouped_neon, conv_grouped_avx2, conv_grouped_avx512;
+extern const WinogradTable winograd_scalar, winograd_neon, winograd_avx2, winograd_avx512;
+extern const StreamTable stream_scalar, stream_neon, stream_avx2, stream_avx512;
+extern const TransposeTable transpose_scalar, transpose_neon, transpose_avx2, transpose_avx512;
+extern const ProbeTable probe_scalar, probe_neon, probe_avx2, probe_avx512;
 
 }  // namespace alphaflops::kernels

@@ -54,7 +54,7 @@ struct Tile {
 #pragma GCC unroll 16
       for (int p = 0; p < Pixels; ++p) {
         const Word* from = p < kHalf ? x + p * pixel : upper + (p - kHalf) * pixel;
-        const Operand value = broadcast(from);
+        const auto value = broadcast(from);
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) fma_into(acc[p][v], weight[v], value);
       }
@@ -101,6 +101,8 @@ constexpr int tallest(int vectors) {
   if (vectors > kWidest) return 0;
   if (kLanes == 1) return vectors == 4 ? 3 : vectors == 3 ? 3 : vectors == 2 ? 5 : 8;
   if (kRegisters == 16) return vectors == 1 ? 12 : vectors == 2 ? 6 : 4;
+  // With more than 24 accumulators Clang, which likes to load ahead, would spill.
+  if (kLanes == 4) return vectors == 4 ? 6 : vectors == 3 ? 8 : vectors == 2 ? 12 : 14;
   return vectors == 4 ? 6 : vectors == 3 ? 9 : 14;
 }
 

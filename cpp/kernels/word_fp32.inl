@@ -9,7 +9,10 @@ using Acc = float;
 using Operand = Vec;
 
 AF_INLINE Operand load_operand(const Word* p) { return load(p); }
-AF_INLINE void fma_into(Vec& acc, Operand w, Operand x) { acc = fma(x, w, acc); }
+template <class Value>
+AF_INLINE void fma_into(Vec& acc, Operand w, Value x) {
+  acc = fma(x, w, acc);
+}
 
 }  // namespace
 }  // namespace alphaflops::kernels

@@ -1,13 +1,10 @@
-// What the microbenchmark times: a graph's convolutions, how much they do, what memory there is.
+// What the microbenchmark times: a graph's convolutions, and how much they do.
 #include <algorithm>
-#include <charconv>
-#include <fstream>
 #include <string>
 #include <variant>
 
 #include "alphaflops/conv_bench.hpp"
 #include "alphaflops/error.hpp"
-#include "alphaflops/system.hpp"
 #include "executor_step.hpp"
 
 namespace alphaflops {
@@ -29,19 +26,6 @@ std::int64_t inner_taps(std::int64_t in, std::int64_t out, std::int64_t kernel, 
     pairs += std::max<std::int64_t>(0, last - first);
   }
   return pairs;
-}
-
-/// The number after `key` in a file of words, or the file's first number for an empty key; -1.
-std::int64_t number_in(const char* path, const std::string& key) {
-  std::ifstream file(path);
-  for (std::string word; file >> word;) {
-    if (!key.empty() && word != key) continue;
-    if (!key.empty() && !(file >> word)) break;
-    std::int64_t value = -1;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    return error == std::errc{} ? value : -1;
-  }
-  return -1;
 }
 
 }  // namespace
@@ -70,21 +54,6 @@ std::int64_t macs_without_padding(const Conv2dShape& s) {
   return s.batch * (s.c_in / s.groups) * s.c_out *
          inner_taps(s.h_in, s.h_out(), s.k_h, s.stride_h, s.dilation_h, s.pad_top) *
          inner_taps(s.w_in, s.w_out(), s.k_w, s.stride_w, s.dilation_w, s.pad_left);
-}
-
-std::int64_t available_memory_bytes() {
-  std::int64_t bytes = system_info().memory_bytes;
-  if (const std::int64_t kib = number_in("/proc/meminfo", "MemAvailable:"); kib >= 0) {
-    bytes = std::min(bytes, kib << 10);
-  }
-  const std::int64_t most = number_in("/sys/fs/cgroup/memory.max", "");
-  const std::int64_t used = number_in("/sys/fs/cgroup/memory.current", "");
-  const std::int64_t cache = number_in("/sys/fs/cgroup/memory.stat", "inactive_file");
-  if (most >= 0 && used >= 0) {
-    bytes =
-        std::min(bytes, std::max<std::int64_t>(0, most - used + std::max<std::int64_t>(0, cache)));
-  }
-  return std::max<std::int64_t>(bytes, 1 << 20);
 }
 
 }  // namespace alphaflops

@@ -5,9 +5,10 @@
 #include <cstdlib>
 #include <limits>
 
+#include "platform.hpp"
+
 #if defined(__linux__) && defined(__GLIBC__)
 #include <malloc.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #define ALPHAFLOPS_HAS_GLIBC_HEAP 1
@@ -53,11 +54,11 @@ Used used_heap() {
 }
 
 /// Give the whole pages of a block back to the system. It stays allocated.
-void discard_pages(void* block, std::size_t bytes) {
+void discard_whole_pages(void* block, std::size_t bytes) {
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   const std::uintptr_t first = (address_of(block) + page - 1) / page * page;
   const std::uintptr_t last = (address_of(block) + bytes) / page * page;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  if (first < last) discard_pages(reinterpret_cast<void*>(first), last - first);
 }
 
 }  // namespace
@@ -73,7 +74,7 @@ std::size_t HeapFilling::fill(std::size_t least_bytes) {
         std::free(block);
         break;
       }
-      discard_pages(block, size);
+      discard_whole_pages(block, size);
       blocks_.push_back(block);
       filled += size;
     }

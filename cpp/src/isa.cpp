@@ -11,21 +11,25 @@ namespace alphaflops {
 #ifndef ALPHAFLOPS_X86
 #define ALPHAFLOPS_X86 0
 #endif
+#ifndef ALPHAFLOPS_NEON
+#define ALPHAFLOPS_NEON 0
+#endif
 
 std::string_view to_string(Isa isa) {
   switch (isa) {
     case Isa::scalar: return "scalar";
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
+    case Isa::neon: return "neon";
   }
   return "unknown";
 }
 
 Isa parse_isa(std::string_view name) {
-  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
+  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon}) {
     if (to_string(isa) == name) return isa;
   }
-  throw UnsupportedError("isa '" + std::string(name) + "' is none of scalar, avx2, avx512");
+  throw UnsupportedError("isa '" + std::string(name) + "' is none of scalar, avx2, avx512, neon");
 }
 
 std::vector<Isa> available_isas() {
@@ -39,6 +43,8 @@ std::vector<Isa> available_isas() {
       isas.push_back(Isa::avx512);
     }
   }
+#elif ALPHAFLOPS_NEON
+  isas.push_back(Isa::neon);
 #endif
   return isas;
 }

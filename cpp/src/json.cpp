@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "alphaflops/error.hpp"
+#include "number.hpp"
 
 namespace alphaflops::json {
 namespace {
@@ -119,8 +120,9 @@ class Reader {
       digits();
     }
     double number = 0.0;
-    const auto read = std::from_chars(text_.data() + at_, text_.data() + end, number);
-    if (read.ec != std::errc()) fail("a number out of the range of a double");
+    if (!read_double(text_.substr(at_, end - at_), number)) {
+      fail("a number out of the range of a double");
+    }
     at_ = end;
     return number;
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "alphaflops/error.hpp"
+#include "platform.hpp"
 
 namespace alphaflops {
 namespace {
@@ -59,7 +60,7 @@ void Memory::discard(std::int64_t from) const {
   const std::int64_t first = (from * float_bytes + page - 1) / page * page;
   const std::int64_t bytes = floats_ * float_bytes - first;
   if (bytes <= 0) return;
-  madvise(data_ + first / float_bytes, static_cast<std::size_t>(bytes), MADV_DONTNEED);
+  discard_pages(data_ + first / float_bytes, static_cast<std::size_t>(bytes));
 }
 
 void fill_uniform(std::span<float> values, float amplitude, std::uint64_t seed) {

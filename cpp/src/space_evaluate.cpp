@@ -157,12 +157,13 @@ void Evaluator::evaluate(CodesView codes, std::span<const Output> outputs, int t
     bad[i] = t.digits.empty() ? evaluate_rows<LookupSums>(t, codes, first, end, outputs)
                               : evaluate_rows<DigitSums>(t, codes, first, end, outputs);
   };
-  std::vector<std::jthread> others;
-  for (std::size_t i = 1; i < shares; ++i) {
-    start_thread(t.name, static_cast<int>(shares), others, [&share, i] { share(i); });
+  {
+    JoinedThreads others;
+    for (std::size_t i = 1; i < shares; ++i) {
+      start_thread(t.name, static_cast<int>(shares), others.threads, [&share, i] { share(i); });
+    }
+    share(0);
   }
-  share(0);
-  others.clear();
   for (const std::size_t first : bad) {
     if (first == no_row) continue;
     const CodesView rest{codes.data + static_cast<std::ptrdiff_t>(first) * codes.stride,

@@ -59,7 +59,9 @@ class Exploration {
     Shape shape;
     DType dtype;
     bool stays;  // an input of the network, which the caller keeps
-    auto operator<=>(const Handed&) const = default;
+    bool operator<(const Handed& other) const {
+      return std::tie(shape, dtype, stays) < std::tie(other.shape, other.dtype, other.stays);
+    }
   };
 
   struct State {
@@ -67,7 +69,10 @@ class Exploration {
     std::vector<int> slots;       // into tensors, as the flow lists them
     std::vector<std::int64_t> notes;
     std::int64_t input_bytes = 0;  // of all inputs of the network so far
-    auto operator<=>(const State&) const = default;
+    bool operator<(const State& other) const {
+      return std::tie(tensors, slots, notes, input_bytes) <
+             std::tie(other.tensors, other.slots, other.notes, other.input_bytes);
+    }
   };
 
   std::size_t choices(int position) const {

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace alphaflops {
 
 /// Adds a thread that runs `work`. `wanted` counts those of `threads`, all together, and the
 /// caller.
-template <typename Thread, typename Work>
-void start_thread(const std::string& who, int wanted, std::vector<Thread>& threads, Work work) {
+template <typename Work>
+void start_thread(const std::string& who, int wanted, std::vector<std::thread>& threads,
+                  Work work) {
   try {
     threads.emplace_back(std::move(work));
   } catch (const std::system_error& e) {
@@ -23,5 +25,18 @@ void start_thread(const std::string& who, int wanted, std::vector<Thread>& threa
                            "), ask for " + most + " or fewer");
   }
 }
+
+/// Threads that are waited for at the end of a block, as std::jthread is, which libc++ lacks before
+/// its version 20.
+struct JoinedThreads {
+  JoinedThreads() = default;
+  JoinedThreads(const JoinedThreads&) = delete;
+  JoinedThreads& operator=(const JoinedThreads&) = delete;
+  ~JoinedThreads() {
+    for (std::thread& each : threads) each.join();
+  }
+
+  std::vector<std::thread> threads;
+};
 
 }  // namespace alphaflops

@@ -1,17 +1,15 @@
 // Threads that wait for work: spinning first, then asleep.
 #include "alphaflops/threads.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <string>
 
 #include "alphaflops/error.hpp"
+#include "platform.hpp"
 #include "start_thread.hpp"
-
-#if defined(__linux__)
-#include <pthread.h>
-#include <sched.h>
-#endif
 
 namespace alphaflops {
 namespace {
@@ -23,7 +21,7 @@ void pause() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
-  asm volatile("yield");
+  asm volatile("isb");  // about as long; yield takes no time on most
 #endif
 }
 
@@ -38,32 +36,10 @@ std::uint32_t await_change(const std::atomic<std::uint32_t>& value, std::uint32_
   return value.load(std::memory_order_acquire);
 }
 
-#if defined(__linux__)
-std::vector<int> allowed_processors() {
-  std::vector<int> processors;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (pthread_getaffinity_np(pthread_self(), sizeof set, &set) != 0) return processors;
-  for (int i = 0; i < CPU_SETSIZE; ++i) {
-    if (CPU_ISSET(i, &set)) processors.push_back(i);
-  }
-  return processors;
-}
-
-bool allow(const std::vector<int>& processors, pthread_t thread) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (int processor : processors) CPU_SET(processor, &set);
-  return pthread_setaffinity_np(thread, sizeof set, &set) == 0;
-}
-#else
-std::vector<int> allowed_processors() { return {}; }
-#endif
-
 }  // namespace
 
 int processor_count() {
-  const std::vector<int> allowed = allowed_processors();
+  const std::vector<int> allowed = thread_affinity();
   if (!allowed.empty()) return static_cast<int>(allowed.size());
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
@@ -74,7 +50,7 @@ ThreadPool::ThreadPool(int threads, bool pin)
     throw ShapeError("thread pool: threads is " + std::to_string(threads) +
                      "; it must be 1 or more");
   }
-  const std::vector<int> processors = pin ? allowed_processors() : std::vector<int>{};
+  const std::vector<int> processors = pin ? thread_affinity() : std::vector<int>{};
   if (!processors.empty()) size_ = std::min(size_, static_cast<int>(processors.size()));
   threads_.reserve(static_cast<std::size_t>(size_ - 1));
   try {
@@ -85,15 +61,13 @@ ThreadPool::ThreadPool(int threads, bool pin)
     join();
     throw;
   }
-#if defined(__linux__)
   if (!processors.empty()) {
-    pinned_ = allow({processors[0]}, pthread_self());
+    pinned_ = bind_thread(pthread_self(), {processors[0]});
     for (std::size_t i = 0; i < threads_.size(); ++i) {
-      pinned_ = allow({processors[i + 1]}, threads_[i].native_handle()) && pinned_;
+      pinned_ = bind_thread(threads_[i].native_handle(), {processors[i + 1]}) && pinned_;
     }
     caller_processors_ = processors;
   }
-#endif
 }
 
 void ThreadPool::join() {
@@ -105,11 +79,9 @@ void ThreadPool::join() {
 
 ThreadPool::~ThreadPool() {
   join();
-#if defined(__linux__)
   if (!caller_processors_.empty() && std::this_thread::get_id() == caller_) {
-    allow(caller_processors_, pthread_self());
+    bind_thread(pthread_self(), caller_processors_);
   }
-#endif
 }
 
 void ThreadPool::run(void (*task)(void* context, int thread), void* context) {

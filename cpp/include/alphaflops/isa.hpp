@@ -9,7 +9,7 @@
 
 namespace alphaflops {
 
-enum class Isa : std::uint8_t { scalar, avx2, avx512 };
+enum class Isa : std::uint8_t { scalar, avx2, avx512, neon };
 
 /// Those compiled in that the processor and the operating system support, ascending.
 std::vector<Isa> available_isas();
@@ -25,7 +25,7 @@ Isa best_isa(DType dtype);
 
 std::string_view to_string(Isa isa);
 
-/// Raises UnsupportedError for a name that is none of scalar, avx2, avx512.
+/// Raises UnsupportedError for a name that is none of scalar, avx2, avx512, neon.
 Isa parse_isa(std::string_view name);
 
 }  // namespace alphaflops

@@ -17,7 +17,8 @@ double clock_cost_s();
 
 /// Processors that the calling thread may run on; empty where the system does not say.
 std::vector<int> thread_affinity();
-/// Raises Error naming the processors where the system refuses.
+/// Raises Error naming the processors where the system refuses. macOS has no such thing: nothing
+/// happens.
 void set_thread_affinity(const std::vector<int>& cpus);
 /// The processor that the calling thread runs on now; -1 where the system does not say.
 int current_cpu();
@@ -25,7 +26,8 @@ int current_cpu();
 /// Time so far that a hypervisor gave to others while a processor (-1: any of them) had work to do.
 /// In steps of usually 10 ms; 0 where the system does not count it.
 double steal_time_s(int cpu = -1);
-/// How often so far the calling thread was made to yield its processor.
+/// How often so far the calling thread was made to yield its processor; on macOS any thread of the
+/// process.
 std::int64_t involuntary_switches();
 
 /// Clock of the processor under the calling thread, by timing a chain of dependent additions, which
@@ -35,7 +37,7 @@ double estimate_clock_hz(double duration_s = 50e-6);
 /// What is recorded beside a measurement. Sizes are in bytes, 0 where the system does not say.
 struct SystemInfo {
   std::string cpu_model;
-  std::string hypervisor;  // its name, "unknown" for one that hides it, empty without one
+  std::string hypervisor;  // its name, "unknown" for one that hides it, empty where none is seen
   std::string compiler;    // that built the kernels
   std::string kernel;      // operating system and release
   int logical_cpus = 0;

@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 Isa = Annotated[
     str | None,
-    typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
+    typer.Option(help="scalar, avx2, avx512 or neon; the best this processor has where left out."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads together, each on its own processor.")]
 ALGORITHM_HELP = """direct, gemm, depthwise, grouped, winograd2, winograd4, or auto: all that do a

@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 Isa = Annotated[
     str | None,
-    typer.Option(help="scalar, avx2 or avx512; the best this processor has where left out."),
+    typer.Option(help="scalar, avx2, avx512 or neon; the best this processor has where left out."),
 ]
 Backend = Annotated[str, typer.Option(help="What is measured: native, torch, or cuda.")]
 Layout = Annotated[
@@ -259,7 +259,7 @@ def validate(
     ] = None,
     budget: Budget = 20.0,
     isa: Annotated[
-        str | None, typer.Option(help="scalar, avx2 or avx512; the profile's where left out.")
+        str | None, typer.Option(help="scalar, avx2, avx512 or neon; the profile's where left out.")
     ] = None,
     batch: Batch = None,
     dtype: Annotated[

@@ -237,7 +237,7 @@ def named(
     name
         One of ``BACKENDS``.
     isa
-        scalar, avx2 or avx512; the best of this processor by default. Native only.
+        scalar, avx2, avx512 or neon; the best of this processor by default. Native only.
     cache
         context or hot; cuda has cold as well, torch has context only.
     layout, threads, on, cuda_graph, cudnn_benchmark

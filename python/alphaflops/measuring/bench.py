@@ -65,7 +65,7 @@ def bench(
     winograd
         Whether ``auto`` may take a Winograd form, which rounds differently.
     isa
-        scalar, avx2 or avx512; the best of this processor for each dtype by default.
+        scalar, avx2, avx512 or neon; the best of this processor for each dtype by default.
     threads
         A number or several (also as text: ``1,2`` or ``1-4``): each shape is timed on each.
     layout

@@ -86,7 +86,7 @@ def measure(
         File for the raw samples. The same call with the same file resumes: settled shapes are not
         measured again, and the whole budget is for what remains.
     isa
-        scalar, avx2 or avx512; the best of this processor by default. Native only.
+        scalar, avx2, avx512 or neon; the best of this processor by default. Native only.
     cache
         ``"context"``: as an operator runs inside a network. ``"hot"``: the same buffers every call,
         native and cuda. ``"cold"``: caches flushed before every call, cuda only.
