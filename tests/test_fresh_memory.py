@@ -133,6 +133,22 @@ def test_a_fit_finds_what_fresh_memory_costs(fitted) -> None:
         assert np.median(error[own & np.isin(rows.kind, list(DEVICE))]) < 0.06
 
 
+def test_so_do_weights_that_convolutions_sort() -> None:
+    table, _ = measured()
+    rows = rows_of(work_table(table))
+    wide = table[rows.kind == "conv_1x1"][:40].copy()
+    wide["batch"], wide["h_in"], wide["w_in"] = 1, 7, 7
+    wide["c_in"] = np.linspace(512, 6144, 40).astype(int)
+    wide["c_out"] = 2048
+    weights = 4.0 * wide["c_in"] * wide["c_out"]
+    assert 10 < (weights >= FROM_BYTES).sum() < 35
+    wide["time_s"] = timed(wide, DEVICE)["time_s"] + CLEARED * weights * (weights >= FROM_BYTES)
+    found = fit(np.concatenate([table, wide]), form="alpha-floor").profile.data["models"]
+    prices = {model["kind"]: model["fresh_memory"]["seconds_per_weight_byte"] for model in found}
+    assert prices["conv_1x1"] == pytest.approx(CLEARED, rel=0.15)
+    assert prices["norm"] == prices["elementwise"] == 0.0
+
+
 def test_forms_that_others_published_have_no_such_price(fitted) -> None:
     for form in ("macs", "published"):
         models = fitted.forms[form].profile.data["models"]

@@ -111,7 +111,8 @@ void add_fresh(const FreshMemory& fresh, const LaunchColumns& x, int n, double* 
   for (int i = 0; i < n; ++i) {
     if (x.op != nullptr && !fresh.in_place.empty() && fresh.in_place[x.op[i]] != 0) continue;
     time_s[i] += price(fresh.seconds_per_byte_read, x.activations_read[i]) +
-                 price(fresh.seconds_per_byte_written, x.elements_written[i]);
+                 price(fresh.seconds_per_byte_written, x.elements_written[i]) +
+                 price(fresh.seconds_per_weight_byte, x.weights_read[i]);
   }
 }
 

@@ -252,6 +252,7 @@ FreshMemory read_fresh(const json::Value& value, const std::string& place) {
   fresh.from_bytes = fields.number("from_bytes", 1.0, kMostBytes);
   fresh.seconds_per_byte_read = rate_or_zero(fields, "seconds_per_byte_read");
   fresh.seconds_per_byte_written = rate_or_zero(fields, "seconds_per_byte_written");
+  fresh.seconds_per_weight_byte = rate_or_zero(fields, "seconds_per_weight_byte");
   const json::Value* in_place = fields.find("in_place");
   if (in_place != nullptr && !in_place->is_null()) {
     fresh.in_place = read_operators(*in_place, place + ".in_place");

@@ -84,10 +84,10 @@ struct CacheTerms {
 
 /// What memory costs that a system hands out page by page, and takes back once a tensor is let go:
 /// of tensors from some size on.
-///     time += r read, if that is as large, + w written, likewise
+///     time += r read, if that is as large, + w written, + v weights, likewise
 struct FreshTerms {
   double from_bytes = 0.0;  // 0: no memory is fresh
-  double seconds_per_byte_read = 0.0, seconds_per_byte_written = 0.0;
+  double seconds_per_byte_read = 0.0, seconds_per_byte_written = 0.0, seconds_per_weight_byte = 0.0;
 };
 
 /// What a residual and a domain see of a launch; sizes as log2.

@@ -3,7 +3,8 @@
 glibc asks the system for every tensor of 32 MiB and more, and gives it back once it is let go. Each
 of its pages is then cleared and mapped when it is first touched, which takes several times as long
 as to write what a batch_norm writes. So such rows take no part in the fit of a form; what they take
-beside it has a price for each byte written, and for each byte read, which is let go of.
+beside it has a price for each byte written, for each byte read, which is let go of, and for each
+byte of a convolution's weights, which it sorts.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ __all__ = ["lies_in_fresh_memory", "may_be_fresh", "with_fresh_memory"]
 
 #: The most that glibc's M_MMAP_THRESHOLD grows to by itself (mallopt(3), on 64 bits).
 FROM_BYTES = 2.0**25
-_LEAST_ROWS = 3  # of a kind; fewer say nothing of it
+_LEAST_ROWS = 2  # of a kind; one may be of anything
 #: Their inputs are several, and none is as large as all together.
 _OF_SEVERAL = ("elementwise", "copy", "matmul", "attention")
+#: PyTorch's convolutions sort their weights in each call, into memory of their own.
+_SORTS_WEIGHTS = ("conv_1x1", "conv_spatial", "conv_grouped")
+_PRICES = ("seconds_per_byte_read", "seconds_per_byte_written", "seconds_per_weight_byte")
 _PLAIN = ("macs", "published")
 
 
@@ -44,8 +48,7 @@ def may_be_fresh(table: Table) -> bool:
 
 def lies_in_fresh_memory(rows: Rows) -> NDArray[np.bool_]:
     """Return of which rows [n] that is true, of kinds that have others as well."""
-    read, written = _fresh_bytes(rows)
-    found = (read + written) > 0
+    found = _fresh_bytes(rows).sum(axis=1) > 0
     for kind in np.unique(rows.kind):
         own = rows.kind == kind
         if np.count_nonzero(~found[own]) < _LEAST_ROWS:
@@ -53,14 +56,19 @@ def lies_in_fresh_memory(rows: Rows) -> NDArray[np.bool_]:
     return found
 
 
-def _fresh_bytes(rows: Rows) -> tuple[Floats, Floats]:
-    """Return bytes [n] read and written that lie there."""
+def _fresh_bytes(rows: Rows) -> Floats:
+    """Return bytes read, written and of weights that lie there [n, 3], as of _PRICES."""
     own = ~np.isin(rows.op, _in_place(rows))
-    activations = rows.bytes_read - rows.weight_bytes
-    of_one = own & ~np.isin(rows.kind, _OF_SEVERAL)
-    read: Floats = np.where(of_one & (activations >= FROM_BYTES), activations, 0.0)
-    written: Floats = np.where(own & (rows.bytes_written >= FROM_BYTES), rows.bytes_written, 0.0)
-    return read, written
+    takes = np.stack(
+        [
+            own & ~np.isin(rows.kind, _OF_SEVERAL),
+            own,
+            np.isin(rows.kind, _SORTS_WEIGHTS),
+        ]
+    )
+    nbytes = np.stack([rows.bytes_read - rows.weight_bytes, rows.bytes_written, rows.weight_bytes])
+    found: Floats = np.where(takes & (nbytes >= FROM_BYTES), nbytes, 0.0).T
+    return found
 
 
 def with_fresh_memory(
@@ -77,8 +85,8 @@ def with_fresh_memory(
 
 
 def _priced(kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats) -> dict[str, KindFit]:
-    found: dict[str, KindFit] = {}
-    prices: dict[str, tuple[float, float]] = {}
+    prices: dict[str, Floats] = {}
+    found = dict(kinds)
     for kind, fit in kinds.items():
         own = rows.kind == kind
         if np.count_nonzero(own) >= _LEAST_ROWS:
@@ -86,18 +94,14 @@ def _priced(kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats) -> dict[st
             found[kind] = _widened(fit, rows[own], time_s[own])
     # What writes and no more is cleared at the same pace, whatever it is.
     others = [prices[kind] for kind in MOVING if kind in prices]
-    typical = tuple(np.median(others, axis=0).tolist()) if others else (0.0, 0.0)
+    typical = np.median(others, axis=0) if others else np.zeros(len(_PRICES))
     for kind, fit in kinds.items():
-        read_s, written_s = prices.get(fit.borrowed_from or kind, typical)
+        own_prices = prices.get(fit.borrowed_from or kind, typical)
+        fresh = dict(zip(_PRICES, own_prices.tolist(), strict=True))
         if kind in _OF_SEVERAL:
-            read_s = 0.0
-        fresh = {
-            "from_bytes": FROM_BYTES,
-            "seconds_per_byte_read": read_s,
-            "seconds_per_byte_written": written_s,
-            "in_place": _in_place(rows),
-        }
-        found[kind] = replace(found.get(kind, fit), fresh_memory=fresh)
+            fresh[_PRICES[0]] = 0.0
+        fresh |= {"from_bytes": FROM_BYTES, "in_place": _in_place(rows)}
+        found[kind] = replace(found[kind], fresh_memory=fresh)
     return found
 
 
@@ -106,14 +110,13 @@ def _in_place(rows: Rows) -> list[str]:
     return sorted(IN_PLACE) if _core.PASSES[rows.work.passes[0]] == "forward" else []
 
 
-def _prices(fit: KindFit, rows: Rows, time_s: Floats) -> tuple[float, float]:
-    """Return seconds per byte read and written, of least relative errors."""
-    amounts = np.stack(_fresh_bytes(rows), axis=1) / time_s[:, None]
-    left = 1 - fit.predict(rows) / time_s
+def _prices(fit: KindFit, rows: Rows, time_s: Floats) -> Floats:
+    """Return _PRICES of least relative errors, all at least 0."""
+    amounts = _fresh_bytes(rows) / time_s[:, None]
     scale = amounts.max()
-    prices, _ = nnls(amounts / scale, left)
-    read_s, written_s = (prices / scale).tolist()
-    return read_s, written_s
+    prices, _ = nnls(amounts / scale, 1 - fit.predict(rows) / time_s)
+    found: Floats = prices / scale
+    return found
 
 
 def _widened(fit: KindFit, rows: Rows, time_s: Floats) -> KindFit:
