@@ -24,7 +24,7 @@ MULTIPLY_ADDS = ("vfmadd", "vdpbf16ps", "vpdpbusd", "fmla")
 JUMPS = ("j", "b.", "cbz", "cbnz", "tbz", "tbnz")
 KERNELS = r"::(conv_tile|gemm_tiles|gemm_vector|depthwise\w*|grouped|peak_fma|peak_dot)\b"
 SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
-LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?:#.*)?$")
+LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?:\s#\s.*)?$")
 TARGET = re.compile(r"(?:^|, )([0-9a-f]+)(?:\s|$)")
 STACK = re.compile(r"\(%[re](?:sp|bp)[,)]|\[(?:sp|x29)[],]")
 VECTOR = re.compile(r"%[xyz]mm\d|\b[qdsv]\d")
@@ -69,7 +69,7 @@ def innermost_loops(body: list[Instruction]) -> Iterator[list[Instruction]]:
     index = {instruction.address: i for i, instruction in enumerate(body)}
     spans = set()
     for i, instruction in enumerate(body):
-        if not instruction.mnemonic.startswith(JUMPS):
+        if not (instruction.mnemonic.startswith(JUMPS) or instruction.mnemonic == "b"):
             continue
         target = TARGET.search(instruction.operands)
         start = index.get(int(target[1], 16)) if target else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import platform
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from alphaflops.fitting.forms import MULTIPLYING, rows_of
 from alphaflops.fitting.fresh import FROM_BYTES
 from alphaflops.measuring.batches import with_large
 from alphaflops.measuring.sampling import sample_shapes
+from alphaflops.measuring.shapes import graphs_of, largest_bytes
 from alphaflops.profiles import Profile
 from alphaflops.table import work_table
 
@@ -149,6 +150,33 @@ def test_so_do_weights_that_convolutions_sort() -> None:
     assert prices["norm"] == prices["elementwise"] == 0.0
 
 
+def test_a_kind_whose_rows_all_lie_there_has_no_price_on_top() -> None:
+    table, _ = measured()
+    rows = rows_of(work_table(table))
+    large = (rows.kind == "norm") & (rows.bytes_written >= FROM_BYTES)
+    assert large.sum() >= 5
+    some = table[(rows.kind != "norm") | large]
+    profile = fit(some, form="alpha").profile
+    models = {model["kind"]: model for model in profile.data["models"]}
+    assert "fresh_memory" not in models["norm"]
+    assert models["elementwise"]["fresh_memory"]["seconds_per_byte_written"] > 0
+    own = table[large]
+    predicted = _core.predict(work_table(own), profile.core).time_s
+    assert np.median(np.abs(predicted / own["time_s"] - 1)) < 0.15
+
+
+def test_gradients_have_no_price_of_what_they_read() -> None:
+    table, _ = measured()
+    rows = rows_of(work_table(table))
+    table = table[rows.kind == "norm"]
+    table = with_column(table, "pass", np.full(len(table), "input_gradient"))
+    table["training"] = 1
+    model = fit(table, form="alpha").profile.data["models"][0]
+    assert model["pass"] == "input_gradient"
+    assert model["fresh_memory"]["seconds_per_byte_read"] == 0.0
+    assert model["fresh_memory"]["in_place"] == []
+
+
 def test_forms_that_others_published_have_no_such_price(fitted) -> None:
     for form in ("macs", "published"):
         models = fitted.forms[form].profile.data["models"]
@@ -170,25 +198,32 @@ def test_rows_that_lie_there_do_not_bend_the_form(fitted) -> None:
     small = of("batch_norm", 4)
     times = []
     for data in (alone, both):
-        plain = copy.deepcopy(data)
-        times.append(_core.predict(small, Profile.from_dict(plain).core).time_s[0])
+        times.append(_core.predict(small, Profile.from_dict(data).core).time_s[0])
     assert times[1] == pytest.approx(times[0], rel=0.03)
 
 
 @pytest.mark.parametrize("mode", ["eager", "fused_relu"])
 @pytest.mark.parametrize("seed", range(3))
-def test_designs_have_large_tensors_as_well(mode: str, seed: int) -> None:
-    design = sample_shapes(300, seed=seed, mode=mode)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_designs_have_large_tensors_as_well(mode: str, seed: int, dtype: str) -> None:
+    design = sample_shapes(600, seed=seed, mode=mode)
+    design["dtype"] = dtype
     table = with_large(design, seed=seed)
     assert np.array_equal(table[: len(design)], design)
     more = table[len(design) :]
     work = work_table(more)
-    largest = 4.0 * np.maximum(work.activations_read, work.elements_written)
+    size = 2 if dtype == "bf16" else 4
+    largest = np.array([largest_bytes(graph) for graph in graphs_of(more)], float)
     assert 0.08 * len(design) < len(more) < 0.25 * len(design)
-    assert largest.max() <= 64 * MIB * 1.01
+    assert largest.max() <= 80 * MIB, "up to an image more than 64"
     assert work.macs.max() <= 1e9
     assert (largest >= 4 * MIB * 0.5).mean() > 0.9
-    assert (largest >= 32 * MIB).sum() >= 3
+    written = {k: [] for k in ("norm", "elementwise", "conv_1x1", "copy")}
+    for kind, nbytes in zip(work.kind, size * work.elements_written, strict=True):
+        written.setdefault(_core.KINDS[kind], []).append(nbytes)
+    assert max(written["norm"]) >= 32 * MIB
+    if mode == "eager":
+        assert max(written["elementwise"]) >= 32 * MIB
     assert "call" not in more["op"].tolist()
     names = [name for name in design.dtype.names or () if name != "batch"]
     assert np.isin(more[names], design[names]).all(), "the same operators, but for the batch"
@@ -231,6 +266,8 @@ def test_room_is_made_for_tensors_of_twenty_megabytes() -> None:
             assert share_of_new_pages(20 << 20) < 0.05
         heap.make_room(40 << 20)  # the system's: nothing is held for it
         share_of_new_pages(40 << 20)
-        assert share_of_new_pages(40 << 20) > 0.6
+        huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+        if not (huge.is_file() and "[always]" in huge.read_text()):  # one fault for 2 MiB
+            assert share_of_new_pages(40 << 20) > 0.6
     finally:
         heap.let_go()

@@ -72,3 +72,21 @@ def test_whatever_is_timed_has_a_tidy_heap(tidied):
         session.timed(lambda: passes.append(1)).sample(3)
         assert (len(tidyings), len(passes)) == (2, 3 + tidied)
         assert rooms == [4 * 8 * 14 * 14] * 2 + ["let go"], "warm-up, sample, network"
+
+
+def test_a_session_leaves_glibc_as_it_is_by_itself(monkeypatch):
+    said = []
+    monkeypatch.setattr(torch_heap.Heap, "_keeps", None)
+    monkeypatch.setattr(torch_heap._core, "keep_freed_memory", said.append)
+    graph = af.Graph("one")
+    graph.relu(graph.input((1, 8, 14, 14)))
+
+    def is_cut_short():
+        with named("torch", on="cpu").session() as session:
+            session.bench(graph).warm_up()
+            session.bench(graph).warm_up()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        is_cut_short()
+    assert said == [True, False]

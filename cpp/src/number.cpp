@@ -14,7 +14,7 @@ bool read_double(std::string_view text, double& number) {
 
 }  // namespace alphaflops
 
-#else  // libc++, of which only late versions read floating-point numbers
+#else  // libc++ and GCC's library read floating-point numbers in late versions only
 
 #include <stdlib.h>
 #ifdef __APPLE__
@@ -25,6 +25,7 @@ bool read_double(std::string_view text, double& number) {
 
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <string>
 
 namespace alphaflops {
@@ -32,7 +33,9 @@ namespace alphaflops {
 bool read_double(std::string_view text, double& number) {
   static const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr);
   errno = 0;
-  number = strtod_l(std::string(text).c_str(), nullptr, plain);
+  const std::string copy(text);
+  number = plain == nullptr ? std::strtod(copy.c_str(), nullptr)
+                            : strtod_l(copy.c_str(), nullptr, plain);
   return errno != ERANGE || (number != 0.0 && std::isfinite(number));  // it may be subnormal
 }
 

@@ -13,7 +13,8 @@ from alphaflops.errors import TableError
 from alphaflops.profiles import ProfileLike, as_profile
 from alphaflops.table import Table, TableLike, check_table, work_table
 
-#: Columns of a row, as a work table has them; ``alpha`` by itself reads the first four.
+#: Columns of a row, as a work table has them; ``alpha`` by itself, without a
+#: domain, a cache or fresh memory, reads the first four.
 COLUMNS = _core.LAUNCH_COLUMNS
 
 _PRICE = [

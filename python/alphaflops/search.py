@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import bisect
-import math
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -109,6 +108,8 @@ def within(costs: Costs, **limits: Limit) -> NDArray[np.bool_]:
     for name, limit in limits.items():
         column = _checked(name, named[_name(name, list(named))])
         least, most = _ends(name, limit)
+        if column.dtype.kind == "f":
+            column = column.astype(np.float64)
         mask &= (column >= least) & (column <= most)
     return mask
 
@@ -126,9 +127,10 @@ def _ends(name: str, limit: Limit) -> tuple[float, float]:
         if end is not None and not isinstance(end, numbers.Real):
             raise ModelError(f"the limit of {name} is {end!r:.60}; give a number, or None for none")
         number = where_open if end is None else end
-        if math.isnan(number):
+        exact = int(number) if isinstance(number, numbers.Integral) else float(number)
+        if exact != exact:  # noqa: PLR0124
             raise ModelError(f"the limit of {name} is NaN; give a number, or None for none")
-        ends.append(int(number) if isinstance(number, numbers.Integral) else float(number))
+        ends.append(exact)
     least, most = ends
     if least > most:
         raise ModelError(f"the limit of {name} is from {least} to {most}; give (least, most)")

@@ -18,14 +18,14 @@ from scipy.optimize import nnls
 
 from alphaflops import _core
 from alphaflops._core import Launches
-from alphaflops.fitting.forms import MOVING, Rows
+from alphaflops.fitting.forms import CALL, MOVING, Rows
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.metrics import Floats
 from alphaflops.fitting.residual import domain_of
 from alphaflops.measuring.torch_operators import IN_PLACE
 from alphaflops.table import Table
 
-__all__ = ["lies_in_fresh_memory", "may_be_fresh", "with_fresh_memory"]
+__all__ = ["in_fits", "may_be_fresh", "with_fresh_memory"]
 
 #: The most that glibc's M_MMAP_THRESHOLD grows to by itself (mallopt(3), on 64 bits).
 FROM_BYTES = 2.0**25
@@ -35,7 +35,6 @@ _OF_SEVERAL = ("elementwise", "copy", "matmul", "attention")
 #: PyTorch's convolutions sort their weights in each call, into memory of their own.
 _SORTS_WEIGHTS = ("conv_1x1", "conv_spatial", "conv_grouped")
 _PRICES = ("seconds_per_byte_read", "seconds_per_byte_written", "seconds_per_weight_byte")
-_PLAIN = ("macs", "published")
 
 
 def may_be_fresh(table: Table) -> bool:
@@ -47,48 +46,56 @@ def may_be_fresh(table: Table) -> bool:
 
 
 def lies_in_fresh_memory(rows: Rows) -> NDArray[np.bool_]:
-    """Return of which rows [n] that is true, of kinds that have others as well."""
-    found = _fresh_bytes(rows).sum(axis=1) > 0
-    for kind in np.unique(rows.kind):
-        own = rows.kind == kind
-        if np.count_nonzero(~found[own]) < _LEAST_ROWS:
-            found[own] = False
+    """Return of which rows [n] that is true."""
+    found: NDArray[np.bool_] = _fresh_bytes(rows).sum(axis=1) > 0
     return found
 
 
 def _fresh_bytes(rows: Rows) -> Floats:
     """Return bytes read, written and of weights that lie there [n, 3], as of _PRICES."""
-    own = ~np.isin(rows.op, _in_place(rows))
-    takes = np.stack(
-        [
-            own & ~np.isin(rows.kind, _OF_SEVERAL),
-            own,
-            np.isin(rows.kind, _SORTS_WEIGHTS),
-        ]
-    )
+    pass_ = _pass_of(rows)
+    own = ~np.isin(rows.op, _in_place(pass_)) & (pass_ != "optimizer")
+    # A gradient reads several tensors, and those that it reads outlive it.
+    of_one = own & ~np.isin(rows.kind, _OF_SEVERAL) & (pass_ == "forward")
+    takes = np.stack([of_one, own, own & np.isin(rows.kind, _SORTS_WEIGHTS)])
     nbytes = np.stack([rows.bytes_read - rows.weight_bytes, rows.bytes_written, rows.weight_bytes])
     found: Floats = np.where(takes & (nbytes >= FROM_BYTES), nbytes, 0.0).T
     return found
 
 
+def _pass_of(rows: Rows) -> str:
+    """Return the pass of rows, which are of one; forward where there are none."""
+    return _core.PASSES[int(rows.work.passes[0]) if len(rows) else 0]
+
+
+def _in_place(pass_: str) -> list[str]:
+    """Return what writes over its input; gradients have memory of their own."""
+    return sorted(IN_PLACE) if pass_ == "forward" else []
+
+
+def in_fits(rows: Rows) -> NDArray[np.bool_]:
+    """Return which rows [n] fits of forms see: those in other memory, and of kinds without, all."""
+    fresh = lies_in_fresh_memory(rows)
+    for kind in np.unique(rows.kind):
+        own = rows.kind == kind
+        if np.count_nonzero(~fresh[own]) < _LEAST_ROWS:
+            fresh[own] = False
+    return ~fresh
+
+
 def with_fresh_memory(
-    forms: Mapping[str, Mapping[str, KindFit]], rows: Rows, time_s: Floats
-) -> dict[str, dict[str, KindFit]]:
-    """Return fits of rows in other memory with the prices that `rows` [n] ask for, by form.
+    kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats
+) -> dict[str, KindFit]:
+    """Return fits to the rows `in_fits`, with the prices that the others of `rows` [n] ask for.
 
-    Forms that others published stay as they are.
+    A kind all of whose rows lie there has none: its form has it already.
     """
-    return {
-        form: dict(kinds) if form in _PLAIN else _priced(kinds, rows, time_s)
-        for form, kinds in forms.items()
-    }
-
-
-def _priced(kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats) -> dict[str, KindFit]:
+    aside = ~in_fits(rows)
+    has_it = set(np.unique(rows.kind[lies_in_fresh_memory(rows) & ~aside]).tolist())
     prices: dict[str, Floats] = {}
     found = dict(kinds)
     for kind, fit in kinds.items():
-        own = rows.kind == kind
+        own = aside & (rows.kind == kind)
         if np.count_nonzero(own) >= _LEAST_ROWS:
             prices[kind] = _prices(fit, rows[own], time_s[own])
             found[kind] = _widened(fit, rows[own], time_s[own])
@@ -96,18 +103,17 @@ def _priced(kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats) -> dict[st
     others = [prices[kind] for kind in MOVING if kind in prices]
     typical = np.median(others, axis=0) if others else np.zeros(len(_PRICES))
     for kind, fit in kinds.items():
-        own_prices = prices.get(fit.borrowed_from or kind, typical)
-        fresh = dict(zip(_PRICES, own_prices.tolist(), strict=True))
+        donor = fit.borrowed_from or kind
+        if kind == CALL or donor in has_it:
+            continue
+        fresh = dict(zip(_PRICES, prices.get(donor, typical).tolist(), strict=True))
         if kind in _OF_SEVERAL:
-            fresh[_PRICES[0]] = 0.0
-        fresh |= {"from_bytes": FROM_BYTES, "in_place": _in_place(rows)}
-        found[kind] = replace(found[kind], fresh_memory=fresh)
+            fresh["seconds_per_byte_read"] = 0.0
+        if kind not in _SORTS_WEIGHTS:
+            fresh["seconds_per_weight_byte"] = 0.0
+        about = {"from_bytes": FROM_BYTES, "in_place": _in_place(_pass_of(rows))}
+        found[kind] = replace(found[kind], fresh_memory=fresh | about)
     return found
-
-
-def _in_place(rows: Rows) -> list[str]:
-    """Return what writes over its input, of a pass; gradients have memory of their own."""
-    return sorted(IN_PLACE) if _core.PASSES[rows.work.passes[0]] == "forward" else []
 
 
 def _prices(fit: KindFit, rows: Rows, time_s: Floats) -> Floats:

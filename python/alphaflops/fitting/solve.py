@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alphaflops.fitting.forms import (
     CALL,
@@ -20,7 +22,7 @@ from alphaflops.fitting.forms import (
     alpha_model,
     alpha_parameters,
 )
-from alphaflops.fitting.fresh import lies_in_fresh_memory, with_fresh_memory
+from alphaflops.fitting.fresh import in_fits, with_fresh_memory
 from alphaflops.fitting.kinds import KindFit
 from alphaflops.fitting.least_squares import floor_start, named, solve
 from alphaflops.fitting.metrics import Floats
@@ -73,11 +75,8 @@ def fit_forms(
     RichFit or None
         What a fit of most of these rows may start from.
     """
-    if fresh and (paged := lies_in_fresh_memory(rows)).any():
-        others, found = fit_forms(
-            rows[~paged], time_s[~paged], rich=rich, facts=facts, start=start, seed=seed
-        )
-        return with_fresh_memory(others, rows[paged], time_s[paged]), found
+    if fresh and not (kept := in_fits(rows)).all():
+        return _fit_aside(rows, time_s, kept, rich=rich, facts=facts, start=start, seed=seed)
     log_time = np.log(time_s)
     groups = {str(kind): np.flatnonzero(rows.kind == kind) for kind in np.unique(rows.kind)}
     by_kind = {kind: (rows[index], log_time[index]) for kind, index in groups.items()}
@@ -89,9 +88,8 @@ def fit_forms(
     if CALL in by_kind:
         moving[CALL] = fit_calls(*by_kind[CALL])
     multiplying = {k: by_kind[k] for k in MULTIPLYING if k in by_kind}
-    fits: dict[str, dict[str, KindFit]] = {
-        "macs": {k: _fit_alpha("macs", k, *v) for k, v in multiplying.items()},
-        "published": _fit_published(multiplying),
+    fits = {
+        **_fit_plain(multiplying),
         "alpha": {k: _fit_alpha("alpha", k, *v) for k, v in multiplying.items()},
         "alpha-floor": {k: _fit_alpha("alpha-floor", k, *v) for k, v in multiplying.items()},
     }
@@ -103,6 +101,23 @@ def fit_forms(
         for form in CORES:
             fits[form] = simpler = simpler | found.forms[form]
     return {form: _lend(kinds) | moving for form, kinds in fits.items()}, found
+
+
+def _fit_aside(
+    rows: Rows, time_s: Floats, kept: NDArray[np.bool_], **options: Any
+) -> tuple[dict[str, dict[str, KindFit]], RichFit | None]:
+    """Fit every form to the rows that are kept, and a price of fresh memory to the others.
+
+    The forms that have nothing but arithmetic are of all rows.
+    """
+    forms, found = fit_forms(rows[kept], time_s[kept], **options)
+    forms = {form: with_fresh_memory(kinds, rows, time_s) for form, kinds in forms.items()}
+    groups = {kind: rows.kind == kind for kind in MULTIPLYING if kind in forms["macs"]}
+    own = {k: (rows[i], np.log(time_s[i])) for k, i in groups.items() if i.any()}
+    for form, kinds in _fit_plain(own).items():
+        forms[form] = _lend({k: v for k, v in forms[form].items() if k in MOVING} | kinds)
+        forms[form] |= {k: v for k, v in forms["alpha"].items() if k == CALL}
+    return forms, found
 
 
 def with_trees(
@@ -134,6 +149,12 @@ def _lend(kinds: dict[str, KindFit]) -> dict[str, KindFit]:
             note = f"{kind}: no rows; it takes the parameters of {donor}, its interval doubled"
             lent[kind] = replace(kinds[donor], rows=0, note=note, borrowed_from=donor)
     return kinds | lent
+
+
+def _fit_plain(by_kind: dict[str, tuple[Rows, Floats]]) -> dict[str, dict[str, KindFit]]:
+    """Fit the forms of plain MACs and of published parameters to kinds that multiply."""
+    macs = {kind: _fit_alpha("macs", kind, *timed) for kind, timed in by_kind.items()}
+    return {"macs": macs, "published": _fit_published(by_kind)}
 
 
 def _fit_alpha(form: str, kind: str, rows: Rows, log_time: Floats) -> KindFit:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from alphaflops import _core
 from alphaflops.errors import ShapeError
 from alphaflops.fitting.forms import Rows, rows_of
+from alphaflops.fitting.fresh import may_be_fresh
 from alphaflops.fitting.kinds import predict_rows
 from alphaflops.fitting.reuse import from_memory
 from alphaflops.fitting.rich import known_facts
@@ -89,7 +90,10 @@ def choose(table: Table, pool: Table, budget_s: float) -> NDArray[np.int64]:
     per_step = launches_steps(table)
     (work, steps), (new, new_steps) = (step_work(t, per_step=per_step) for t in (table, pool))
     known, candidates = rows_of(work), rows_of(new)
-    fits = fit_forms(known, table["time_s"] / steps, facts=known_facts(table))[0]["tiled"]
+    forms, _ = fit_forms(
+        known, table["time_s"] / steps, facts=known_facts(table), fresh=may_be_fresh(table)
+    )
+    fits = forms["tiled"]
     known_s, candidate_s = (
         steps * predict_rows(known, fits),
         new_steps * predict_rows(candidates, fits),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphaflops.measuring.shapes import graphs_of, largest_bytes
 from alphaflops.table import Table, work_table
 
 __all__ = ["in_batches", "with_large"]
@@ -45,25 +46,31 @@ def with_large(shapes: Table, *, seed: int = 0) -> Table:
     """Return a design and more rows: those of large batches, of which no cache holds a tensor.
 
     As many of each operator as an eighth of its rows, in all passes that it has there. Half of them
-    write or read from 4 to 32 MiB, half from 32 to 64, as far as 1 GMAC and 256 images allow.
+    have a tensor of 32 to 64 MiB, the others one of 4 to 32, as far as 1 GMAC and 256 images allow.
     """
     random = np.random.default_rng(seed)
     names = [name for name in shapes.dtype.names or () if name != "pass"]
     kept = shapes[(shapes["op"] != "call") & (shapes["pass"] != "optimizer")]
     # Rows that differ in the pass alone have one batch.
     _, first, of = np.unique(kept[names], return_index=True, return_inverse=True)
-    work = work_table(kept[first])
-    tensor_bytes = 4.0 * np.maximum(work.activations_read, work.elements_written)
-    most = np.minimum(_LARGE_MACS / np.maximum(work.macs, 1), _LARGE_BATCH)
-    octaves = np.log2(_LARGE_BYTES)
+    tensor_bytes = np.array([largest_bytes(graph) for graph in graphs_of(kept[first])], float)
+    most = np.minimum(
+        _LARGE_MACS / np.maximum(work_table(kept[first]).macs, 1),
+        _LARGE_BATCH / kept["batch"][first],
+    )
+    least, fresh, largest = np.log2(_LARGE_BYTES)
+    reach = np.log2(np.maximum(most - 1, 1) * tensor_bytes)
     factors = np.ones(len(first), np.int64)
     ops = kept["op"][first]
     for op in np.unique(ops):
-        rows = np.flatnonzero((ops == op) & (most * tensor_bytes >= _LARGE_BYTES[0]))
-        count = -(-np.count_nonzero(ops == op) // _LARGE_OF)
-        for i, row in enumerate(random.permutation(rows)[:count].tolist()):
-            wanted = 2.0 ** random.uniform(*octaves[i % 2 : i % 2 + 2]) / tensor_bytes[row]
-            factors[row] = max(1, min(wanted, most[row]))
+        rows = random.permutation(np.flatnonzero((ops == op) & (reach >= least))).tolist()
+        wanted_rows = -(-int(np.count_nonzero(ops == op)) // _LARGE_OF)
+        for i in range(min(len(rows), wanted_rows)):
+            may_be_fresh = [row for row in rows if reach[row] >= fresh] if i % 2 == 0 else []
+            rows.remove(row := (may_be_fresh or rows)[0])
+            octaves = (fresh, largest) if may_be_fresh else (least, fresh)
+            wanted = 2.0 ** random.uniform(*octaves) / tensor_bytes[row]
+            factors[row] = max(1, np.ceil(min(wanted, most[row] - 1)))
     factors = factors[of.reshape(-1)]
     kept["batch"] *= factors
     return np.concatenate([shapes, kept[factors > 1]])

@@ -13,7 +13,7 @@ import numpy as np
 
 from alphaflops._core import Graph
 from alphaflops.errors import ShapeError, UnsupportedError
-from alphaflops.frontends.traced import graph_of
+from alphaflops.frontends.traced import Traced, graph_of
 from alphaflops.measuring.families import MAX_MACS, SHARES, Family, large, log_uniform, update
 from alphaflops.measuring.shapes import Shape, operators_of, passes_of, to_table
 
@@ -91,7 +91,8 @@ def sample_shapes(
         )
     random = np.random.default_rng(seed)
     if like is not None:
-        graphs = [like] if isinstance(like, Graph) else [graph_of(each) for each in like]
+        several = [like] if isinstance(like, (Graph, Traced)) else like
+        graphs = [graph_of(each) for each in several]
         shapes = _like(n, graphs, mode, random)
     else:
         fused = "sequences" if sequences else "fused"

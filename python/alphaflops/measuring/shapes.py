@@ -91,6 +91,12 @@ def graphs_of(table: npt.NDArray[np.void]) -> list[Graph]:
     return _core.graphs_from_specs(table["op"].tolist(), table["dtype"].tolist(), columns)
 
 
+def largest_bytes(graph: Graph) -> int:
+    """Return what the largest activation of a graph takes."""
+    sizes = (math.prod(graph.shape(node)) for node in range(len(graph)))
+    return max(sizes) * int(_core.DTYPE_BYTES[_core.DTYPES.index(graph.dtype)])
+
+
 def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[np.void]:
     """Put shapes into a measurement table without times, fp32, of inference or of training."""
     rows = np.zeros(len(shapes), _DTYPE)

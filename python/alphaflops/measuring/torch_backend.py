@@ -150,7 +150,11 @@ class TorchBackend:
                 else:
                     from alphaflops.measuring.torch_session import TorchSession  # noqa: PLC0415
 
-                    yield TorchSession(self._layout, self._threads, training=training)
+                    on_cpu = TorchSession(self._layout, self._threads, training=training)
+                    try:
+                        yield on_cpu
+                    finally:
+                        on_cpu.heap.let_go()
             finally:
                 torch.set_num_threads(before[0])
                 torch.backends.cudnn.benchmark = before[1]

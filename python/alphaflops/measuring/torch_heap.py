@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 import time
+from typing import ClassVar
 
 from alphaflops import _core
 from alphaflops.measuring.torch_operators import import_torch
@@ -26,10 +27,11 @@ _EVERY_S = 1.0
 class Heap:
     """Keeps the heap of this process in one piece."""
 
+    _keeps: ClassVar[bool | None] = None  # of the process
+
     def __init__(self) -> None:
         self._filling = _core.HeapFilling()
         self._next_at = -math.inf
-        self._keeps: bool | None = None
         # Once so large a block was freed, glibc keeps freed memory. Before, it may give memory back
         # and take it again, page by page, in every pass; whether it does depends on what the
         # process freed earlier, which no sum of operators can tell.
@@ -71,7 +73,7 @@ class Heap:
     def _keep(self, *, freed: bool) -> None:
         if freed != self._keeps:
             _core.keep_freed_memory(freed)
-            self._keeps = freed
+            Heap._keeps = freed
 
     @property
     def held_bytes(self) -> int:

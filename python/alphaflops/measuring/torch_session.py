@@ -20,6 +20,7 @@ from alphaflops.errors import UnsupportedError
 from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
+from alphaflops.measuring.shapes import largest_bytes
 from alphaflops.measuring.torch_heap import Heap
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
@@ -78,7 +79,7 @@ class TorchSession:
             stage = forward(launch, self.run_between, training=self._training)
         else:
             stage = backward(launch, graph, pass_, self.run_between)
-        return _TorchBench(stage, self, largest_bytes=_largest_bytes(graph))
+        return _TorchBench(stage, self, largest_bytes=largest_bytes(graph))
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
@@ -95,12 +96,6 @@ class TorchSession:
     def iterations_for(self, call_s: float) -> int:
         """Few, since every call has others before it."""
         return min(max(1, math.ceil(_LEAST_SAMPLE_S / call_s)), _MOST_CALLS)
-
-
-def _largest_bytes(graph: Graph) -> int:
-    """Return what the largest tensor of a graph takes."""
-    sizes = (math.prod(graph.shape(node)) for node in range(len(graph)))
-    return max(sizes) * int(_core.DTYPE_BYTES[_core.DTYPES.index(graph.dtype)])
 
 
 def _interlude() -> Graph:

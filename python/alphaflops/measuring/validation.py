@@ -153,8 +153,9 @@ def validate(
             from alphaflops.measuring.energy import Joules, meter_of  # noqa: PLC0415
 
             meter = Joules(meter_of(session))  # while nothing runs yet
+        running: list[Graph | Traced] = []
         ready = _accepted(
-            predictions, lambda i: _ready(session, networks[i], seed, networks[:i]), refuse
+            predictions, lambda i: _ready(session, networks[i], seed, running), refuse
         )
         control = Control(session, then, by_mode=runs.by_mode)
         readings = _run(
@@ -230,13 +231,16 @@ def _predict(graph: Graph, profile: _core.Profile, runs: Backend) -> _core.Predi
 
 
 def _ready(
-    session: Session, network: Graph | Traced, seed: int, before: Sequence[Graph | Traced]
+    session: Session, network: Graph | Traced, seed: int, running: list[Graph | Traced]
 ) -> Network:
     with _its_own_fault("made ready"):
         if isinstance(network, Traced) and isinstance(session, RunsModules):
-            _refuse_shared(network, before)
-            return session.module(network, seed)
-        return session.network(graph_of(network), seed)
+            _refuse_shared(network, running)
+            made = session.module(network, seed)
+        else:
+            made = session.network(graph_of(network), seed)
+    running.append(network)
+    return made
 
 
 def _refuse_shared(network: Traced, before: Sequence[Graph | Traced]) -> None:

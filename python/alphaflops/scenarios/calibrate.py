@@ -71,13 +71,13 @@ def calibrate(
         training=training,
         optimizer=optimizer,
     )
-    shapes = in_batches(shapes, seed=seed) if runs.is_gpu else with_large(shapes, seed=seed)
     if dtype is not None:
         if dtype not in _core.DTYPES:
             raise UnsupportedError(f"dtype {dtype!r} is not known; use {', '.join(_core.DTYPES)}")
         shapes["dtype"] = dtype
         if dtype == "int8":  # only what multiplies has kernels in it
             shapes = shapes[np.isin(shapes["op"], ["conv2d", "linear"])]
+    shapes = in_batches(shapes, seed=seed) if runs.is_gpu else with_large(shapes, seed=seed)
     if runs.times_reuse and not training:
         shapes = with_reuse(shapes)
     with nullcontext() if output is None else journal_for(output) as journal:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ from alphaflops.table.columns import (
     TEXTS,
     bad_cell,
     from_cells,
+    is_missing,
     require_known,
     to_integers,
     to_quantities,
@@ -200,9 +200,12 @@ def table_of(given: TableLike, origin: str) -> Table:
     if not isinstance(given, Mapping):
         if not (hasattr(given, "columns") and hasattr(given, "__getitem__")):
             raise TableError(f"{origin}: {_NO_TABLE} {_kind_of(given)}")
-        given = {str(name): given[name] for name in given.columns}
+        names = getattr(given, "column_names", given.columns)  # Arrow's columns are no names
+        given = {name: given[name] for name in names}
     try:
-        columns = {name: _plain(np.atleast_1d(np.asarray(each))) for name, each in given.items()}
+        columns = {
+            str(name): _plain(np.atleast_1d(np.asarray(each))) for name, each in given.items()
+        }
     except ValueError:  # a column of lists that differ in length
         columns = {}
     if not columns or any(column.ndim > 1 for column in columns.values()):
@@ -220,10 +223,12 @@ def table_of(given: TableLike, origin: str) -> Table:
 
 def _plain(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return objects that are texts, as data frames have them, as such; those missing are blank."""
-    if column.dtype.kind != "O" or not any(isinstance(each, str) for each in column):
+    if column.dtype.kind != "O":
         return column
-    missing = [each is None or (isinstance(each, float) and math.isnan(each)) for each in column]
-    return np.where(missing, "", column).astype(np.str_)
+    missing = np.array([is_missing(each) for each in column], np.bool_)
+    if missing.all() or any(isinstance(each, str) for each in column):
+        return np.where(missing, "", column).astype(np.str_)
+    return column
 
 
 def work_table(table: TableLike) -> WorkTable:

@@ -86,6 +86,12 @@ def bad_cell(origin: str, row: int, name: str, value: object, right: str) -> Tab
     return TableError(f"{origin}: row {row + 1}, column '{name}': {shown} {right}")
 
 
+def is_missing(value: object) -> bool:
+    """Tell whether it stands for no cell: None, NaN, or what data frames have for it."""
+    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124
+    return value is None or is_nan or type(value).__name__ in {"NAType", "NaTType"}
+
+
 def to_integers(
     values: npt.NDArray[Any], name: str, default: int | None, least: int, origin: str
 ) -> npt.NDArray[np.int64]:
@@ -93,7 +99,7 @@ def to_integers(
     right = f"is not right; it must be a whole number from {least} to 2^63 - 1"
     out = np.empty(len(values), np.int64)
     for row, value in enumerate(values.tolist()):
-        blank = isinstance(value, str) and not value.strip()
+        blank = is_missing(value) or (isinstance(value, str) and not value.strip())
         number = default if blank and default is not None else _integer(value)
         if number is None or not least <= number <= _INT64.max:
             raise bad_cell(origin, row, name, value, right)
@@ -153,9 +159,11 @@ def to_text(
     texts = values.tolist()
     for row, text in enumerate(texts):
         # A device may be called 4090: a column of such names reads as numbers.
-        if isinstance(text, (bool, bytes)) or not isinstance(text, (str, int, float)):
+        is_text = isinstance(text, (str, int, float)) and not isinstance(text, bool)
+        if not (is_text or is_missing(text)):
             raise bad_cell(origin, row, name, text, "is not right; it must be text")
-    return np.array([str(t).strip() or default for t in texts], np.str_)
+    cells = ["" if is_missing(text) else str(text).strip() for text in texts]
+    return np.array([cell or default for cell in cells], np.str_)
 
 
 def require_known(values: npt.NDArray[Any], name: str, known: tuple[str, ...], origin: str) -> None:
