@@ -268,6 +268,6 @@ def test_room_is_made_for_tensors_of_twenty_megabytes() -> None:
         share_of_new_pages(40 << 20)
         huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
         if not (huge.is_file() and "[always]" in huge.read_text()):  # one fault for 2 MiB
-            assert share_of_new_pages(40 << 20) > 0.6
+            assert share_of_new_pages(40 << 20) > 0.3, "its end may hold two of three"
     finally:
         heap.let_go()

@@ -11,6 +11,7 @@ import alphaflops as af
 from alphaflops import _core
 from alphaflops.errors import ModelError, ShapeError
 from alphaflops.fitting.forms import rows_of
+from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.families import MAX_MACS
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import operators_of, to_table
@@ -164,5 +165,7 @@ def test_operators_of_decoders_and_tokens_are_counted() -> None:
 def test_one_network_to_be_like():
     graph = af.zoo.build("resnet18")
     assert sample_shapes(5, like=graph).tolist() == sample_shapes(5, like=[graph]).tolist()
+    traced = Traced(graph, None)
+    assert sample_shapes(5, like=traced).tolist() == sample_shapes(5, like=graph).tolist()
     with pytest.raises(ModelError, match="'resnet18' is a str and no graph; give a Graph"):
         sample_shapes(5, like=["resnet18"])

@@ -282,7 +282,7 @@ def test_data_frames_and_columns_are_tables(tmp_path):
     }
     expected = check_table(table_of(columns, "table"))
     frame = pandas.DataFrame({**columns, "op": ["conv2d", None], "note": ["a", None]})
-    for table in (columns, frame, frame.convert_dtypes()[list(columns)]):
+    for table in (columns, frame, frame.convert_dtypes()):
         found = check_table(table)
         assert found[list(expected.dtype.names)].tolist() == expected.tolist()
     assert check_table(frame)["note"].tolist() == ["a", ""]
@@ -292,6 +292,11 @@ def test_data_frames_and_columns_are_tables(tmp_path):
     assert evaluate("quadro-t2000", frame) == evaluate("quadro-t2000", expected)
     measured = af.measure(frame, budget_s=1.0)
     assert (measured["time_s"] != expected["time_s"]).all()
+    blank = frame.assign(device=float("nan"), backend=None, stride_h=[None, 1])
+    for table in (blank, blank.convert_dtypes()):
+        found = check_table(table)
+        for name in ("device", "backend", "stride_h", "op"):
+            assert found[name].tolist() == check_table(frame)[name].tolist(), name
     frame.loc[1, "c_in"] = -1
     with pytest.raises(TableError, match="row 2, column 'c_in': -1"):
         check_table(frame)
