@@ -40,8 +40,9 @@ def price(
         A profile, a shipped one's name, or a path.
     reuse_bytes
         What is touched between two uses of the same weights; inf: they come from memory. By
-        default, in a work table that is of a graph, what its network touches, as ``estimate`` has
-        it; in a measurement table its columns ``reuse_bytes`` and ``reuse_s``; inf in any other.
+        default, in a work table that is of a graph, what its rows touch, as ``estimate`` has it of
+        all of them (of a part, give the whole's); in a measurement table its columns
+        ``reuse_bytes`` and ``reuse_s``; inf in any other.
 
     Returns
     -------
