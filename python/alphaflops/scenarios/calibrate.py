@@ -77,7 +77,10 @@ def calibrate(
         shapes["dtype"] = dtype
         if dtype == "int8":  # only what multiplies has kernels in it
             shapes = shapes[np.isin(shapes["op"], ["conv2d", "linear"])]
-    shapes = in_batches(shapes, seed=seed) if runs.is_gpu else with_large(shapes, seed=seed)
+    if runs.is_gpu:
+        shapes = in_batches(shapes, seed=seed)
+    elif not training:  # whose rows have batches, share the budget in three passes, and err more
+        shapes = with_large(shapes, seed=seed)
     if runs.times_reuse and not training:
         shapes = with_reuse(shapes)
     with nullcontext() if output is None else journal_for(output) as journal:
