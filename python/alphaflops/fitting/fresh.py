@@ -84,18 +84,17 @@ def in_fits(rows: Rows) -> NDArray[np.bool_]:
 
 
 def with_fresh_memory(
-    kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats
+    kinds: Mapping[str, KindFit], rows: Rows, time_s: Floats, kept: NDArray[np.bool_]
 ) -> dict[str, KindFit]:
-    """Return fits to the rows `in_fits`, with the prices that the others of `rows` [n] ask for.
+    """Return fits to the rows `kept`, `in_fits`, with the prices that the others [n] ask for.
 
     A kind all of whose rows lie there has none: its form has it already.
     """
-    aside = ~in_fits(rows)
-    has_it = set(np.unique(rows.kind[lies_in_fresh_memory(rows) & ~aside]).tolist())
+    has_it = set(np.unique(rows.kind[lies_in_fresh_memory(rows) & kept]).tolist())
     prices: dict[str, Floats] = {}
     found = dict(kinds)
     for kind, fit in kinds.items():
-        own = aside & (rows.kind == kind)
+        own = ~kept & (rows.kind == kind)
         if np.count_nonzero(own) >= _LEAST_ROWS:
             prices[kind] = _prices(fit, rows[own], time_s[own])
             found[kind] = _widened(fit, rows[own], time_s[own])

@@ -111,12 +111,12 @@ def _fit_aside(
     The forms that have nothing but arithmetic are of all rows.
     """
     forms, found = fit_forms(rows[kept], time_s[kept], **options)
-    forms = {form: with_fresh_memory(kinds, rows, time_s) for form, kinds in forms.items()}
+    forms = {form: with_fresh_memory(kinds, rows, time_s, kept) for form, kinds in forms.items()}
     groups = {kind: rows.kind == kind for kind in MULTIPLYING if kind in forms["macs"]}
     own = {k: (rows[i], np.log(time_s[i])) for k, i in groups.items() if i.any()}
     for form, kinds in _fit_plain(own).items():
-        forms[form] = _lend({k: v for k, v in forms[form].items() if k in MOVING} | kinds)
-        forms[form] |= {k: v for k, v in forms["alpha"].items() if k == CALL}
+        others = {k: v for k, v in forms[form].items() if k not in MULTIPLYING}
+        forms[form] = _lend(others | kinds)
     return forms, found
 
 

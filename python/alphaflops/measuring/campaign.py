@@ -302,11 +302,7 @@ class _Campaign:
                 call_s = benches[i].warm_up()
             except BrokenContextError:
                 raise
-            except (
-                Error,
-                RuntimeError,
-                MemoryError,
-            ) as error:  # PyTorch's are mostly of the second
+            except (Error, RuntimeError, MemoryError) as error:  # PyTorch's: of the second
                 self.refused[i] = error
                 continue
             self._benches[i], self._call_s[i] = benches[i], call_s
