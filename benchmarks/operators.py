@@ -41,10 +41,10 @@ def measured_us(graphs: list[af.Graph], layout: str) -> list[float]:
     return medians
 
 
-def profile_of(path: str | None, layout: str, budget_s: float) -> Profile:
+def profile_of(path: str | None, layout: str, budget_s: float, threads: int = 1) -> Profile:
     if path is not None:
         return af.load_profile(path)
-    backend = named("torch", layout=layout, threads=1, on="cpu")
+    backend = named("torch", layout=layout, threads=threads, on="cpu")
     return calibrate(name="this-cpu", budget_s=budget_s, backend=backend).profile
 
 

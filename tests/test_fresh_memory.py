@@ -15,7 +15,7 @@ from alphaflops.errors import ProfileError
 from alphaflops.fitting import fit
 from alphaflops.fitting.forms import MULTIPLYING, rows_of
 from alphaflops.fitting.fresh import FROM_BYTES
-from alphaflops.measuring.batches import with_large
+from alphaflops.measuring.batches import with_heavy, with_large
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import graphs_of, largest_bytes
 from alphaflops.profiles import Profile
@@ -228,6 +228,30 @@ def test_designs_have_large_tensors_as_well(mode: str, seed: int, dtype: str) ->
     assert np.isin(more[names], design[names]).all(), "the same operators, but for the batch"
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_designs_have_convolutions_of_heavy_weights(seed: int, dtype: str) -> None:
+    design = sample_shapes(810, seed=seed, mode="eager")
+    design["dtype"] = dtype
+    table = with_heavy(design, seed=seed)
+    assert np.array_equal(table[: len(design)], design)
+    work = work_table(more := table[len(design) :])
+    kinds = [_core.KINDS[kind] for kind in work.kind]
+    assert kinds == ["conv_1x1"] * 3 + ["conv_spatial"] * 3
+    nbytes = (2 if dtype == "bf16" else 4) * work.weights_read
+    assert (nbytes >= 32 * MIB).all()
+    assert (nbytes <= 100 * MIB).all()
+    assert work.macs.max() <= 2.2e9
+    names = [name for name in design.dtype.names or () if name not in {"c_in", "c_out"}]
+    assert np.isin(more[names], design[names]).all(), "the same operators, but for channels"
+
+
+def test_a_design_without_convolutions_has_no_heavy_weights() -> None:
+    design = sample_shapes(100, mode="eager")
+    design = design[design["op"] != "conv2d"]
+    assert len(with_heavy(design)) == len(design)
+
+
 def test_gradients_of_large_tensors_are_of_the_same_batch() -> None:
     design = sample_shapes(150, mode="eager", training=True)
     more = with_large(design)[len(design) :]
@@ -249,10 +273,10 @@ def test_room_is_made_for_tensors_of_twenty_megabytes() -> None:
 
     heap = Heap()
 
-    def share_of_new_pages(size: int) -> float:
-        """Return it of three tensors' pages."""
+    def share_of_new_pages(size: int, count: int = 3) -> float:
+        """Return it of so many tensors' pages."""
         before = new_pages()
-        tensors = [torch.ones(size, dtype=torch.uint8) for _ in range(3)]
+        tensors = [torch.ones(size, dtype=torch.uint8) for _ in range(count)]
         share = (new_pages() - before) / (sum(map(len, tensors)) / resource.getpagesize())
         del tensors
         return share
@@ -265,6 +289,9 @@ def test_room_is_made_for_tensors_of_twenty_megabytes() -> None:
         before = new_pages()
         heap.make_room(400 << 20)  # the system's: nothing is held for it
         assert new_pages() - before < 100
+        heap.make_room(20 << 20)  # which leaves more free than is asked for here
+        heap.make_room(36 << 20)
+        assert share_of_new_pages(36 << 20, 1) > 0.95
     finally:
         heap.let_go()
 

@@ -39,7 +39,9 @@ void bind_measure(py::module_& m) {
   py::class_<HeapFilling> filling(m, "HeapFilling");
   filling.def(py::init<>())
       .def("fill", &HeapFilling::fill, arg("least_bytes"))
-      .def_property_readonly("bytes", &HeapFilling::bytes);
+      .def_property_readonly("bytes", &HeapFilling::bytes)
+      .def("hold", &HeapFilling::hold, arg("bytes"))
+      .def("let_go", &HeapFilling::let_go);
   filling.attr("largest_bytes") = HeapFilling::largest_bytes;
   m.def("keep_freed_memory", &keep_freed_memory, arg("keep"));
 

@@ -17,7 +17,13 @@
 namespace alphaflops {
 
 HeapFilling::~HeapFilling() {
+  let_go();
   for (void* block : blocks_) std::free(block);
+}
+
+void HeapFilling::let_go() {
+  for (void* block : taken_) std::free(block);
+  taken_.clear();
 }
 
 #ifdef ALPHAFLOPS_HAS_GLIBC_HEAP
@@ -30,6 +36,7 @@ std::uintptr_t address_of(const void* block) { return reinterpret_cast<std::uint
 struct Used {
   std::uintptr_t begin = 0, end = 0;  // empty where the heap is not glibc's
   std::size_t free_bytes = 0;         // of it, or more
+  std::size_t bytes_at_end = 0;       // free behind it
 
   bool holds(const void* block) const {
     return begin <= address_of(block) && address_of(block) < end;
@@ -50,7 +57,8 @@ Used used_heap() {
   const std::uintptr_t end = address_of(sbrk(0));
   return {.begin = end - bytes(info.arena),
           .end = end - at_end,
-          .free_bytes = bytes(info.fordblks) - at_end};
+          .free_bytes = bytes(info.fordblks) - at_end,
+          .bytes_at_end = at_end};
 }
 
 /// Give the whole pages of a block back to the system. It stays allocated.
@@ -85,6 +93,20 @@ std::size_t HeapFilling::fill(std::size_t least_bytes) {
   return filled;
 }
 
+void HeapFilling::hold(std::size_t bytes) {
+  const Used used = used_heap();
+  const std::uintptr_t end = used.end + used.bytes_at_end;
+  const std::size_t free_bytes = used.free_bytes + used.bytes_at_end;
+  for (std::size_t left = free_bytes / std::max(bytes, std::size_t{1}); left > 0; --left) {
+    void* block = std::malloc(bytes);
+    if (address_of(block) < used.begin || end <= address_of(block)) {  // the system's
+      std::free(block);
+      break;
+    }
+    taken_.push_back(block);
+  }
+}
+
 void keep_freed_memory(bool keep) {
   constexpr int largest = 32 << 20;  // what its own adjustment comes to, and twice as much
   mallopt(M_MMAP_THRESHOLD, largest);
@@ -94,6 +116,8 @@ void keep_freed_memory(bool keep) {
 #else
 
 std::size_t HeapFilling::fill(std::size_t) { return 0; }
+
+void HeapFilling::hold(std::size_t) {}
 
 void keep_freed_memory(bool) {}
 

@@ -727,6 +727,14 @@ class HeapFilling:
     def bytes(self) -> int:
         """What is held."""
 
+    def hold(self, bytes: int) -> None:
+        """Take what is free in pieces of so many bytes and more, until `let_go`.
+
+        Blocks of this size then come from the system.
+        """
+
+    def let_go(self) -> None: ...
+
 def sample_network(executor: Executor, iterations: int = 1) -> Sample:
     """Time whole forward passes."""
 

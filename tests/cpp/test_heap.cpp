@@ -91,6 +91,17 @@ void test_filling() {
   last.fill(0);  // of pages
   CHECK(last.fill(0) == 0);
   for (std::size_t i = 1; i < 2 * blocks; i += 2) std::free(small[i]);
+
+  // What is free in one piece is taken, at the heap's end too.
+  constexpr std::size_t large = std::size_t{16} << 20;
+  void* piece = std::malloc(large);
+  std::free(piece);
+  HeapFilling taking;
+  taking.hold(large);
+  void* next = std::malloc(large);
+  CHECK(next != piece);
+  std::free(next);
+  taking.let_go();
 }
 
 #else  // a heap of another kind, which stays as it is

@@ -27,8 +27,13 @@ class HeapFilling {
   /// What is held.
   std::size_t bytes() const { return bytes_; }
 
+  /// Take whatever the heap has free in pieces of so many bytes and more, its end included, until
+  /// `let_go`: blocks that glibc then gives of this size come from the system.
+  void hold(std::size_t bytes);
+  void let_go();
+
  private:
-  std::vector<void*> blocks_;
+  std::vector<void*> blocks_, taken_;
   std::size_t bytes_ = 0;
 };
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphaflops import _core
 from alphaflops.measuring.shapes import graphs_of, largest_bytes
 from alphaflops.table import Table, work_table
 
-__all__ = ["in_batches", "with_large"]
+__all__ = ["in_batches", "with_heavy", "with_large"]
 
 #: Factors of a row's batch, of which each row gets one.
 _FACTORS = (1, 1, 4, 16, 64)
@@ -21,6 +22,12 @@ _LARGE_BATCH = 256
 #: Of the larger tensor, at most. The first half lies in memory that a process keeps; the other is
 #: memory that it asks the system for each time (fitting/fresh.py).
 _LARGE_BYTES = (2.0**22, 2.0**25, 2.0**26)
+
+#: Of convolutions over a pixel and over more, each: with weights of so much, from so much on.
+_HEAVY_ROWS = 3
+_HEAVY_BYTES = (2.0**25, 2.0**26.5)
+_HEAVY_FROM_BYTES = 2.0**22
+_HEAVY_MACS = 2e9
 
 
 def in_batches(shapes: Table, *, seed: int = 0) -> Table:
@@ -74,3 +81,27 @@ def with_large(shapes: Table, *, seed: int = 0) -> Table:
     factors = factors[of.reshape(-1)]
     kept["batch"] *= factors
     return np.concatenate([shapes, kept[factors > 1]])
+
+
+def with_heavy(shapes: Table, *, seed: int = 0) -> Table:
+    """Return a design and six rows more: convolutions with weights of 32 to 90 MiB.
+
+    PyTorch sorts them in each call, into memory that it asks the system for. They are rows of the
+    design with more channels.
+    """
+    random = np.random.default_rng(seed)
+    work = work_table(shapes)
+    nbytes = np.array(_core.DTYPE_BYTES, float)[work.dtype] * work.weights_read
+    least, most = np.log2(_HEAVY_BYTES).tolist()
+    wanted = 2.0 ** random.uniform(least, most, len(shapes))
+    factors = wanted / np.maximum(nbytes, 1)
+    fits = (shapes["op"] == "conv2d") & (shapes["groups"] == 1) & (shapes["batch"] == 1)
+    fits &= (nbytes >= _HEAVY_FROM_BYTES) & (factors > 1) & (work.macs * factors <= _HEAVY_MACS)
+    heavy = []
+    for of_a_pixel in (True, False):
+        rows = np.flatnonzero(fits & ((work.kernel_volume == 1) == of_a_pixel))
+        heavy += random.permutation(rows)[:_HEAVY_ROWS].tolist()
+    added = shapes[heavy]
+    for channels in ("c_in", "c_out"):
+        added[channels] = np.ceil(added[channels] * np.sqrt(factors[heavy]) / 8) * 8
+    return np.concatenate([shapes, added])

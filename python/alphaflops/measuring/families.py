@@ -343,7 +343,7 @@ SHARES: dict[str, dict[Family, float]] = {
         _calls: 0.01,
         _squeeze_excite: 0.02,
         _norm: 0.08,
-        _elementwise: 0.09,
+        _elementwise: 0.10,
         _eager_pool: 0.08,
         _linear: 0.06,
         _concat: 0.03,
@@ -356,14 +356,15 @@ SHARES: dict[str, dict[Family, float]] = {
         _matmul: 0.02,
         _window_matmul: 0.025,
         _transcendental: 0.03,
-        _recurrent_batch: 0.03,
+        _recurrent_batch: 0.04,
         _mean: 0.01,
         # Activations that take many more instructions than a GELU, or a call of several.
         **{_of(op): 0.004 for op in ("gelu_tanh", "mish", "elu", "softplus")},
         **{_of(op): 0.007 for op in ("group_norm", "instance_norm")},
         _rms_norm: 0.007,
         # What a decoder brings to twice its extent.
-        **{_of(op, most=56): 0.01 for op in ("interpolate_nearest", "interpolate_bilinear")},
+        _of("interpolate_nearest", most=56): 0.02,  # two ways to compute it, by the extent
+        _of("interpolate_bilinear", most=56): 0.01,
         _of("contiguous"): 0.015,
         _scores: 0.02,
     },

@@ -54,10 +54,15 @@ class Heap:
         One operator after the other with tensors of 20 MiB lets go of all its memory again and
         again, so that glibc would give it back, and take it again page by page; a network has other
         tensors all the while. So freed memory stays, and what a few tensors need has been touched.
-        What is larger than the heap hands out is left to the system, as in a network.
+        What is larger than the heap hands out comes from the system, as in a network, and not from
+        what others have left free.
         """
-        self._keep(freed=largest_bytes < _FROM_SYSTEM_BYTES)
-        if not _TOUCHED_FROM_BYTES <= largest_bytes < _FROM_SYSTEM_BYTES:
+        is_the_systems = largest_bytes >= _FROM_SYSTEM_BYTES
+        self._keep(freed=not is_the_systems)
+        self._filling.let_go()
+        if is_the_systems:
+            self._filling.hold(_FROM_SYSTEM_BYTES)
+        if is_the_systems or largest_bytes < _TOUCHED_FROM_BYTES:
             return
         torch = import_torch()
         for _ in range(_TIMES):
@@ -68,6 +73,7 @@ class Heap:
 
     def let_go(self) -> None:
         """Give freed memory back as glibc does by itself: as a process of a network would."""
+        self._filling.let_go()
         self._keep(freed=False)
 
     def _keep(self, *, freed: bool) -> None:

@@ -12,7 +12,7 @@ from alphaflops import _core
 from alphaflops.errors import UnsupportedError
 from alphaflops.fitting import Fit, fit
 from alphaflops.measuring.backends import Backend, named
-from alphaflops.measuring.batches import in_batches, with_large
+from alphaflops.measuring.batches import in_batches, with_heavy, with_large
 from alphaflops.measuring.campaign import measure
 from alphaflops.measuring.journal import journal_for
 from alphaflops.measuring.reuse import with_reuse
@@ -81,6 +81,8 @@ def calibrate(
         shapes = in_batches(shapes, seed=seed)
     elif not training:  # whose rows have batches, share the budget in three passes, and err more
         shapes = with_large(shapes, seed=seed)
+        if runs.mode == "eager":
+            shapes = with_heavy(shapes, seed=seed)
     if runs.times_reuse and not training:
         shapes = with_reuse(shapes)
     with nullcontext() if output is None else journal_for(output) as journal:
