@@ -74,6 +74,16 @@ def test_whatever_is_timed_has_a_tidy_heap(tidied):
         assert rooms == [4 * 8 * 14 * 14] * 2 + ["let go"], "warm-up, sample, network"
 
 
+def test_room_is_made_for_weights_as_well():
+    rooms = []
+    graph = af.Graph("one")
+    graph.conv2d(graph.input((1, 64, 7, 7)), 128, 3, padding=1)
+    with named("torch", on="cpu").session() as session:
+        session.heap = SimpleNamespace(make_room=rooms.append, let_go=lambda: None)
+        session.bench(graph).warm_up()
+    assert rooms == [4 * 64 * 128 * 9]
+
+
 def test_a_session_leaves_glibc_as_it_is_by_itself(monkeypatch):
     said = []
     monkeypatch.setattr(torch_heap.Heap, "_keeps", None)

@@ -97,6 +97,13 @@ def largest_bytes(graph: Graph) -> int:
     return max(sizes) * int(_core.DTYPE_BYTES[_core.DTYPES.index(graph.dtype)])
 
 
+def weight_bytes(graph: Graph) -> int:
+    """Return what all weights of a graph take."""
+    work = _core.lower(graph)
+    nbytes = np.array(_core.DTYPE_BYTES)[work.dtype] * work.weights_read
+    return int(nbytes.sum())
+
+
 def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[np.void]:
     """Put shapes into a measurement table without times, fp32, of inference or of training."""
     rows = np.zeros(len(shapes), _DTYPE)

@@ -20,7 +20,7 @@ from alphaflops.errors import UnsupportedError
 from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.backends import Bench, Network, Reuse
 from alphaflops.measuring.readings import Sample
-from alphaflops.measuring.shapes import largest_bytes
+from alphaflops.measuring.shapes import largest_bytes, weight_bytes
 from alphaflops.measuring.torch_heap import Heap
 from alphaflops.measuring.torch_network import TorchNetwork
 from alphaflops.measuring.torch_operators import import_torch
@@ -79,7 +79,8 @@ class TorchSession:
             stage = forward(launch, self.run_between, training=self._training)
         else:
             stage = backward(launch, graph, pass_, self.run_between)
-        return _TorchBench(stage, self, largest_bytes=largest_bytes(graph))
+        largest = max(largest_bytes(graph), weight_bytes(graph))  # which a convolution sorts
+        return _TorchBench(stage, self, largest_bytes=largest)
 
     def network(self, graph: Graph, seed: int) -> Network:
         """Make a network ready."""
