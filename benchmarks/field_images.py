@@ -13,14 +13,16 @@ from torch.nn import functional
 Made = tuple[nn.Module, Any]  # and what its forward takes
 
 
-class ConvNormReLU(nn.Sequential):
-    """Convolution, batch norm and ReLU."""
+class ConvNorm(nn.Sequential):
+    """Convolution, batch norm and an activation in place."""
+
+    activation: type[nn.Module] = nn.ReLU
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
             nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False),
             nn.BatchNorm2d(c_out),
-            nn.ReLU(inplace=True),
+            self.activation(inplace=True),
         )
 
 
@@ -28,7 +30,7 @@ class Double(nn.Sequential):
     """U-Net's two convolutions."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__(ConvNormReLU(c_in, c_out), ConvNormReLU(c_out, c_out))
+        super().__init__(ConvNorm(c_in, c_out), ConvNorm(c_out, c_out))
 
 
 class Up(nn.Module):
@@ -70,9 +72,9 @@ class FPN(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         widths = (32, 64, 128, 256)
-        self.stem = ConvNormReLU(3, 32, 7, 2)
+        self.stem = ConvNorm(3, 32, 7, 2)
         self.stages = nn.ModuleList(
-            nn.Sequential(ConvNormReLU(a, b, 3, 2), ConvNormReLU(b, b), ConvNormReLU(b, b))
+            nn.Sequential(ConvNorm(a, b, 3, 2), ConvNorm(b, b), ConvNorm(b, b))
             for a, b in zip((32, *widths), widths, strict=False)
         )
         self.lateral = nn.ModuleList(nn.Conv2d(c, 128, 1) for c in widths)
@@ -169,15 +171,10 @@ class Denoiser(nn.Module):
         return self.last(functional.silu(self.norm(y)))
 
 
-class ConvNormSiLU(nn.Sequential):
+class ConvNormSiLU(ConvNorm):
     """Convolution, batch norm and SiLU."""
 
-    def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(c_out),
-            nn.SiLU(inplace=True),
-        )
+    activation = nn.SiLU
 
 
 class Split(nn.Module):
@@ -186,12 +183,12 @@ class Split(nn.Module):
     def __init__(self, c_in: int, c_out: int, depth: int) -> None:
         super().__init__()
         half = c_out // 2
-        self.first = ConvNormSiLU(c_in, c_out)
+        self.first = ConvNormSiLU(c_in, c_out, 1)
         self.blocks = nn.ModuleList(
             nn.Sequential(ConvNormSiLU(half, half, 3), ConvNormSiLU(half, half, 3))
             for _ in range(depth)
         )
-        self.last = ConvNormSiLU((2 + depth) * half, c_out)
+        self.last = ConvNormSiLU((2 + depth) * half, c_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = list(self.first(x).chunk(2, 1))
@@ -212,7 +209,7 @@ class Detector(nn.Module):
         )  # fmt: skip
         self.sixteenth = nn.Sequential(ConvNormSiLU(64, 128, 3, 2), Split(128, 128, 2))
         self.last = nn.Sequential(ConvNormSiLU(128, 256, 3, 2), Split(256, 256, 1))
-        self.narrow, self.wide = ConvNormSiLU(256, 128), ConvNormSiLU(512, 256)
+        self.narrow, self.wide = ConvNormSiLU(256, 128, 1), ConvNormSiLU(512, 256, 1)
         self.pool = nn.MaxPool2d(5, 1, 2)
         self.up_1, self.up_2 = Split(384, 128, 1), Split(192, 64, 1)
         self.heads = nn.ModuleList(

@@ -43,9 +43,10 @@ def lstm_macs(module: nn.Module, args: tuple[torch.Tensor, ...]) -> int:
 @pytest.fixture
 def _no_fused_transformers():
     """In inference, torch runs a whole transformer layer as one operator, which it cannot count."""
+    before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     yield
-    torch.backends.mha.set_fastpath_enabled(True)
+    torch.backends.mha.set_fastpath_enabled(before)
 
 
 @pytest.mark.usefixtures("_no_fused_transformers")

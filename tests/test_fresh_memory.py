@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,7 +292,9 @@ def test_room_is_made_for_tensors_of_twenty_megabytes() -> None:
         assert new_pages() - before < 100
         heap.make_room(20 << 20)  # which leaves more free than is asked for here
         heap.make_room(36 << 20)
-        assert share_of_new_pages(36 << 20, 1) > 0.95
+        huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+        if not (huge.is_file() and "[always]" in huge.read_text()):  # one fault for 2 MiB
+            assert share_of_new_pages(36 << 20, 1) > 0.95
     finally:
         heap.let_go()
 

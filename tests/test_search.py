@@ -96,10 +96,7 @@ def test_pareto_refuses(costs, more, error, message):
 
 def test_within_compares_floats_as_doubles_and_integers_exactly():
     column = np.array([0.1, 0.2], np.float32)
-    assert af.within({"time_s": column}, time_s=0.1).tolist() == [
-        False,
-        False,
-    ]  # it is 0.1000000015
+    assert not af.within({"time_s": column}, time_s=0.1).any(), "the first is 0.1000000015"
     assert af.within({"time_s": column.astype(np.float16)}, time_s=1e5).all()
     assert af.within({"macs": np.array([2**53 + 1])}, macs=10**400).all()
 

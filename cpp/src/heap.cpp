@@ -95,11 +95,12 @@ std::size_t HeapFilling::fill(std::size_t least_bytes) {
 
 void HeapFilling::hold(std::size_t bytes) {
   const Used used = used_heap();
-  const std::uintptr_t end = used.end + used.bytes_at_end;
-  const std::size_t free_bytes = used.free_bytes + used.bytes_at_end;
-  for (std::size_t left = free_bytes / std::max(bytes, std::size_t{1}); left > 0; --left) {
+  const Used whole{.begin = used.begin,
+                   .end = used.end + used.bytes_at_end,
+                   .free_bytes = used.free_bytes + used.bytes_at_end};
+  for (std::size_t left = whole.free_bytes / std::max(bytes, std::size_t{1}); left > 0; --left) {
     void* block = std::malloc(bytes);
-    if (address_of(block) < used.begin || end <= address_of(block)) {  // the system's
+    if (!whole.holds(block)) {  // it is the system's
       std::free(block);
       break;
     }

@@ -725,7 +725,7 @@ class HeapFilling:
 
     @property
     def bytes(self) -> int:
-        """What is held."""
+        """What is filled."""
 
     def hold(self, bytes: int) -> None:
         """Take what is free in pieces of so many bytes and more, until `let_go`.

@@ -24,7 +24,7 @@ class HeapFilling {
   /// Fill holes of at least so many bytes, a page or more, and return what was filled. Their pages
   /// go back to the system. What is allocated next may lie on pages that nothing has touched yet.
   std::size_t fill(std::size_t least_bytes);
-  /// What is held.
+  /// What is filled.
   std::size_t bytes() const { return bytes_; }
 
   /// Take whatever the heap has free in pieces of so many bytes and more, its end included, until

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alphaflops import _core
-from alphaflops.measuring.shapes import graphs_of, largest_bytes
+from alphaflops.measuring.shapes import graphs_of, largest_bytes, weight_bytes
 from alphaflops.table import Table, work_table
 
 __all__ = ["in_batches", "with_heavy", "with_large"]
@@ -91,7 +90,7 @@ def with_heavy(shapes: Table, *, seed: int = 0) -> Table:
     """
     random = np.random.default_rng(seed)
     work = work_table(shapes)
-    nbytes = np.array(_core.DTYPE_BYTES, float)[work.dtype] * work.weights_read
+    nbytes = weight_bytes(work)
     least, most = np.log2(_HEAVY_BYTES).tolist()
     wanted = 2.0 ** random.uniform(least, most, len(shapes))
     factors = wanted / np.maximum(nbytes, 1)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaflops import _core
-from alphaflops._core import Graph
+from alphaflops._core import Graph, WorkTable
 from alphaflops.table.columns import INTEGERS
 
 __all__ = ["Shape", "graphs_of", "operators_of", "passes_of", "to_table"]
@@ -97,11 +97,9 @@ def largest_bytes(graph: Graph) -> int:
     return max(sizes) * int(_core.DTYPE_BYTES[_core.DTYPES.index(graph.dtype)])
 
 
-def weight_bytes(graph: Graph) -> int:
-    """Return what all weights of a graph take."""
-    work = _core.lower(graph)
-    nbytes = np.array(_core.DTYPE_BYTES)[work.dtype] * work.weights_read
-    return int(nbytes.sum())
+def weight_bytes(work: WorkTable) -> npt.NDArray[np.int64]:
+    """Return what the weights of each row [n] take."""
+    return np.array(_core.DTYPE_BYTES)[work.dtype] * work.weights_read
 
 
 def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[np.void]:

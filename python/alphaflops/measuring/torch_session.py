@@ -79,7 +79,8 @@ class TorchSession:
             stage = forward(launch, self.run_between, training=self._training)
         else:
             stage = backward(launch, graph, pass_, self.run_between)
-        largest = max(largest_bytes(graph), weight_bytes(graph))  # which a convolution sorts
+        weights = weight_bytes(_core.lower(graph))  # which a convolution sorts
+        largest = max(largest_bytes(graph), int(weights.max(initial=0)))
         return _TorchBench(stage, self, largest_bytes=largest)
 
     def network(self, graph: Graph, seed: int) -> Network:
