@@ -34,7 +34,7 @@ def products(graph):
     work = af.lower(graph)
     found, recurrent = [], 0
     for kind, macs in zip(np.array(_core.KINDS)[work.kind], work.macs.tolist(), strict=True):
-        if kind == "recurrent":
+        if kind in {"recurrent", "lstm"}:
             recurrent += macs
         elif macs:
             found += [macs // 2, macs // 2] if kind == "attention" else [macs]

@@ -98,7 +98,9 @@ void count_conv_nd(Work& w, const Node& node, const Shape& in, const ConvNdOp& o
   const Shape& slid = op.transposed ? in : node.shape;
   w.spatial = element_count({slid.begin() + 2, slid.end()});
   w.width = slid.back();
-  w.kind = op.groups > 1          ? Kind::conv_grouped
+  w.kind = op.transposed          ? Kind::conv_transposed
+           : op.axes.size() > 2   ? Kind::conv_3d
+           : op.groups > 1        ? Kind::conv_grouped
            : w.kernel_volume == 1 ? Kind::conv_1x1
                                   : Kind::conv_spatial;
   w.weights_read = product(what, op.c_out, in[1] / op.groups, w.kernel_volume);
@@ -179,7 +181,8 @@ void count_recurrent(Work& w, const Node& node, const Shape& in, const Recurrent
       checked_mul(op.layers - 1, weights_of(checked_mul(directions, state, what)), what), what);
   const std::int64_t biases =
       op.bias ? product(what, 2, directions, gates, op.hidden, op.layers) : 0;
-  w.kind = Kind::recurrent;
+  const bool is_layer = op.cell == RecurrentOp::Cell::lstm && in[1] > 1;
+  w.kind = is_layer ? Kind::lstm : Kind::recurrent;
   w.batch = in[0];
   w.c_in = in[2];
   w.c_out = node.shape.back();

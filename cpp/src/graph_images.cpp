@@ -51,7 +51,8 @@ std::int64_t axis_extent(const std::string& name, std::size_t axis, std::int64_t
                        w.pad_before, w.pad_after, w.dilation, ceil_mode);
 }
 
-/// (in - 1) stride + dilation (kernel - 1) + 1 + output_padding, less the padding on both sides.
+}  // namespace
+
 std::int64_t transposed_extent(const std::string& name, std::int64_t in, const AxisWindow& w) {
   require_window(name, w);
   const char* what = name.c_str();
@@ -69,8 +70,6 @@ std::int64_t transposed_extent(const std::string& name, std::int64_t in, const A
   }
   return full - padding;
 }
-
-}  // namespace
 
 std::array<std::int64_t, 2> output_extent(const std::string& name, std::int64_t h_in,
                                           std::int64_t w_in, const Window& w, bool ceil_mode) {

@@ -98,8 +98,20 @@ void evaluate_rows(const CostModel& model, const LaunchColumns& x, int n, Slots 
   for (std::size_t i = 0; i < rows; ++i) to.distance[i] = std::sqrt(to.distance[i]);
 }
 
+constexpr std::array<std::int64_t, launch_block> filled_with_one() {
+  std::array<std::int64_t, launch_block> ones{};
+  ones.fill(1);
+  return ones;
+}
+
 /// Where a model is of a step, of one step of each recurrence, times as many as it makes.
 void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
+  if (!model.per_step && waits_for_tokens(model.kind)) {
+    static constexpr std::array<std::int64_t, launch_block> one = filled_with_one();
+    LaunchColumns whole = x;
+    whole.spatial = whole.width = one.data();
+    return evaluate_rows(model, whole, n, to);
+  }
   if (!model.per_step) return evaluate_rows(model, x, n, to);
   WorkTable steps;
   std::array<std::int64_t, launch_block> count;

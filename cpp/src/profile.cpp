@@ -14,10 +14,13 @@ namespace alphaflops {
 namespace {
 
 /// Whose model prices a kind that a device was never timed on.
-constexpr std::array<std::pair<Kind, Kind>, 5> stand_ins{{
+constexpr std::array<std::pair<Kind, Kind>, 8> stand_ins{{
     {Kind::matmul, Kind::linear},
     {Kind::attention, Kind::matmul},
     {Kind::recurrent, Kind::linear},
+    {Kind::lstm, Kind::recurrent},
+    {Kind::conv_transposed, Kind::conv_spatial},
+    {Kind::conv_3d, Kind::conv_spatial},
     {Kind::reduce, Kind::pool},
     {Kind::transcendental, Kind::elementwise},
 }};

@@ -329,8 +329,7 @@ CostModel read_model(const json::Value& value, const std::string& place) {
   }
   if (const json::Value* per_step = given("per_step")) {
     const bool* is_true = std::get_if<bool>(&per_step->data);
-    const bool has_steps = model.kind == Kind::recurrent || model.kind == Kind::call;
-    if (is_true == nullptr || (*is_true && !has_steps)) {
+    if (is_true == nullptr || (*is_true && !has_steps(model.kind))) {
       throw ProfileError(place +
                          ": \"per_step\" is true or false, and true of recurrences and calls only");
     }

@@ -23,4 +23,8 @@ inline void require_sizes(const std::string& name, const Shape& shape) {
   }
 }
 
+/// Of a transposed convolution: (in - 1) stride + dilation (kernel - 1) + 1 + output_padding, less
+/// the padding on both sides. Raises ShapeError where nothing is left.
+std::int64_t transposed_extent(const std::string& name, std::int64_t in, const AxisWindow& window);
+
 }  // namespace alphaflops

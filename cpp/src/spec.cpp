@@ -44,6 +44,38 @@ Window window_of(const OperatorSpec& s) {
           .dilation = {s.dilation_h, s.dilation_w}};
 }
 
+AxisWindow axis_h(const OperatorSpec& s) {
+  return {s.k_h, s.stride_h, s.pad_h, s.pad_h, s.dilation_h};
+}
+
+AxisWindow axis_w(const OperatorSpec& s) {
+  return {s.k_w, s.stride_w, s.pad_w, s.pad_w, s.dilation_w};
+}
+
+/// Where an output extent is given, the output's padding makes up for what is missing.
+AxisWindow padded_to(std::int64_t out, std::int64_t in, AxisWindow axis, const std::string& op) {
+  if (out > 0) {
+    axis.output_padding = std::max<std::int64_t>(0, out - transposed_extent(op, in, axis));
+  }
+  return axis;
+}
+
+ConvNdOp transposed_conv2d(const OperatorSpec& s) {
+  return {.c_out = s.c_out,
+          .axes = {padded_to(s.h_out, s.h_in, axis_h(s), s.op),
+                   padded_to(s.w_out, s.w_in, axis_w(s), s.op)},
+          .groups = s.groups,
+          .bias = s.bias,
+          .transposed = true};
+}
+
+ConvNdOp conv3d(const OperatorSpec& s) {
+  return {.c_out = s.c_out,
+          .axes = {axis_h(s), axis_w(s), axis_w(s)},
+          .groups = s.groups,
+          .bias = s.bias};
+}
+
 /// Makes a tensor that the operator reads.
 using Source = std::function<int(const Shape& shape, const char* name)>;
 
@@ -83,6 +115,8 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
     return graph.conv2d(
         x, {.c_out = s.c_out, .window = window_of(s), .groups = s.groups, .bias = s.bias}, s.op);
   }
+  if (s.op == "conv_transpose2d") return graph.conv_nd(x, transposed_conv2d(s), s.op);
+  if (s.op == "conv3d") return graph.conv_nd(x, conv3d(s), s.op);
   if (is_optimizer(s.op)) {
     return graph.linear(x, {.out_features = s.c_out, .bias = s.bias}, s.op);
   }
@@ -130,9 +164,9 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
   } catch (const UnsupportedError&) {
     throw UnsupportedError(
         "op '" + s.op +
-        "' is not known; use conv2d, linear, matmul, attention, lstm, gru, layer_norm, rms_norm, "
-        "batch_norm, instance_norm, group_norm, max_pool, avg_pool, global_avg_pool, mean, "
-        "softmax, add, mul, gate, concat, contiguous, interpolate_nearest, "
+        "' is not known; use conv2d, conv3d, conv_transpose2d, linear, matmul, attention, lstm, "
+        "gru, layer_norm, rms_norm, batch_norm, instance_norm, group_norm, max_pool, avg_pool, "
+        "global_avg_pool, mean, softmax, add, mul, gate, concat, contiguous, interpolate_nearest, "
         "interpolate_bilinear, call or an activation such as relu");
   }
 }
@@ -141,6 +175,7 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
 Shape input_shape(const OperatorSpec& s) {
   if (is_optimizer(s.op)) return {1, s.c_in};
   if (is_recurrent(s.op)) return {s.batch, s.w_in, s.c_in};
+  if (s.op == "conv3d") return {s.batch, s.c_in, s.h_in, s.w_in, s.w_in};
   if (s.op == "matmul") return {s.batch, s.groups, s.h_in, s.c_in};
   if (s.op == "attention") {
     if (s.groups < 1 || s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
@@ -226,7 +261,7 @@ Work work_of(const OperatorSpec& s) {
 Graph graph_of(const OperatorSpec& s) {
   Graph graph = build(s);
   const Shape& out = graph.nodes().back().shape;
-  if (out.size() == 4 &&
+  if (out.size() >= 4 &&
       ((s.h_out > 0 && out[2] != s.h_out) || (s.w_out > 0 && out[3] != s.w_out))) {
     throw ShapeError(s.op + ": no padding of a " + std::to_string(s.h_in) + " x " +
                      std::to_string(s.w_in) + " input gives the stated output " +

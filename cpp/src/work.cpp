@@ -15,9 +15,10 @@ constexpr std::array<std::string_view, 3> mode_names{"fused", "fused_relu", "eag
 constexpr std::array<std::string_view, pass_count> pass_names{"forward", "input_gradient",
                                                               "weight_gradient", "optimizer"};
 constexpr std::array<std::string_view, kind_count> kind_names{
-    "conv_1x1", "conv_spatial",   "conv_grouped", "linear", "elementwise", "norm",
-    "pool",     "softmax",        "copy",         "matmul", "attention",   "recurrent",
-    "reduce",   "transcendental", "call",         "unknown"};
+    "conv_1x1",    "conv_spatial", "conv_grouped", "conv_transposed", "conv_3d",        "linear",
+    "elementwise", "norm",         "pool",         "softmax",         "copy",           "matmul",
+    "attention",   "recurrent",    "lstm",         "reduce",          "transcendental", "call",
+    "unknown"};
 
 }  // namespace
 
@@ -52,9 +53,13 @@ Pass parse_pass(std::string_view name) {
                          "optimizer");
 }
 
-std::int64_t steps_of(const Work& w) {
-  return w.kind == Kind::recurrent || w.kind == Kind::call ? w.spatial : 1;
+bool has_steps(Kind kind) {
+  return kind == Kind::recurrent || kind == Kind::lstm || kind == Kind::call;
 }
+
+bool waits_for_tokens(Kind kind) { return kind == Kind::recurrent || kind == Kind::lstm; }
+
+std::int64_t steps_of(const Work& w) { return has_steps(w.kind) ? w.spatial : 1; }
 
 Work one_step(const Work& w) {
   const std::int64_t steps = steps_of(w);

@@ -13,6 +13,7 @@ namespace alphaflops {
 /// `op` is an operator name as op_name() gives it. Elementwise, normalisation, softmax and pooling
 /// operators have c_out = c_in; gate is a mul with one number a channel; concat joins c_in channels
 /// with c_out - c_in others. linear and layer_norm see batch h_in w_in rows of c_in features.
+/// conv3d sees volumes of h_in frames of w_in x w_in pixels, and k_h is its kernel over frames.
 /// matmul: [batch, groups, h_in, c_in] x [batch, groups, c_in, c_out]. attention: groups heads,
 /// h_in queries and w_in keys, c_in features of queries and c_out of values, all heads together.
 /// lstm and gru see w_in steps of c_in features and have c_out of state; mean is over an image.

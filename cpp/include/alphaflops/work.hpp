@@ -18,11 +18,13 @@
 
 namespace alphaflops {
 
-/// What a cost model distinguishes. The first four do MACs, the others move data.
+/// What a cost model distinguishes.
 enum class Kind : std::uint8_t {
   conv_1x1,      // groups 1, kernel volume 1
   conv_spatial,  // groups 1, kernel volume > 1
   conv_grouped,  // groups > 1, depthwise among them
+  conv_transposed,
+  conv_3d,  // over three axes, whatever the groups and the kernel
   linear,
   elementwise,  // add, mul, activations that only compare and multiply
   norm,
@@ -31,13 +33,14 @@ enum class Kind : std::uint8_t {
   copy,    // concat and whatever else moves elements, embeddings among them
   matmul,  // of two activations
   attention,
-  recurrent,
+  recurrent,  // but for the next
+  lstm,       // of more than one token: libraries have kernels of its own
   reduce,
   transcendental,  // elementwise with an exp, log, erf, tanh or sine, many instructions each
   call,            // launches nothing: what a host does beside operators, all of it in one row
   unknown,         // counted as nothing, reported as unsupported
 };
-inline constexpr int kind_count = 16;
+inline constexpr int kind_count = 19;
 std::string_view to_string(Kind kind);
 /// Raises UnsupportedError listing the known names.
 Kind parse_kind(std::string_view name);
@@ -83,11 +86,15 @@ struct Work {
   OpCode op = 0;  // of the node that leads the row; of sums of gradients add, of updates 0
 };
 
+/// Recurrences and calls.
+bool has_steps(Kind kind);
 /// What a row makes one after the other: a recurrence its tokens in each layer, a row of calls
 /// each of them, all others one.
 std::int64_t steps_of(const Work& work);
 /// One of these by itself, of a mean layer; sizes are rounded, and 1 at least. A step is its own.
 Work one_step(const Work& work);
+/// Whether tokens wait for one another, so that a device has no more rows at once than the batch.
+bool waits_for_tokens(Kind kind);
 
 /// Struct of arrays: column i of every vector is one launch.
 class WorkTable {

@@ -25,9 +25,11 @@ from alphaflops import _core
 from alphaflops._core import WorkTable
 from alphaflops.fitting.metrics import Floats
 
-#: By weights, and by other activations as well.
+#: By weights of images and features, and whatever else multiplies.
 WEIGHTED = ("conv_1x1", "conv_spatial", "conv_grouped", "linear")
-MULTIPLYING = (*WEIGHTED, "matmul", "attention", "recurrent")
+MULTIPLYING = (
+    *(*WEIGHTED, "conv_transposed", "conv_3d", "matmul", "attention", "recurrent", "lstm"),
+)
 MOVING = ("elementwise", "norm", "pool", "softmax", "copy", "reduce", "transcendental")
 CALL = "call"  # launches nothing, and has one price
 
@@ -41,8 +43,11 @@ PUBLISHED = {
     "matmul": (0.02, 0.99),
     "attention": (0.02, 0.99),
     "recurrent": (0.02, 0.99),
+    "lstm": (0.02, 0.99),
     "conv_spatial": (0.001, 0.56),
     "conv_grouped": (0.001, 0.56),
+    "conv_transposed": (0.001, 0.56),
+    "conv_3d": (0.001, 0.56),
 }
 PUBLISHED_SECONDS_PER_MAC = 0.0375e-3 / 1e6
 

@@ -24,6 +24,7 @@ _ALIKE = (
     {"add", "sub", "mul", "div", "maximum", "minimum"},
     {"relu", "relu6", "leaky_relu", "hardsigmoid", "hardswish", "clip", "abs", "neg"},
     {"conv1d", "conv2d"},
+    {"conv_transpose1d", "conv_transpose2d"},
     {"avg_pool", "adaptive_avg_pool"},
     {"max_pool", "adaptive_max_pool"},
     {"mean", "sum"},

@@ -26,4 +26,4 @@ def step_work(table: Table, *, per_step: bool) -> tuple[WorkTable, Floats]:
 
 def stepped_kinds(per_step: bool) -> tuple[str, ...]:
     """Return the kinds of which one step is fitted; `per_step`: so are recurrences."""
-    return ("call", "recurrent") if per_step else ("call",)
+    return ("call", "recurrent", "lstm") if per_step else ("call",)

@@ -41,6 +41,7 @@ _GPU_SPATIAL = (
 )
 _CPU_GEMM = (Candidate("implicit_gemm", 8, 32), Candidate("implicit_gemm", 1, 16))
 _CPU_SPATIAL = (*_CPU_GEMM, Candidate("row_gemm", 14, 32), Candidate("row_gemm", 6, 16))
+_PRODUCTS = (*("conv_transposed", "conv_3d", "linear", "matmul", "attention", "recurrent", "lstm"),)
 _CHANNELWISE = tuple(Candidate("channelwise", m, n) for m, n in ((8, 16), (1, 1)))
 
 #: By the kind of processor, then by the kind of operator.
@@ -49,13 +50,13 @@ CANDIDATES: dict[str, dict[str, tuple[Candidate, ...]]] = {
         "conv_1x1": _GPU_GEMM,
         "conv_spatial": _GPU_SPATIAL,
         "conv_grouped": (*_CHANNELWISE, *_GPU_GEMM[:1]),
-        **dict.fromkeys(("linear", "matmul", "attention", "recurrent"), _GPU_GEMM),
+        **dict.fromkeys(_PRODUCTS, _GPU_GEMM),
     },
     "cpu": {
         "conv_1x1": _CPU_GEMM,
         "conv_spatial": _CPU_SPATIAL,
         "conv_grouped": (*_CHANNELWISE, *_CPU_GEMM[:1]),
-        **dict.fromkeys(("linear", "matmul", "attention", "recurrent"), _CPU_GEMM),
+        **dict.fromkeys(_PRODUCTS, _CPU_GEMM),
     },
 }
 

@@ -13,13 +13,14 @@ from alphaflops import _core
 from alphaflops._core import Graph, WorkTable
 from alphaflops.table.columns import INTEGERS
 
-__all__ = ["Shape", "graphs_of", "operators_of", "passes_of", "to_table"]
+__all__ = ["Frames", "Shape", "graphs_of", "operators_of", "passes_of", "to_table"]
 
 _WINDOWED = {"conv2d", "max_pool", "avg_pool"}
+_TRANSPOSED = "conv_transpose2d"
 _OTHERS = {"global_avg_pool", "batch_norm", "add", "mul", "concat", "softmax"}
 _ACTIVATIONS = {"relu", "relu6", "sigmoid", "silu", "hardsigmoid", "hardswish", "gelu", "tanh"}
 GATES = {"lstm": 4, "gru": 3}
-_TRAINED = {"conv2d", "linear", "batch_norm", "layer_norm"}
+_TRAINED = {"conv2d", _TRANSPOSED, "linear", "batch_norm", "layer_norm"}
 _IMAGE_OPS = _WINDOWED | _OTHERS | _ACTIVATIONS
 _DTYPE = np.dtype(
     [
@@ -33,8 +34,22 @@ _DTYPE = np.dtype(
 )
 
 
+class Frames(NamedTuple):
+    """The first axis of a volume."""
+
+    extent: int
+    kernel: int = 1
+    stride: int = 1
+    pad: int = 0
+
+    @property
+    def extent_out(self) -> int:
+        """Frames of the output."""
+        return (self.extent + 2 * self.pad - self.kernel) // self.stride + 1
+
+
 class Shape(NamedTuple):
-    """An operator on square images with square windows."""
+    """An operator on square images with square windows, or on frames of them."""
 
     op: str
     c_in: int
@@ -47,10 +62,13 @@ class Shape(NamedTuple):
     batch: int = 1
     pass_: str = "forward"
     bias: bool = False
+    frames: Frames = Frames(1)
 
     @property
     def size_out(self) -> int:
         """Extent of the output."""
+        if self.op == _TRANSPOSED:
+            return (self.size - 1) * self.stride - 2 * self.pad + self.kernel
         return (self.size + 2 * self.pad - self.kernel) // self.stride + 1
 
     @property
@@ -62,17 +80,19 @@ class Shape(NamedTuple):
             return self.batch * self.size**2 * (self.c_in + self.c_out)
         if self.op in GATES:
             return GATES[self.op] * self.batch * self.size * self.c_out * (self.c_in + self.c_out)
-        if self.op not in {"conv2d", "linear"}:
+        if self.op not in {"conv2d", "conv3d", _TRANSPOSED, "linear"}:
             return 0
-        fan_in = self.c_in // self.groups * self.kernel**2
-        return self.batch * self.size_out**2 * fan_in * self.c_out
+        fan_in = self.c_in // self.groups * self.kernel**2 * self.frames.kernel
+        slid = self.size if self.op == _TRANSPOSED else self.size_out
+        return self.batch * self.frames.extent_out * slid**2 * fan_in * self.c_out
 
     @property
     def elements(self) -> int:
         """Elements of the larger of input and output."""
         if self.op in GATES:
             return self.batch * self.size * max(self.c_in, self.c_out)
-        return self.batch * max(self.c_in * self.size**2, self.c_out * self.size_out**2)
+        into = self.c_in * self.size**2 * self.frames.extent
+        return self.batch * max(into, self.c_out * self.size_out**2 * self.frames.extent_out)
 
 
 def passes_of(shape: Shape) -> list[str]:
@@ -115,6 +135,8 @@ def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[
             row[f"{axis}_in"] = shape.size
             for column, field in (("k", "kernel"), ("stride", "stride"), ("pad", "pad")):
                 row[f"{column}_{axis}"] = getattr(shape, field)
+        if shape.op == "conv3d":
+            row["h_in"], row["k_h"], row["stride_h"], row["pad_h"] = shape.frames
     return rows
 
 

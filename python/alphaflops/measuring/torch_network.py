@@ -8,9 +8,9 @@ from typing import Any
 from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
 from alphaflops.measuring.torch_operators import (
-    CHANNELS_LAST,
     Operator,
     import_torch,
+    lay_out,
     operator_of,
     tensor_of,
 )
@@ -71,8 +71,8 @@ class TorchNetwork:
             operator = operator_of(graph, node, is_only_reader=is_only_reader)
             if isinstance(operator, torch.nn.Module):
                 _fill(operator, random)
-                keeps = torch.channels_last if layout == CHANNELS_LAST else torch.preserve_format
-                operator = operator.to(on, kind, memory_format=keeps)
+                operator = operator.to(on, kind)
+                lay_out(operator, layout)
             self.operators[node] = operator
             done = [t for t in set(inputs) if last_reader[t] == node and graph.node_inputs(t)]
             self._steps.append((node, operator, inputs, done))

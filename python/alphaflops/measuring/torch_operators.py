@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from alphaflops._core import Graph
 from alphaflops.errors import MissingExtraError, UnsupportedError
+from alphaflops.measuring.torch_recurrences import recurrence
 from alphaflops.measuring.torch_views import part_of, view_of
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "NCHW",
     "Operator",
     "import_torch",
+    "lay_out",
     "operator_of",
     "tensor_of",
 ]
@@ -78,6 +80,13 @@ def tensor_of(flat: Any, shape: tuple[int, ...], layout: str) -> Any:
     return used.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
+def lay_out(module: Any, layout: str) -> None:
+    """Lay out the weights of a module: as images are, where they have as many axes."""
+    order = import_torch().channels_last
+    if layout == CHANNELS_LAST:
+        module._apply(lambda t: t.contiguous(memory_format=order) if t.dim() == _IMAGE else t)
+
+
 def operator_of(graph: Graph, node: int, *, is_only_reader: bool) -> Operator:
     """Make the callable that PyTorch users would write for a node; weights are not filled.
 
@@ -120,6 +129,22 @@ def _conv(graph: Graph, node: int) -> Any:
     kernel, _ = attributes.pop("kernel"), attributes.pop("c_out")
     conv = nn.utils.skip_init(nn.Conv2d, into[1], out[1], kernel_size=kernel, **attributes)
     return nn.Sequential(nn.ZeroPad2d(before), conv) if before else conv
+
+
+def _conv3d(graph: Graph, node: int) -> Any:
+    nn = import_torch().nn
+    into, out = _ends(graph, node)
+    attributes = graph.node_attributes(node)
+    before, after = attributes["padding"][::2], attributes["padding"][1::2]
+    if before != after:
+        raise UnsupportedError(
+            f"{graph.node_name(node)}: a convolution of volumes with uneven padding is not known "
+            "to the torch backend"
+        )
+    named = {name: attributes[name] for name in ("stride", "dilation", "groups", "bias")}
+    return nn.utils.skip_init(
+        nn.Conv3d, into[1], out[1], kernel_size=attributes["kernel"], padding=before, **named
+    )
 
 
 _TRANSPOSED = (
@@ -247,56 +272,8 @@ def _contiguous(graph: Graph, node: int) -> Any:
 
 
 def _recurrent(graph: Graph, node: int) -> Any:
-    nn = import_torch().nn
     into, _ = _ends(graph, node)
-    attributes = graph.node_attributes(node)
-    several = attributes["bidirectional"] or attributes["projection"]
-    if into[1] == attributes["layers"] == 1 and not several:
-        return _cell(into[-1], attributes)
-    layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[attributes["cell"]]
-    projection = {"proj_size": attributes["projection"]} if attributes["projection"] else {}
-    made = layer(
-        into[-1],
-        attributes["hidden"],
-        attributes["layers"],
-        bias=attributes["bias"],
-        batch_first=True,
-        bidirectional=attributes["bidirectional"],
-        **projection,
-    )
-    made.register_forward_pre_hook(_of_a_layer)
-    made.register_forward_hook(lambda module, inputs, outputs: outputs[0])  # not the last state
-    return made
-
-
-def _cell(features: int, attributes: Mapping[str, Any]) -> Any:
-    """Make one step, as a loop over tokens calls it."""
-    nn = import_torch().nn
-    cell = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}[attributes["cell"]]
-    made = cell(features, attributes["hidden"], bias=attributes["bias"])
-    made.register_forward_pre_hook(_of_a_cell)
-    is_lstm = attributes["cell"] == "lstm"
-    made.register_forward_hook(lambda *args: (args[2][0] if is_lstm else args[2]).unsqueeze(1))
-    return made
-
-
-def _of_a_cell(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments of one step: the token and, where they are given, the states."""
-    token, *states = inputs
-    shaped = [state.reshape(token.shape[0], module.hidden_size) for state in states]
-    return (token.squeeze(1), *_states(shaped))
-
-
-def _of_a_layer(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments of a recurrence, with its states of the shape that PyTorch wants."""
-    x, *states = inputs
-    count = module.num_layers * (1 + module.bidirectional)
-    return (x, *_states([state.reshape(count, x.shape[0], -1) for state in states]))
-
-
-def _states(states: list[Any]) -> list[Any]:
-    """Return the states as one argument, an LSTM's both in a tuple; none where there are none."""
-    return [tuple(states)] if len(states) > 1 else states
+    return recurrence(import_torch().nn, into, graph.node_attributes(node))
 
 
 def _mean(graph: Graph, node: int) -> Any:
@@ -345,6 +322,7 @@ def _shuffle(graph: Graph, node: int) -> Any:
 
 _MAKERS: dict[str, Callable[[Graph, int], Any]] = {
     "conv2d": _conv,
+    "conv3d": _conv3d,
     "conv_transpose2d": _conv_transpose,
     "linear": _linear,
     "matmul": lambda graph, node: import_torch().matmul,

@@ -8,11 +8,11 @@ from typing import Any
 from alphaflops._core import Graph
 from alphaflops.errors import Error
 from alphaflops.measuring.torch_operators import (
-    CHANNELS_LAST,
     IN_PLACE,
     MATRIX_OPS,
     NCHW,
     import_torch,
+    lay_out,
     operator_of,
     tensor_of,
 )
@@ -163,7 +163,6 @@ def _parameters_of(operator: Any, layout: str) -> list[Any]:
     torch = import_torch()
     if not isinstance(operator, torch.nn.Module):
         return []
-    if layout == CHANNELS_LAST:
-        operator.to(memory_format=torch.channels_last)
+    lay_out(operator, layout)
     # Not the counter of batches, which is a scalar.
     return [*operator.parameters(), *(b for b in operator.buffers() if b.dim())]
