@@ -20,6 +20,7 @@ from alphaflops.measuring.batches import with_heavy, with_large
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import graphs_of, largest_bytes
 from alphaflops.profiles import Profile
+from alphaflops.scenarios.calibrate import POINTS
 from alphaflops.table import work_table
 
 MIB = 2.0**20
@@ -232,7 +233,7 @@ def test_designs_have_large_tensors_as_well(mode: str, seed: int, dtype: str) ->
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_designs_have_convolutions_of_heavy_weights(seed: int, dtype: str) -> None:
-    design = sample_shapes(870, seed=seed, mode="eager")
+    design = sample_shapes(POINTS["eager"], seed=seed, mode="eager")
     design["dtype"] = dtype
     table = with_heavy(design, seed=seed)
     assert np.array_equal(table[: len(design)], design)
@@ -243,6 +244,7 @@ def test_designs_have_convolutions_of_heavy_weights(seed: int, dtype: str) -> No
     assert (nbytes >= 32 * MIB).all()
     assert (nbytes <= 100 * MIB).all()
     assert work.macs.max() <= 2.2e9
+    assert more["h_in"].min() >= 7
     names = [name for name in design.dtype.names or () if name not in {"c_in", "c_out"}]
     assert np.isin(more[names], design[names]).all(), "the same operators, but for channels"
 

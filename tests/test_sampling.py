@@ -15,6 +15,7 @@ from alphaflops.frontends.traced import Traced
 from alphaflops.measuring.families import MAX_MACS
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import operators_of, to_table
+from alphaflops.scenarios.calibrate import POINTS
 from alphaflops.table import check_table, work_table
 
 KEYS = ["op", "c_in", "h_in", "w_in", "c_out", "k_h", "stride_h", "groups"]
@@ -124,7 +125,7 @@ def test_errors() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_eager_designs_have_several_of_every_rarer_operator(seed: int) -> None:
     """By chance alone, one in twenty had no ELU."""
-    counts = Counter(sample_shapes(870, mode="eager", seed=seed)["op"].tolist())
+    counts = Counter(sample_shapes(POINTS["eager"], mode="eager", seed=seed)["op"].tolist())
     rarer = ["elu", "gelu_tanh", "mish", "softplus", "group_norm", "instance_norm", "rms_norm"]
     rarer += ["contiguous", "interpolate_nearest", "interpolate_bilinear"]
     assert min(counts[op] for op in rarer) >= 3
@@ -134,7 +135,7 @@ def test_eager_designs_have_several_of_every_rarer_operator(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_eager_designs_have_windows_branches_and_batches_of_sequences(seed: int) -> None:
-    table = sample_shapes(870, mode="eager", seed=seed)
+    table = sample_shapes(POINTS["eager"], mode="eager", seed=seed)
     pools = np.isin(table["op"], ["max_pool", "avg_pool"])
     assert ((table["k_h"] > 2) & (table["stride_h"] == 1) & pools).sum() >= 3
     grouped = (table["op"] == "conv2d") & (table["groups"] > 1)
@@ -147,7 +148,7 @@ def test_eager_designs_have_windows_branches_and_batches_of_sequences(seed: int)
 
 
 def test_operators_of_decoders_and_tokens_are_counted() -> None:
-    table = sample_shapes(870, mode="eager", seed=3)
+    table = sample_shapes(POINTS["eager"], mode="eager", seed=3)
     rows = rows_of(work_table(table))
     in_out = {"interpolate_nearest": 4, "interpolate_bilinear": 4, "contiguous": 1, "mish": 1}
     for op, larger in in_out.items():

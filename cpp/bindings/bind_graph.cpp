@@ -200,7 +200,7 @@ field for sizes that no operator can have, and OverflowError for counts beyond 2
           },
           arg("indices"), arg("rows"), arg("features"), arg("name") = "")
       .def("element", &Graph::element, arg("inputs"), arg("type"), arg("shape") = Shape{},
-           arg("name") = "")
+           arg("name") = "", arg("order") = std::vector<std::int64_t>{})
       .def("reduce", &Graph::reduce, arg("x"), arg("type"),
            arg("axes") = std::vector<std::int64_t>{}, arg("keep_axes") = false, arg("name") = "")
       .def("part", &Graph::part, arg("x"), arg("shape"), arg("name") = "")

@@ -62,7 +62,10 @@ struct Attributes {
   py::dict operator()(const AdaptivePoolOp& op) {
     return with("kind", name_of(op.kind), "extent", py::tuple(py::cast(op.extent)));
   }
-  py::dict operator()(const ElementOp& op) { return with("type", op.type); }
+  py::dict operator()(const ElementOp& op) {
+    if (!op.order.empty()) with("order", py::tuple(py::cast(op.order)));
+    return with("type", op.type);
+  }
   py::dict operator()(const ConcatOp& op) { return with("axis", op.axis); }
   py::dict operator()(const CustomOp& op) {
     return with("type", op.type, "macs", op.macs, "flops", op.flops, "params", op.params);

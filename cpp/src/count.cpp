@@ -225,6 +225,7 @@ void count_element(Work& w, const Graph& graph, const Node& node, const ElementO
   if (cost.kind == ElementCost::Kind::copy) {
     w.activations_read = std::min(w.activations_read, w.elements_written);
   }
+  if (!op.order.empty()) count_order(w, node.shape, op.order);
 }
 
 void count_pool_nd(Work& w, const Node& node, const PoolNdOp& op) {

@@ -32,6 +32,24 @@ std::size_t axis_of(const std::string& name, std::int64_t axis, const Shape& sha
   return static_cast<std::size_t>(axis < 0 ? axis + axes : axis);
 }
 
+void require_order(const std::string& name, const std::string& type,
+                   const std::vector<std::int64_t>& order, const Shape& shape) {
+  if (type != "contiguous" && type != "transpose") {
+    throw UnsupportedError(name + ": '" + type +
+                           "' takes no order of axes; contiguous and transpose do");
+  }
+  std::vector<std::int64_t> sorted = order;
+  std::ranges::sort(sorted);
+  bool is_each_once = sorted.size() == shape.size();
+  for (std::size_t i = 0; is_each_once && i < sorted.size(); ++i) {
+    is_each_once = sorted[i] == static_cast<std::int64_t>(i);
+  }
+  if (!is_each_once) {
+    throw ShapeError(name + ": the order of axes is " + describe(order) + "; each of " +
+                     std::to_string(shape.size()) + " is needed once");
+  }
+}
+
 }  // namespace
 
 int Graph::linear(int x, LinearOp op, std::string name) {
@@ -141,7 +159,8 @@ int Graph::embedding(int indices, EmbeddingOp op, std::string name) {
   return append(std::move(name), op, {indices}, std::move(out));
 }
 
-int Graph::element(std::vector<int> inputs, std::string type, Shape shape, std::string name) {
+int Graph::element(std::vector<int> inputs, std::string type, Shape shape, std::string name,
+                   std::vector<std::int64_t> order) {
   element_cost(type);
   name = name_or_default(std::move(name), type);
   const bool given = !shape.empty();
@@ -150,7 +169,9 @@ int Graph::element(std::vector<int> inputs, std::string type, Shape shape, std::
     if (!given) shape = broadcast(name, shape, other);
   }
   require_sizes(name, shape);
-  return append(std::move(name), ElementOp{std::move(type)}, std::move(inputs), std::move(shape));
+  if (!order.empty()) require_order(name, type, order, shape);
+  return append(std::move(name), ElementOp{std::move(type), std::move(order)}, std::move(inputs),
+                std::move(shape));
 }
 
 int Graph::reduce(int x, std::string type, std::vector<std::int64_t> axes, bool keep_axes,

@@ -76,6 +76,15 @@ ConvNdOp conv3d(const OperatorSpec& s) {
           .bias = s.bias};
 }
 
+/// Channels behind their pixels; of several groups, those of a pixel side by side.
+int rearranged(Graph& graph, int x, const OperatorSpec& s) {
+  const Shape in = graph.node(x).shape;
+  if (s.groups > 1) {
+    return graph.element({x}, s.op, {in[0], in[2], in[1], in[3]}, s.op, {0, 2, 1, 3});
+  }
+  return graph.element({x}, s.op, {in[0], in[2], in[3], in[1]}, s.op, {0, 3, 1, 2});
+}
+
 /// Makes a tensor that the operator reads.
 using Source = std::function<int(const Shape& shape, const char* name)>;
 
@@ -91,8 +100,7 @@ bool is_token_norm(std::string_view op) { return op == "layer_norm" || op == "rm
 
 /// Element operators of one tensor, which keep its shape.
 bool is_unary(std::string_view op) {
-  constexpr std::array<std::string_view, 5> names{"contiguous", "elu", "gelu_tanh", "mish",
-                                                  "softplus"};
+  constexpr std::array<std::string_view, 4> names{"elu", "gelu_tanh", "mish", "softplus"};
   return std::ranges::find(names, op) != names.end();
 }
 
@@ -138,6 +146,7 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
   if (const auto kind = norm_kind(s.op)) {
     return graph.norm(x, {.kind = *kind, .shift = s.op != "rms_norm"}, s.op);
   }
+  if (s.op == "contiguous") return rearranged(graph, x, s);
   if (is_unary(s.op)) return graph.element({x}, s.op, {}, s.op);
   if (s.op == "interpolate_nearest" || s.op == "interpolate_bilinear") {
     const std::int64_t h_out = s.h_out > 0 ? s.h_out : checked_mul(2, s.h_in, "h_out");
@@ -171,18 +180,25 @@ int add_operator(Graph& graph, const Shape& shape, const Source& tensor, const O
   }
 }
 
+void require_heads(const OperatorSpec& s) {
+  if (s.groups >= 1 && s.c_in % s.groups == 0 && s.c_out % s.groups == 0) return;
+  throw ShapeError(s.op + ": groups " + std::to_string(s.groups) +
+                   ", the heads, must divide c_in " + std::to_string(s.c_in) + " and c_out " +
+                   std::to_string(s.c_out));
+}
+
 /// [batch, channels, height, width], but for operators on rows of features and on matrices.
 Shape input_shape(const OperatorSpec& s) {
   if (is_optimizer(s.op)) return {1, s.c_in};
   if (is_recurrent(s.op)) return {s.batch, s.w_in, s.c_in};
   if (s.op == "conv3d") return {s.batch, s.c_in, s.h_in, s.w_in, s.w_in};
+  if (s.op == "contiguous" && s.groups > 1) {
+    require_heads(s);
+    return {s.batch, s.groups, checked_mul(s.h_in, s.w_in, "rows"), s.c_in / s.groups};
+  }
   if (s.op == "matmul") return {s.batch, s.groups, s.h_in, s.c_in};
   if (s.op == "attention") {
-    if (s.groups < 1 || s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
-      throw ShapeError("attention: groups " + std::to_string(s.groups) +
-                       ", the heads, must divide c_in " + std::to_string(s.c_in) + " and c_out " +
-                       std::to_string(s.c_out));
-    }
+    require_heads(s);
     return {s.batch, s.groups, s.h_in, s.c_in / s.groups};
   }
   const bool flat =

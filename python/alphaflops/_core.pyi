@@ -229,9 +229,18 @@ class Graph:
 
     def embedding(self, indices: int, rows: int, features: int, name: str = "") -> int: ...
     def element(
-        self, inputs: Sequence[int], type: str, shape: Sequence[int] = (), name: str = ""
+        self,
+        inputs: Sequence[int],
+        type: str,
+        shape: Sequence[int] = (),
+        name: str = "",
+        order: Sequence[int] = (),
     ) -> int:
-        """Add one of ELEMENT_OPS; without a shape, operands broadcast against each other."""
+        """Add one of ELEMENT_OPS; without a shape, operands broadcast against each other.
+
+        Of contiguous and transpose, `order` has their axes as they lie in what they read, the
+        innermost last.
+        """
 
     def reduce(
         self,

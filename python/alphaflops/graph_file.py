@@ -180,7 +180,7 @@ def _add(graph: Graph, i: int, node: dict[str, Any], here: str) -> None:
         raise ModelError(f"{here}: operator {op!r:.40} is not known; use {', '.join(_OPERATORS)}")
     counts, fields = _OPERATORS[op]
     common = {"op": _TEXT, "name": _TEXT, "inputs": _SIZES, "shape": _SIZES}
-    _check_fields(here, node, {**common, **fields}, "dtype tied_to")
+    _check_fields(here, node, {**common, **fields}, "dtype tied_to" + " order" * (op == "element"))
     inputs, shape = node["inputs"], node["shape"]
     if len(inputs) not in counts:
         raise ModelError(f"{here}: {op} has {len(inputs)} inputs, which it cannot have")
@@ -222,6 +222,8 @@ def _make(graph: Graph, node: dict[str, Any], fields: _Fields) -> int:
         operands, attributes["states"] = inputs[:1], inputs[1:]
     if op in _SHAPED:
         attributes["shape"] = shape
+    if "order" in node:  # of some copies
+        attributes["order"] = node["order"]
     return method(*operands, **attributes, name=name)
 
 

@@ -75,7 +75,9 @@ class Graph {
   int add(int a, int b, std::string name = "");
   int mul(int a, int b, std::string name = "");
   /// An element operator; without a shape, operands broadcast against each other.
-  int element(std::vector<int> inputs, std::string type, Shape shape = {}, std::string name = "");
+  /// `order`: as in ElementOp, of "contiguous" and "transpose".
+  int element(std::vector<int> inputs, std::string type, Shape shape = {}, std::string name = "",
+              std::vector<std::int64_t> order = {});
   /// A reduction of those axes, negative ones counted from the last; none: all.
   int reduce(int x, std::string type, std::vector<std::int64_t> axes = {}, bool keep_axes = false,
              std::string name = "");

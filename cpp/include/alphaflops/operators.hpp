@@ -108,6 +108,9 @@ struct MulOp {};
 /// One of `element_ops`: a few operations an element. Shape as inferred by who adds it.
 struct ElementOp {
   std::string type{};
+  /// Of a copy that rearranges: its own axes as they lie in what it reads, the innermost last.
+  /// Empty where that is not known.
+  std::vector<std::int64_t> order{};
 };
 struct ConcatOp {
   std::int64_t axis = 1;

@@ -205,10 +205,16 @@ class Call:
         """Whether output `i` is read."""
         return len(self.node.output) > i and self.net.is_read(self.node.output[i])
 
-    def element(self, kind: str, x: int | Sequence[int], shape: Sequence[int] | None = None) -> int:
+    def element(
+        self,
+        kind: str,
+        x: int | Sequence[int],
+        shape: Sequence[int] | None = None,
+        order: Sequence[int] = (),
+    ) -> int:
         """Add an element operator under this node's name."""
         inputs = [x] if isinstance(x, int) else list(x)
-        return self.graph.element(inputs, kind, () if shape is None else shape, self.name)
+        return self.graph.element(inputs, kind, () if shape is None else shape, self.name, order)
 
     def layer(
         self,

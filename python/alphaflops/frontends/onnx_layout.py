@@ -111,7 +111,7 @@ def _transpose(call: Call) -> int | None:
     moved = [axis for axis in order if shape[axis] > 1]
     if moved == sorted(moved):  # only axes of one element change places
         return x if tuple(made) == shape else call.graph.view(x, made, call.name)
-    return call.element("transpose", x, made)
+    return call.element("transpose", x, made, order=[order.index(axis) for axis in range(axes)])
 
 
 def _gather(call: Call) -> int | None:

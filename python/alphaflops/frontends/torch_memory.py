@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from alphaflops.frontends.torch_trace import Trace
 
-__all__ = ["as_matrix", "format_of", "in_order", "like_first"]
+__all__ = ["as_matrix", "format_of", "in_order", "like_first", "order_of", "rearranges"]
 
 _IMAGE = 4  # axes
 _FROM_WITHIN = (1, 3, 2, 0)  # axes of an image that has its channels last
@@ -47,7 +47,7 @@ def in_order(
     node = trace.node(x)
     if node == EMPTY or x.is_contiguous(memory_format=memory_format):
         return node
-    return _copied(trace, node, tuple(x.shape))
+    return _copied(trace, node, x)
 
 
 def as_matrix(trace: Trace, x: torch.Tensor) -> int:
@@ -59,7 +59,7 @@ def as_matrix(trace: Trace, x: torch.Tensor) -> int:
     node = trace.node(x)
     if node == EMPTY or x.dim() < 2 or 1 in (*x.stride()[-2:], *x.shape[-2:]):
         return node
-    return _copied(trace, node, tuple(x.shape))
+    return _copied(trace, node, x)
 
 
 def like_first(operands: Sequence[torch.Tensor], shape: Sequence[int]) -> torch.Tensor | None:
@@ -70,5 +70,25 @@ def like_first(operands: Sequence[torch.Tensor], shape: Sequence[int]) -> torch.
     return None
 
 
-def _copied(trace: Trace, node: int, shape: tuple[int, ...]) -> int:
-    return trace.graph.element([node], "contiguous", shape, trace.name("contiguous", True))
+def _copied(trace: Trace, node: int, x: torch.Tensor) -> int:
+    name = trace.name("contiguous", True)
+    return trace.graph.element([node], "contiguous", tuple(x.shape), name, order_of(x))
+
+
+def rearranges(operands: Sequence[torch.Tensor], result: object) -> bool:
+    """Tell whether all elements of one tensor are copied into another order."""
+    if len(operands) != 1 or not isinstance(result, torch.Tensor):
+        return False
+    (x,) = operands
+    is_whole = x.numel() == result.numel() and result.is_contiguous()
+    moved = [axis for axis in order_of(x) if x.shape[axis] > 1]
+    return is_whole and moved != sorted(moved)
+
+
+def order_of(x: torch.Tensor) -> list[int]:
+    """Return the axes of a tensor as they lie in memory, the innermost last.
+
+    Those of a single element come first: a batch of one may become one of several.
+    """
+    strides = x.stride()
+    return sorted(range(x.dim()), key=lambda axis: (x.shape[axis] > 1, -strides[axis], axis))

@@ -22,6 +22,7 @@ from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
 from alphaflops.frontends import torch_names as names
 from alphaflops.frontends.registry import OPERATORS, qualified_name
+from alphaflops.frontends.torch_memory import order_of, rearranges
 from alphaflops.frontends.torch_tensors import EMPTY, map_leaves, storage_of, tensors_in
 from alphaflops.frontends.torch_values import LARGEST, Values, moved
 
@@ -198,8 +199,12 @@ class Trace(TorchFunctionMode, Values):
         result = self.shaped(function, args, kwargs)
 
         def make(shape: tuple[int, ...]) -> int:
-            inputs = self.inputs(operands)
-            return self.graph.element(inputs, kind or "copy", shape or (1,), self.name(name))
+            inputs, at = self.inputs(operands), self.name(name)
+            if kind in {"contiguous", "copy"} and rearranges(operands, result):
+                order, made = order_of(operands[0]), tuple(operands[0].shape)
+                copied = self.graph.element(inputs, "contiguous", made, at, order)
+                return copied if made == shape else self.graph.view(copied, shape)
+            return self.graph.element(inputs, kind or "copy", shape or (1,), at)
 
         return self.record(result, operands, make)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from alphaflops.measuring.shapes import graphs_of, largest_bytes, weight_bytes
 from alphaflops.table import Table, work_table
@@ -16,8 +17,6 @@ _MOST_ELEMENTS = 4e7  # of everything that a row reads and writes
 
 #: Of each operator, one row in so many stands in the design a second time, with a batch.
 _LARGE_OF = 8
-#: PyTorch convolves several volumes in another way than one, up to seven times as fast.
-_NOT_LARGE = ("call", "conv3d")
 _LARGE_MACS = 1e9
 _LARGE_BATCH = 256
 #: Of the larger tensor, at most. The first half lies in memory that a process keeps; the other is
@@ -29,6 +28,7 @@ _HEAVY_ROWS = 3
 _HEAVY_BYTES = (2.0**25, 2.0**26.5)
 _HEAVY_FROM_BYTES = 2.0**21
 _HEAVY_MACS = 2e9
+_HEAVY_LEAST = 7  # of an extent: on 1 and on 4 pixels PyTorch sorts no weights
 
 
 def in_batches(shapes: Table, *, seed: int = 0) -> Table:
@@ -58,7 +58,7 @@ def with_large(shapes: Table, *, seed: int = 0) -> Table:
     """
     random = np.random.default_rng(seed)
     names = [name for name in shapes.dtype.names or () if name != "pass"]
-    kept = shapes[~np.isin(shapes["op"], _NOT_LARGE) & (shapes["pass"] != "optimizer")]
+    kept = shapes[_has_large(shapes)]
     # Rows that differ in the pass alone have one batch.
     _, first, of = np.unique(kept[names], return_index=True, return_inverse=True)
     tensor_bytes = np.array([largest_bytes(graph) for graph in graphs_of(kept[first])], float)
@@ -84,6 +84,18 @@ def with_large(shapes: Table, *, seed: int = 0) -> Table:
     return np.concatenate([shapes, kept[factors > 1]])
 
 
+def _has_large(shapes: Table) -> npt.NDArray[np.bool_]:
+    """Tell of each row whether a batch is run as an image is.
+
+    PyTorch convolves one volume, and one image in groups by a pixel, in ways of their own: several
+    of them take up to seven times less each.
+    """
+    by_group = (shapes["groups"] > 1) & (shapes["k_h"] == 1) & (shapes["op"] == "conv2d")
+    apart = np.isin(shapes["op"], ["call", "conv3d"]) | by_group
+    has_large: npt.NDArray[np.bool_] = ~apart & (shapes["pass"] != "optimizer")
+    return has_large
+
+
 def with_heavy(shapes: Table, *, seed: int = 0) -> Table:
     """Return a design and six rows more: convolutions with weights of 32 to 90 MiB.
 
@@ -97,6 +109,7 @@ def with_heavy(shapes: Table, *, seed: int = 0) -> Table:
     wanted = 2.0 ** random.uniform(least, most, len(shapes))
     factors = wanted / np.maximum(nbytes, 1)
     fits = (shapes["op"] == "conv2d") & (shapes["groups"] == 1) & (shapes["batch"] == 1)
+    fits &= shapes["h_in"] >= _HEAVY_LEAST
     fits &= (nbytes >= _HEAVY_FROM_BYTES) & (factors > 1) & (work.macs * factors <= _HEAVY_MACS)
     heavy = []
     for of_a_pixel in (True, False):

@@ -93,7 +93,7 @@ SHARES: dict[str, dict[Family, float]] = {
         # What a decoder brings to twice its extent.
         of("interpolate_nearest", most=56): 0.02,  # two ways to compute it, by the extent
         of("interpolate_bilinear", most=56): 0.01,
-        of("contiguous"): 0.015,
+        tokens.rearranged: 0.065,
         tokens.scores: 0.02,
     },
     "training": {

@@ -7,13 +7,14 @@ import math
 import numpy as np
 
 from alphaflops.measuring.families_images import channels_of, log_uniform, size_of
-from alphaflops.measuring.shapes import Shape
+from alphaflops.measuring.shapes import Frames, Shape
 
 __all__ = [
     "attention",
     "layer_norm",
     "lstm_batch",
     "matmul",
+    "rearranged",
     "recurrent",
     "recurrent_batch",
     "rms_norm",
@@ -22,6 +23,9 @@ __all__ = [
     "transcendental",
     "window_matmul",
 ]
+
+
+_MOST_REARRANGED = 2_000_000  # elements
 
 
 def _features(random: np.random.Generator, most: int = 4096) -> int:
@@ -43,6 +47,22 @@ def _windows(random: np.random.Generator) -> tuple[int, int]:
     """Draw tokens of a window, and windows times heads."""
     length = int(random.choice([9, 16, 49, 49, 64, 64, 100]))
     return length, max(1, round(log_uniform(random, 4, 3e5 / length**2)))
+
+
+def rearranged(random: np.random.Generator) -> Shape:
+    """Draw an image that becomes tokens, tokens that become an image, or heads that are joined."""
+    size = int(random.choice([7, 8, 14, 16, 28, 32, 56, 64, size_of(random, most=112)]))
+    channels = int(random.choice([64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024]))
+    while channels * size**2 > _MOST_REARRANGED:
+        channels = max(8, channels // 2)
+    way = random.random()
+    if way < 0.4:  # noqa: PLR2004
+        return Shape("contiguous", channels, size, channels)
+    if way < 0.8:  # noqa: PLR2004
+        return Shape("contiguous", size**2, 1, size**2, frames=Frames(channels))
+    heads = int(random.choice([3, 4, 6, 8, 12, 16]))
+    features = heads * int(random.choice([16, 32, 64]))
+    return Shape("contiguous", features, 1, features, groups=heads, frames=Frames(_length(random)))
 
 
 def scores(random: np.random.Generator) -> Shape:

@@ -135,7 +135,7 @@ def to_table(shapes: Sequence[Shape], *, training: bool = False) -> npt.NDArray[
             row[f"{axis}_in"] = shape.size
             for column, field in (("k", "kernel"), ("stride", "stride"), ("pad", "pad")):
                 row[f"{column}_{axis}"] = getattr(shape, field)
-        if shape.op == "conv3d":
+        if shape.frames != Frames(1) or shape.op == "conv3d":
             row["h_in"], row["k_h"], row["stride_h"], row["pad_h"] = shape.frames
     return rows
 
