@@ -13,7 +13,7 @@ from alphaflops.measuring.families_tokens import rearranged
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import graphs_of, to_table
 from alphaflops.measuring.torch_operators import operator_of
-from alphaflops.table import work_table
+from alphaflops.table import check_table, work_table
 
 torch = pytest.importorskip("torch")
 
@@ -82,8 +82,30 @@ def test_modules_say_how_copies_read(function, read):
     assert twice.elements_written[row] == 480
 
 
-def test_what_keeps_its_order_is_a_plain_copy():
-    for function in (lambda x: x.permute(0, 2, 3, 1).clone(), lambda x: x[:, ::2].reshape(-1)):
+def test_what_a_convolution_copies_into_channels_last():
+    """Its weights lie so: the image is turned, as `contiguous` of the other format would."""
+    conv = torch.nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last)
+    graph, work = traced(conv, 1, 8, 5, 6)
+    (row,) = np.flatnonzero(work.op == _core.OPERATORS.index("contiguous"))
+    assert reads(work, row) == (8, 30, 2)
+    assert graph.shape(len(graph) - 1) == (1, 8, 3, 4)
+
+
+def test_traced_copies_are_run_as_they_read():
+    """A view stands before them; the tensor that a network of operators holds is dense."""
+    graph, work = traced(lambda x: x.flatten(2).transpose(1, 2).contiguous(), 1, 8, 5, 6)
+    node = int(work.node[work.op == _core.OPERATORS.index("contiguous")][0])
+    run = operator_of(graph, node, is_only_reader=True)
+    numbers = torch.randn(1, 8, 30)
+    assert torch.equal(run(numbers.reshape(1, 30, 8)), numbers.transpose(1, 2))
+
+
+def test_what_is_repeated_or_keeps_its_order_is_a_plain_copy():
+    for function in (
+        lambda x: x[:, :, None].expand(1, 8, 3, 5, 6).reshape(1, 24, 5, 6),
+        lambda x: x.permute(0, 2, 3, 1).clone(),
+        lambda x: x[:, ::2].reshape(-1),
+    ):
         graph, _ = traced(function, 1, 8, 5, 6)
         assert "contiguous" not in {graph.node_op(i) for i in range(len(graph))}
 
@@ -137,6 +159,10 @@ def test_rows_of_a_design():
         assert (work.width[rows] == table["c_in"][rows]).all()
     for graph, elements in zip(graphs_of(table), work.elements_written, strict=True):
         assert int(np.prod(graph.shape(len(graph) - 1))) == elements
+    of_an_extent = {"h_in": 7, "w_in": 7, "h_out": 7, "w_out": 7}
+    row = check_table({"op": "contiguous", "batch": 1, "c_in": 64, "c_out": 64} | of_an_extent,
+                      need_time=False)  # fmt: skip
+    assert graphs_of(row)[0].shape(1) == (1, 7, 7, 64)
     with pytest.raises(TableError, match="contiguous: groups 3, the heads, must divide"):
         work_table({"op": "contiguous", "batch": 1, "c_in": 8, "h_in": 4, "w_in": 1, "c_out": 8,
                     "groups": 3})  # fmt: skip

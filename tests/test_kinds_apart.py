@@ -8,17 +8,20 @@ from measurements import timed
 
 import alphaflops as af
 from alphaflops import _core
+from alphaflops.adapting.networks import networks_of
 from alphaflops.errors import TableError
 from alphaflops.fitting import fit
 from alphaflops.measuring.backends import named
 from alphaflops.measuring.families_images import transposed, volume
 from alphaflops.measuring.sampling import sample_shapes
-from alphaflops.measuring.shapes import Frames, Shape, graphs_of, to_table
+from alphaflops.measuring.shapes import Frames, Shape, to_table
 from alphaflops.profiles import Profile
-from alphaflops.table import check_table, work_table
+from alphaflops.table import work_table
 
 torch = pytest.importorskip("torch")
 ALPHA = {"seconds_per_mac": 1e-10, "beta": 0.05, "gamma": 0.8}
+RATES = {"conv_spatial": 1e-10, "conv_transposed": 3e-10, "conv_3d": 7e-10, "linear": 1e-10,
+         "recurrent": 1e-10, "lstm": 4e-10}  # fmt: skip
 COUNTS = ("macs", "flops", "params", "activations_read", "weights_read", "elements_written")
 SIZES = ("batch", "groups", "c_in", "c_out", "spatial", "width", "kernel_volume", "stride")
 
@@ -83,7 +86,7 @@ def test_kinds_of_modules():
         assert np.array(kinds(work))[work.macs > 0].tolist() == [kind], module
 
 
-def profile(*models, per_step=()):
+def profile(*models, per_step=(), reuse=None):
     data = {
         "format": "alphaflops-profile",
         "version": 1,
@@ -91,10 +94,12 @@ def profile(*models, per_step=()):
         "provenance": {"backend": "none", "mode": "eager"},
         "models": [
             {"kind": kind, "pass": "forward", "dtype": "fp32", "form": "alpha",
-             "parameters": ALPHA, "per_step": kind in per_step}
+             "parameters": {**ALPHA, "seconds_per_mac": RATES[kind]}, "per_step": kind in per_step}
             for kind in models
         ],
     }  # fmt: skip
+    if reuse is not None:
+        data["weight_reuse"] = reuse
     return Profile.from_dict(data)
 
 
@@ -109,21 +114,24 @@ def test_an_output_extent_is_the_outputs_padding():
     assert plain.elements_written[0] == 6 * 9 * 9
     assert padded.elements_written[0] == 6 * 10 * 10
     assert padded.macs[0] == plain.macs[0]
-    with pytest.raises(TableError, match="row 1: conv_transpose2d: output padding is 2"):
-        work_table(table | {"h_out": 11})
-    checked = check_table(table | {"h_out": 8, "w_out": 8}, need_time=False)
-    with pytest.raises(af.errors.ShapeError, match="the stated output 8 x 8; it is 9 x 9"):
-        graphs_of(checked)
+    for wrong, why in (
+        (11, "output padding is 2"),
+        (8, "extent is 8; without output padding it is 9"),
+    ):
+        with pytest.raises(TableError, match=f"row 1: conv_transpose2d: .*{why}"):
+            work_table(table | {"h_out": wrong})
+    with pytest.raises(TableError, match=r"row 1: conv3d: no padding of a 5 x 5 .* it is 3 x 3"):
+        work_table(table | {"op": "conv3d", "h_out": 4, "w_out": 3})
 
 
 def test_others_stand_in_where_none_was_timed():
     shapes = [Shape("conv_transpose2d", 16, 8, 8, 4, 2, 1),
               Shape("conv3d", 8, 9, 16, 3, 1, 1, frames=Frames(4, 3, 1, 1)),
               Shape("lstm", 64, 32, 128), Shape("gru", 64, 32, 128)]  # fmt: skip
-    both = price(shapes, "conv_spatial", "recurrent")
+    stood_in = price(shapes, "conv_spatial", "recurrent")
     own = price(shapes, "conv_transposed", "conv_3d", "lstm", "recurrent")
-    np.testing.assert_array_equal(both, own)
-    assert (price(shapes, "conv_spatial", "linear")[:2] == own[:2]).all()
+    np.testing.assert_allclose(own / stood_in, [3.0, 7.0, 4.0, 1.0])
+    np.testing.assert_array_equal(price(shapes, "conv_spatial", "linear")[:2], stood_in[:2])
     with pytest.raises(af.errors.ProfileError, match="does not price operator kind 'conv_3d'"):
         price(shapes[1:2], "linear")
 
@@ -135,13 +143,32 @@ def test_tokens_wait_for_one_another(op):
     shape = Shape(op, 64, 32, 128, batch=4)
     rows_at_once = 4
     alpha = ((1 + 0.05 * (rows_at_once - 1)) / rows_at_once) ** 0.8  # S_K is 1
-    expected = 1e-10 * alpha * shape.macs
+    expected = RATES[kind] * alpha * shape.macs
     assert price([shape], kind)[0] == pytest.approx(expected)
     assert price([shape], kind, per_step=(kind,))[0] == pytest.approx(expected)
     # A linear layer that stands in has all tokens.
     rows = 4 * 32
     alpha = ((1 + 0.05 * (rows - 1)) / rows) ** 0.8
     assert price([shape], "linear")[0] == pytest.approx(1e-10 * alpha * shape.macs)
+
+
+def test_weights_in_a_cache_stand_in_too():
+    """But for those of a recurrence, which its tokens use again and again."""
+    shapes = [Shape("conv_transpose2d", 16, 8, 8, 4, 2, 1), Shape("lstm", 64, 32, 128)]
+    reuse = {"distance_bytes": [1e6, 1e7], "share": [0.5, 1.0], "half_rows": {"conv_spatial": 64.0}}
+    priced = profile("conv_spatial", "linear", reuse=reuse).core
+    work = work_table(to_table(shapes))
+    gained = (
+        _core.predict(work, priced, reuse_bytes=0.0).time_s / _core.predict(work, priced).time_s
+    )
+    np.testing.assert_allclose(gained, [1 - 0.5 * 64 / (64 + 8 * 8 - 1), 1.0])
+
+
+def test_adapting_prices_them_as_their_stand_ins():
+    graph = af.Graph("decoder")
+    x = graph.conv(graph.input((1, 8, 9, 9)), 4, 4, 2, 1, transposed=True)
+    graph.relu(x)
+    assert networks_of([graph], "eager").kinds.tolist() == ["conv_spatial", "elementwise"]
 
 
 def test_a_fit_tells_them_apart():

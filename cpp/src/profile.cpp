@@ -134,6 +134,13 @@ void Profile::let_others_stand_in() {
            index_.of[static_cast<std::size_t>(other)][pass]);
     }
   }
+  // Theirs are weights too, where others stand in by what they multiply.
+  for (const Kind kind : {Kind::conv_transposed, Kind::conv_3d}) {
+    double& half = weight_reuse_.half_rows[static_cast<std::size_t>(kind)];
+    if (half == 0.0) {
+      half = weight_reuse_.half_rows[static_cast<std::size_t>(Kind::conv_spatial)];
+    }
+  }
   // A host's calls have no element type. Not every device was timed on them.
   const auto calls = static_cast<std::size_t>(Kind::call);
   for (auto& row : index_.of[calls]) {

@@ -54,9 +54,13 @@ AxisWindow axis_w(const OperatorSpec& s) {
 
 /// Where an output extent is given, the output's padding makes up for what is missing.
 AxisWindow padded_to(std::int64_t out, std::int64_t in, AxisWindow axis, const std::string& op) {
-  if (out > 0) {
-    axis.output_padding = std::max<std::int64_t>(0, out - transposed_extent(op, in, axis));
+  if (out == 0) return axis;
+  const std::int64_t least = transposed_extent(op, in, axis);
+  if (out < least) {
+    throw ShapeError(op + ": the stated output extent is " + std::to_string(out) +
+                     "; without output padding it is " + std::to_string(least));
   }
+  axis.output_padding = out - least;
   return axis;
 }
 
@@ -270,14 +274,15 @@ Work work_of(const OperatorSpec& s) {
     w.op = op_code(s.op);
     return w;
   }
-  const Graph graph = build(s);
+  const Graph graph = s.op == "conv3d" ? graph_of(s) : build(s);
   return work_of(graph, static_cast<int>(graph.nodes().size()) - 1);
 }
 
 Graph graph_of(const OperatorSpec& s) {
   Graph graph = build(s);
   const Shape& out = graph.nodes().back().shape;
-  if (out.size() >= 4 &&
+  const bool is_image = s.op != "contiguous" && s.op != "matmul" && s.op != "attention";
+  if (is_image && out.size() >= 4 &&
       ((s.h_out > 0 && out[2] != s.h_out) || (s.w_out > 0 && out[3] != s.w_out))) {
     throw ShapeError(s.op + ": no padding of a " + std::to_string(s.h_in) + " x " +
                      std::to_string(s.w_in) + " input gives the stated output " +

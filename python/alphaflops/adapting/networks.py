@@ -77,8 +77,9 @@ class Networks:
 
     @property
     def kinds(self) -> NDArray[np.str_]:
-        """The operator kind of every launch."""
-        return np.array(_core.KINDS)[self.work.kind]
+        """The kind of every launch, of convolutions that have no prior that of their stand-in."""
+        kinds = np.array(_core.KINDS)[self.work.kind]
+        return np.where(np.isin(kinds, ("conv_transposed", "conv_3d")), "conv_spatial", kinds)
 
     @property
     def dtype(self) -> str:

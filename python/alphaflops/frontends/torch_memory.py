@@ -21,6 +21,7 @@ __all__ = ["as_matrix", "format_of", "in_order", "like_first", "order_of", "rear
 
 _IMAGE = 4  # axes
 _FROM_WITHIN = (1, 3, 2, 0)  # axes of an image that has its channels last
+_CHANNELS_LAST = (0, 2, 3, 1)
 
 
 def format_of(x: torch.Tensor) -> torch.memory_format:
@@ -47,7 +48,7 @@ def in_order(
     node = trace.node(x)
     if node == EMPTY or x.is_contiguous(memory_format=memory_format):
         return node
-    return _copied(trace, node, x)
+    return _copied(trace, x, memory_format)
 
 
 def as_matrix(trace: Trace, x: torch.Tensor) -> int:
@@ -59,7 +60,7 @@ def as_matrix(trace: Trace, x: torch.Tensor) -> int:
     node = trace.node(x)
     if node == EMPTY or x.dim() < 2 or 1 in (*x.stride()[-2:], *x.shape[-2:]):
         return node
-    return _copied(trace, node, x)
+    return _copied(trace, x)
 
 
 def like_first(operands: Sequence[torch.Tensor], shape: Sequence[int]) -> torch.Tensor | None:
@@ -70,9 +71,15 @@ def like_first(operands: Sequence[torch.Tensor], shape: Sequence[int]) -> torch.
     return None
 
 
-def _copied(trace: Trace, node: int, x: torch.Tensor) -> int:
-    name = trace.name("contiguous", True)
-    return trace.graph.element([node], "contiguous", tuple(x.shape), name, order_of(x))
+def _copied(
+    trace: Trace, x: torch.Tensor, memory_format: torch.memory_format = torch.contiguous_format
+) -> int:
+    """Copy a tensor; what it writes has the axes of `memory_format`."""
+    is_last = memory_format == torch.channels_last
+    written = x.permute(_CHANNELS_LAST) if is_last else x
+    shape, name = tuple(written.shape), trace.name("contiguous", True)
+    made = trace.graph.element([trace.node(x)], "contiguous", shape, name, order_of(written))
+    return trace.graph.view(made, tuple(x.shape)) if is_last else made
 
 
 def rearranges(operands: Sequence[torch.Tensor], result: object) -> bool:
@@ -80,15 +87,17 @@ def rearranges(operands: Sequence[torch.Tensor], result: object) -> bool:
     if len(operands) != 1 or not isinstance(result, torch.Tensor):
         return False
     (x,) = operands
-    is_whole = x.numel() == result.numel() and result.is_contiguous()
-    moved = [axis for axis in order_of(x) if x.shape[axis] > 1]
-    return is_whole and moved != sorted(moved)
+    return x.numel() == result.numel() and result.is_contiguous() and bool(order_of(x))
 
 
 def order_of(x: torch.Tensor) -> list[int]:
     """Return the axes of a tensor as they lie in memory, the innermost last.
 
-    Those of a single element come first: a batch of one may become one of several.
+    Those of a single element come first: a batch of one may become one of several. None where they
+    lie in the usual order, or where elements are repeated (`expand`).
     """
-    strides = x.stride()
-    return sorted(range(x.dim()), key=lambda axis: (x.shape[axis] > 1, -strides[axis], axis))
+    strides, sizes = x.stride(), x.shape
+    order = sorted(range(x.dim()), key=lambda axis: (sizes[axis] > 1, -strides[axis], axis))
+    moved = [axis for axis in order if sizes[axis] > 1]
+    repeats = any(strides[axis] == 0 for axis in moved)
+    return [] if repeats or moved == sorted(moved) else order

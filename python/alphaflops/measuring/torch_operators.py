@@ -262,12 +262,15 @@ def _interpolate(mode: str) -> Callable[[Graph, int], Any]:
 
 def _contiguous(graph: Graph, node: int) -> Any:
     """Copy in another order of the axes; where it is not known, so that the second comes last."""
-    (into, out), attributes = _ends(graph, node), graph.node_attributes(node)
-    order = attributes.get("order", ())
-    if order and into == tuple(out[axis] for axis in order):
-        back = [order.index(axis) for axis in range(len(order))]
-        return lambda tensor: tensor.permute(back).clone(
-            memory_format=import_torch().contiguous_format
+    _, out = _ends(graph, node)
+    if order := graph.node_attributes(node).get("order"):
+        # Whatever shape views have given it: its elements lie in that order of the axes.
+        lies, back = (
+            [out[axis] for axis in order],
+            [order.index(axis) for axis in range(len(order))],
+        )
+        return lambda tensor: (
+            tensor.reshape(lies).permute(back).clone(memory_format=import_torch().contiguous_format)
         )
     if len(graph.shape(node)) < _IMAGE - 1:
         return import_torch().clone
