@@ -175,10 +175,7 @@ void bind_work(py::module_& m) {
         WorkTable each;
         each.reserve(w.size());
         for (std::size_t i = 0; i < w.size(); ++i) {
-          const bool is_whole = !recurrences && w.kind[i] != Kind::call;
-          Work row = is_whole ? w.row(i) : one_step(w.row(i));
-          if (is_whole && waits_for_tokens(row.kind)) row.spatial = row.width = 1;
-          each.append(row, w.node[i], w.folded[i]);
+          each.append(as_modelled(w.row(i), recurrences), w.node[i], w.folded[i]);
         }
         return each;
       },

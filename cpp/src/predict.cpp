@@ -98,33 +98,21 @@ void evaluate_rows(const CostModel& model, const LaunchColumns& x, int n, Slots 
   for (std::size_t i = 0; i < rows; ++i) to.distance[i] = std::sqrt(to.distance[i]);
 }
 
-constexpr std::array<std::int64_t, launch_block> filled_with_one() {
-  std::array<std::int64_t, launch_block> ones{};
-  ones.fill(1);
-  return ones;
-}
-
-/// Where a model is of a step, of one step of each recurrence, times as many as it makes.
+/// Of rows as the model sees them, times the steps that each makes where it is of one.
 void evaluate(const CostModel& model, const LaunchColumns& x, int n, Slots to) {
-  if (!model.per_step && waits_for_tokens(model.kind)) {
-    static constexpr std::array<std::int64_t, launch_block> one = filled_with_one();
-    LaunchColumns whole = x;
-    whole.spatial = whole.width = one.data();
-    return evaluate_rows(model, whole, n, to);
-  }
-  if (!model.per_step) return evaluate_rows(model, x, n, to);
+  if (!model.per_step && !is_recurrence(model.kind)) return evaluate_rows(model, x, n, to);
   WorkTable steps;
   std::array<std::int64_t, launch_block> count;
   const std::size_t read = columns_read(model);
   for (int i = 0; i < n; ++i) {
     Work w;
-    w.kind = Kind::recurrent;
+    w.kind = model.kind;
     for (std::size_t k = 0; k < read; ++k) {
       w.*launch_columns[k].member = (x.*launch_columns[k].column)[i];
     }
     w.biased = read > alpha_columns && x.biased[i] != 0;
-    steps.append(one_step(w));
-    count[static_cast<std::size_t>(i)] = steps_of(w);
+    steps.append(as_modelled(w, model.per_step));
+    count[static_cast<std::size_t>(i)] = model.per_step ? steps_of(w) : 1;
   }
   LaunchColumns each = columns_of(steps);
   each.element_bytes = x.element_bytes;

@@ -53,11 +53,9 @@ Pass parse_pass(std::string_view name) {
                          "optimizer");
 }
 
-bool has_steps(Kind kind) {
-  return kind == Kind::recurrent || kind == Kind::lstm || kind == Kind::call;
-}
+bool is_recurrence(Kind kind) { return kind == Kind::recurrent || kind == Kind::lstm; }
 
-bool waits_for_tokens(Kind kind) { return kind == Kind::recurrent || kind == Kind::lstm; }
+bool has_steps(Kind kind) { return is_recurrence(kind) || kind == Kind::call; }
 
 std::int64_t steps_of(const Work& w) { return has_steps(w.kind) ? w.spatial : 1; }
 
@@ -76,6 +74,13 @@ Work one_step(const Work& w) {
     step.*member = share(w.*member, steps);
   }
   return step;
+}
+
+Work as_modelled(const Work& w, bool per_step) {
+  if (per_step || w.kind == Kind::call) return one_step(w);
+  Work whole = w;
+  if (is_recurrence(w.kind)) whole.spatial = whole.width = 1;
+  return whole;
 }
 
 void WorkTable::reserve(std::size_t rows) {

@@ -324,7 +324,10 @@ class WorkTable:
         """What a row has one after the other: a recurrence layers * tokens, calls each, else 1."""
 
     def one_step(self, recurrences: bool = True) -> WorkTable:
-        """Return one of its steps in place of each row; without `recurrences` they stay whole."""
+        """Return one of its steps in place of each row; without `recurrences` theirs stay whole.
+
+        These then have the batch as rows: `spatial` and `width` are 1.
+        """
 
     @property
     def batch(self) -> NDArray[np.int64]: ...

@@ -33,8 +33,8 @@ inline constexpr double extrapolated_beyond = 0.5;
 inline constexpr double untimed_distance = 1.0;
 
 /// Rows of a kind the profile declares out of scope, and rows of unknown kind, get NaN; any other
-/// kind or dtype it lacks raises ProfileError. Thread-safe; does not allocate but for models of one
-/// step of a recurrence. `reuse_bytes` is the reuse distance of the weights, see reuse.hpp: of a
+/// kind or dtype it lacks raises ProfileError. Thread-safe; does not allocate but for
+/// recurrences and calls. `reuse_bytes` is the reuse distance of the weights, see reuse.hpp: of a
 /// network that runs again and again, `reuse_distance_bytes(work)`; `reuse_s` the time between two
 /// uses, by default that of all rows together. Returns the share of the time from memory in which
 /// weights are read.
@@ -44,8 +44,7 @@ double predict(const WorkTable& work, const Profile& profile, PredictionView out
 /// Seconds of rows of one kind and pass whose columns are the caller's; `time_s` has one element a
 /// row. Columns that the profile's cost of this kind does not read may be null, see `columns_read`,
 /// and so may `op`: then it is a typical operator of the kind. Raises ProfileError where the
-/// profile does not price the kind. Thread-safe; does not allocate but for models of one step of a
-/// recurrence.
+/// profile does not price the kind. Thread-safe; does not allocate but for recurrences and calls.
 void predict_columns(const LaunchColumns& columns, Kind kind, DType dtype, const Profile& profile,
                      std::span<double> time_s, Pass pass = Pass::forward);
 

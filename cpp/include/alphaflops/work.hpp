@@ -93,8 +93,11 @@ bool has_steps(Kind kind);
 std::int64_t steps_of(const Work& work);
 /// One of these by itself, of a mean layer; sizes are rounded, and 1 at least. A step is its own.
 Work one_step(const Work& work);
-/// Whether tokens wait for one another, so that a device has no more rows at once than the batch.
-bool waits_for_tokens(Kind kind);
+/// Whether its tokens wait for one another.
+bool is_recurrence(Kind kind);
+/// The row as a model sees it: a step of calls and, where these were timed, of a recurrence; else a
+/// recurrence has no more rows at once than its batch.
+Work as_modelled(const Work& work, bool per_step);
 
 /// Struct of arrays: column i of every vector is one launch.
 class WorkTable {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from alphaflops.frontends.torch_trace import Trace
 
-__all__ = ["as_matrix", "format_of", "in_order", "like_first", "order_of", "rearranges"]
+__all__ = ["as_matrix", "copied", "format_of", "in_order", "like_first", "rearranges"]
 
 _IMAGE = 4  # axes
 _FROM_WITHIN = (1, 3, 2, 0)  # axes of an image that has its channels last
@@ -74,16 +74,25 @@ def like_first(operands: Sequence[torch.Tensor], shape: Sequence[int]) -> torch.
 def _copied(
     trace: Trace, x: torch.Tensor, memory_format: torch.memory_format = torch.contiguous_format
 ) -> int:
-    """Copy a tensor; what it writes has the axes of `memory_format`."""
-    is_last = memory_format == torch.channels_last
+    at = trace.name("contiguous", True)
+    return copied(trace, x, tuple(x.shape), at, is_last=memory_format == torch.channels_last)
+
+
+def copied(
+    trace: Trace, x: torch.Tensor, shape: tuple[int, ...], name: str, *, is_last: bool = False
+) -> int:
+    """Copy a tensor into the usual order of its axes, or with the second last; view it as `shape`.
+
+    What is written has its axes as they then lie.
+    """
     written = x.permute(_CHANNELS_LAST) if is_last else x
-    shape, name = tuple(written.shape), trace.name("contiguous", True)
-    made = trace.graph.element([trace.node(x)], "contiguous", shape, name, order_of(written))
-    return trace.graph.view(made, tuple(x.shape)) if is_last else made
+    made = tuple(written.shape)
+    node = trace.graph.element([trace.node(x)], "contiguous", made, name, order_of(written))
+    return node if made == shape else trace.graph.view(node, shape)
 
 
 def rearranges(operands: Sequence[torch.Tensor], result: object) -> bool:
-    """Tell whether all elements of one tensor are copied into another order."""
+    """Tell whether all elements of one tensor are copied into the usual order from another."""
     if len(operands) != 1 or not isinstance(result, torch.Tensor):
         return False
     (x,) = operands

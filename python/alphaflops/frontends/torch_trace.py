@@ -22,7 +22,7 @@ from alphaflops._core import Graph
 from alphaflops.errors import UnsupportedError
 from alphaflops.frontends import torch_names as names
 from alphaflops.frontends.registry import OPERATORS, qualified_name
-from alphaflops.frontends.torch_memory import order_of, rearranges
+from alphaflops.frontends.torch_memory import copied, rearranges
 from alphaflops.frontends.torch_tensors import EMPTY, map_leaves, storage_of, tensors_in
 from alphaflops.frontends.torch_values import LARGEST, Values, moved
 
@@ -201,9 +201,7 @@ class Trace(TorchFunctionMode, Values):
         def make(shape: tuple[int, ...]) -> int:
             inputs, at = self.inputs(operands), self.name(name)
             if kind in {"contiguous", "copy"} and rearranges(operands, result):
-                order, made = order_of(operands[0]), tuple(operands[0].shape)
-                copied = self.graph.element(inputs, "contiguous", made, at, order)
-                return copied if made == shape else self.graph.view(copied, shape)
+                return copied(self, operands[0], shape, at)
             return self.graph.element(inputs, kind or "copy", shape or (1,), at)
 
         return self.record(result, operands, make)
