@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alphaflops.fitting.result import Fit
 
 _BAND = 0.10
+_MOST_LINES = 12  # of a legend beside the points
 _MARKERS = "o^sDv"  # the next where there are more kinds than colours
 _Look = tuple[str, str]  # marker, colour
 _LAYOUT = [
@@ -85,7 +86,8 @@ def _points_of(fit: Fit, form: str) -> _Points:
         "s": ("S: batch · rows · columns", rows.s),
         "in": ("channels in", work.c_in.astype(float)),
         "out": ("channels out", work.c_out.astype(float)),
-        "k": ("kernel elements", work.kernel_volume.astype(float)),
+        # Those of a copy say how it reads.
+        "k": ("kernel elements", np.where(rows.kind == "copy", np.nan, work.kernel_volume)),
         "macs": ("MACs", np.where(multiplies, rows.macs, np.nan)),
     }
     return _Points(
@@ -126,7 +128,13 @@ def _draw_times(axes: Any, points: _Points, looks: dict[str, _Look]) -> None:
         axes.scatter([], [], s=18, color=colour, marker=marker, label=f"{kind}, {count:,} rows")
     axes.set(xscale="log", yscale="log", xlim=span, ylim=span, box_aspect=1)
     axes.set(xlabel="measured, ms", ylabel="predicted, ms")
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    is_long = len(looks) > _MOST_LINES
+    axes.legend(
+        loc="upper left",
+        frameon=False,
+        fontsize=7.5 if is_long else 9,
+        labelspacing=0.2 if is_long else 0.5,
+    )
     bare(axes)
 
 
