@@ -51,7 +51,7 @@ def test_terms_that_are_nothing():
     assert floor == pytest.approx(2e-6, rel=1e-14)
 
 
-CHANNELS = ("channelwise", "channelwise_spatial", "group_gemm")
+OF_GROUPS = ("channelwise", "group_gemm")
 READ, WRITTEN, WEIGHTS = 4 * 2 * 120 * 8, 4 * 2 * 120 * 48, 4 * 9 * 8 * 48
 
 
@@ -62,7 +62,7 @@ READ, WRITTEN, WEIGHTS = 4 * 2 * 120 * 8, 4 * 2 * 120 * 48, 4 * 9 * 8 * 48
         ("implicit_gemm", 30, 72, (READ, WRITTEN, WEIGHTS)),
         # 12 rows in one tile, 2 of columns, 20 times
         ("row_gemm", 40, 72, (READ, WRITTEN, WEIGHTS)),
-        *((name, 30, 72, (READ, WRITTEN, WEIGHTS)) for name in CHANNELS),
+        *((name, 30, 72, (READ, WRITTEN, WEIGHTS)) for name in OF_GROUPS),
         # 2 x 3 x 3 blocks of 4 x 4 in 2 tiles, 2 of columns, 36 products
         (
             *("winograd4", 144, 8),
@@ -95,7 +95,6 @@ def test_tiles_and_waves_by_hand(algorithm, tiles, depth, moved):
         ("implicit_gemm", 4 * 15),
         ("row_gemm", 4 * 20),
         ("channelwise", 15 * 2),
-        ("channelwise_spatial", 15 * 2),
         ("group_gemm", 4 * 15),
     ],
 )
@@ -105,6 +104,14 @@ def test_tiles_of_groups(algorithm, tiles):
     parameters = tiled({"algorithm": algorithm, **only}, NEVER, processors=1)
     got = predict(layer(groups=4), "tiled", parameters).time_s[0]
     assert got == pytest.approx(1e-9 * 16 * 32 * tiles * 18, rel=1e-13)
+
+
+def test_depthwise_is_channelwise_where_groups_have_one_channel():
+    def seconds(algorithm):
+        parameters = tiled({"algorithm": algorithm}, NEVER)
+        return predict(layer(c_in=48, groups=48), "tiled", parameters).time_s[0]
+
+    assert seconds("depthwise") == seconds("channelwise") < seconds("implicit_gemm")
 
 
 def test_a_group_has_a_start_of_its_own():
@@ -121,7 +128,9 @@ def test_a_group_has_a_start_of_its_own():
 @pytest.mark.parametrize(
     ("algorithm", "changes"),
     [
-        ("channelwise_spatial", {"k_h": 1, "k_w": 1, "pad_h": 0, "pad_w": 0}),
+        ("depthwise", {"c_in": 48, "groups": 48, "k_h": 1, "k_w": 1, "pad_h": 0, "pad_w": 0}),
+        ("depthwise", {"groups": 8}),  # 6 outputs of one input
+        ("depthwise", {"c_in": 96, "groups": 48}),
         ("winograd4", {"stride_h": 2}),
         ("winograd4", {"groups": 2}),
         ("winograd2_fused", {"k_h": 1, "k_w": 9, "pad_h": 0, "pad_w": 4}),

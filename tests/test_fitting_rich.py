@@ -11,9 +11,10 @@ from measurements import ALPHA_FLOOR, shapes, timed, with_column
 
 from alphaflops.errors import TableError
 from alphaflops.fitting import fit
+from alphaflops.fitting.rich import known_facts
 from alphaflops.fitting.solve import FORMS
 from alphaflops.measuring.shapes import Shape, to_table
-from alphaflops.table import work_table
+from alphaflops.table import check_table, work_table
 
 RICH = FORMS[-3:]
 TILES = tiled(
@@ -69,7 +70,7 @@ def test_groups_one_after_the_other_are_told_from_channels_side_by_side():
     fitted = fit(by_groups(120, 1), form="tiled", test=by_groups(60, 2), **threads)
     (model,) = fitted.forms["tiled"].profile.data["models"][:1]
     algorithms = {c["algorithm"] for c in model["parameters"]["candidates"]}
-    assert algorithms == {"channelwise_spatial", "group_gemm", "implicit_gemm"}
+    assert algorithms == {"depthwise", "group_gemm", "implicit_gemm"}
     assert fitted.forms["tiled"].test.mape < 0.1
     few = by_groups(120, 1)
     few = few[np.cumsum(few["k_h"] == 1) * (few["k_h"] == 1) < 8]  # seven rows do not tell
@@ -103,6 +104,36 @@ def test_few_rows_have_a_simpler_form_in_place_of_a_rich_one():
 def test_device_facts_must_be_positive():
     with pytest.raises(TableError, match="device fact sms is -1"):
         fit(made("tiled", TILES, 20), device_facts={"sms": -1})
+
+
+@pytest.mark.parametrize(
+    ("columns", "facts"),
+    [
+        ({"backend": "torch", "on": "cpu", "threads": 2}, ("cpu", 2.0)),
+        ({"backend": "torch", "on": "cuda", "threads": 2, "sms": 132}, ("gpu", 132.0)),
+        ({"backend": "torch", "on": "cuda", "threads": 2}, None),
+        ({"backend": "cuda", "sms": 132}, ("gpu", 132.0)),
+        ({"backend": "native"}, ("cpu", 1.0)),
+        ({"backend": "mine", "threads": 8}, None),
+        ({"backend": "mine", "on": "cpu", "threads": "many"}, None),
+        ({}, None),
+    ],
+)
+def test_what_measured_a_table_says_what_it_ran_on(columns, facts):
+    rows = check_table(
+        {"batch": [1], "c_in": 8, "h_in": 7, "w_in": 7, "c_out": 8, **columns}, need_time=False
+    )
+    assert known_facts(rows) == facts
+    assert known_facts(rows, {"clock_ghz": 1.5}) == facts
+    assert known_facts(rows, {"sms": 16}) == ("gpu", 16.0)
+
+
+def test_no_multiprocessors_are_an_error():
+    rows = check_table(
+        {"batch": [1], "c_in": 8, "h_in": 7, "w_in": 7, "c_out": 8, "sms": 0}, need_time=False
+    )
+    with pytest.raises(TableError, match="table: column 'sms' is 0; it must be a positive number"):
+        known_facts(rows)
 
 
 def test_the_same_rows_and_seed_give_the_same_trees():

@@ -140,6 +140,12 @@ def test_eager_designs_have_windows_branches_and_batches_of_sequences(seed: int)
     assert ((table["k_h"] > 2) & (table["stride_h"] == 1) & pools).sum() >= 3
     grouped = (table["op"] == "conv2d") & (table["groups"] > 1)
     assert (grouped & (table["k_h"] == 1)).sum() >= 10
+    unlike = table["c_in"] != table["c_out"]
+    assert (grouped & unlike).sum() >= 6
+    assert (grouped & ~unlike & (table["k_h"] > 3) & (table["groups"] < table["c_in"])).sum() >= 2
+    assert ((table["stride_h"] > 2) & (table["c_in"] <= 3)).sum() >= 3, "patches of an image"
+    down = (table["op"] == "conv2d") & (table["c_in"] > 3) & (table["stride_h"] > 1)
+    assert (down & (table["k_h"] == table["stride_h"])).any()
     assert ((table["op"] == "matmul") & (table["groups"] > 16)).sum() >= 5
     recurrent = np.isin(table["op"], ["lstm", "gru"])
     assert (recurrent & (table["batch"] > 1)).sum() >= 3

@@ -88,8 +88,8 @@ AF_REAL bool applies(const Shape& x, int i) {
     return (x.dense[i] > 0) & (volume > 1) & (width < kFftSide / 2) & square;
   } else if constexpr (algorithm >= TileAlgorithm::winograd4) {
     return (x.dense[i] > 0) & (volume == 9) & (width == 3);
-  } else if constexpr (algorithm == TileAlgorithm::channelwise_spatial) {
-    return volume > 1;
+  } else if constexpr (algorithm == TileAlgorithm::depthwise) {
+    return (volume > 1) & (x.c_in[i] == 1.0) & (x.c_out[i] == 1.0);
   } else {
     return true;
   }
@@ -114,10 +114,10 @@ void candidate(const TileCandidate& candidate, double processors, const Shape& x
 
 // In the order of TileAlgorithm.
 void (*const kCandidate[])(const TileCandidate&, double, const Shape&, int, double*) = {
-    candidate<TileAlgorithm::implicit_gemm>,       candidate<TileAlgorithm::row_gemm>,
-    candidate<TileAlgorithm::channelwise>,         candidate<TileAlgorithm::group_gemm>,
-    candidate<TileAlgorithm::channelwise_spatial>, candidate<TileAlgorithm::winograd4>,
-    candidate<TileAlgorithm::winograd2_fused>,     candidate<TileAlgorithm::fft>};
+    candidate<TileAlgorithm::implicit_gemm>,   candidate<TileAlgorithm::row_gemm>,
+    candidate<TileAlgorithm::channelwise>,     candidate<TileAlgorithm::group_gemm>,
+    candidate<TileAlgorithm::depthwise>,       candidate<TileAlgorithm::winograd4>,
+    candidate<TileAlgorithm::winograd2_fused>, candidate<TileAlgorithm::fft>};
 
 void tiled(const TiledTerms* cost, const TileCandidate* candidates, int count,
            const LaunchColumns* columns, int n, double* time_s) {

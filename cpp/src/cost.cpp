@@ -18,8 +18,8 @@ const kernels::CostTable& best_table() {
 }
 
 constexpr std::array<std::string_view, 8> algorithm_names{
-    "implicit_gemm",       "row_gemm",  "channelwise",     "group_gemm",
-    "channelwise_spatial", "winograd4", "winograd2_fused", "fft"};
+    "implicit_gemm", "row_gemm",  "channelwise",     "group_gemm",
+    "depthwise",     "winograd4", "winograd2_fused", "fft"};
 
 }  // namespace
 

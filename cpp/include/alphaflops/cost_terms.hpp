@@ -45,10 +45,10 @@ enum class TileAlgorithm : std::uint8_t {
   channelwise,    // all groups' channels side by side
   group_gemm,     // a product a group, one after the other, each with a start of its own
   // Not for every convolution.
-  channelwise_spatial,  // channelwise, of kernels with more than one element
-  winograd4,            // F(4x4, 3x3) as 36 products, transformed in memory
-  winograd2_fused,      // F(2x2, 3x3) in blocks of 8 x 16 pixels
-  fft,                  // tiles of 32 x 32 transformed in memory, 544 complex products
+  depthwise,  // channelwise, of groups of one input and one output, and kernels of several elements
+  winograd4,  // F(4x4, 3x3) as 36 products, transformed in memory
+  winograd2_fused,  // F(2x2, 3x3) in blocks of 8 x 16 pixels
+  fft,              // tiles of 32 x 32 transformed in memory, 544 complex products
 };
 
 ///     u     = tiles / processors

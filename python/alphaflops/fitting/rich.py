@@ -44,15 +44,31 @@ class Facts(NamedTuple):
 def known_facts(table: Table, known: Mapping[str, float] | None = None) -> Facts | None:
     """Return what the tiled form needs to know; None where it has to be guessed."""
     for name, value in (known or {}).items():
-        if not (np.isfinite(value) and value > 0):
-            raise TableError(f"device fact {name} is {value}; it must be a positive number")
-    if known and "sms" in known:
-        return Facts("gpu", float(known["sms"]))
-    if known and "threads" in known:
-        return Facts("cpu", float(known["threads"]))
-    if str(table["backend"][0]) == "native":
-        return Facts("cpu", 1.0)
+        _require_positive(value, f"device fact {name}")
+    facts = known if known and known.keys() & {"sms", "threads"} else _of_provenance(table)
+    if "sms" in facts:
+        return Facts("gpu", float(facts["sms"]))
+    if "threads" in facts:
+        return Facts("cpu", float(facts["threads"]))
     return None
+
+
+def _of_provenance(table: Table) -> Mapping[str, float]:
+    """Return multiprocessors or threads, where what measured the table says so."""
+    names = table.dtype.names or ()
+    if str(table["backend"][0]) == "native":
+        return {"threads": 1}
+    on = str(table["on"][0]) if "on" in names else ""
+    for name in ("sms", *(("threads",) if on == "cpu" else ())):
+        if name in names and np.issubdtype(table[name].dtype, np.number):
+            _require_positive(float(table[name][0]), f"table: column '{name}'")
+            return {name: float(table[name][0])}
+    return {}
+
+
+def _require_positive(value: float, what: str) -> None:
+    if not (np.isfinite(value) and value > 0):
+        raise TableError(f"{what} is {value:g}; it must be a positive number")
 
 
 @dataclass(frozen=True)

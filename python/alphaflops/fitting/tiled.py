@@ -61,11 +61,11 @@ CANDIDATES: dict[str, dict[str, tuple[Candidate, ...]]] = {
 }
 
 #: Of convolutions of groups on a processor, where enough rows tell that their 1x1 ones go another
-#: way: PyTorch multiplies group by group.
+#: way: PyTorch multiplies group by group, and has a kernel for one channel a group.
 _BY_GROUPS = (
-    *(Candidate("channelwise_spatial", m, n) for m, n in ((8, 16), (1, 1))),
+    *(Candidate("depthwise", m, n) for m, n in ((8, 16), (1, 1))),
     Candidate("group_gemm", 8, 8),
-    *_CPU_GEMM[:1],
+    *(Candidate("implicit_gemm", 8, n) for n in (16, 8)),
 )
 _LEAST_POINTWISE = 8
 

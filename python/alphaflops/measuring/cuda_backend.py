@@ -85,6 +85,7 @@ class CudaBackend:
             "cache": self._cache,
             "mode": self.mode,
             "path": self._driver.path,
+            "sms": info.sm_count,
         }
 
     @contextmanager

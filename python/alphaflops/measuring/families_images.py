@@ -29,6 +29,7 @@ __all__ = [
     "mean",
     "norm",
     "of",
+    "patches",
     "pointwise",
     "pool",
     "same_pool",
@@ -37,6 +38,7 @@ __all__ = [
     "spatial",
     "squeeze_excite",
     "transposed",
+    "unlike_groups",
     "volume",
     "wide_depthwise",
 ]
@@ -97,6 +99,20 @@ def spatial(random: np.random.Generator) -> Shape:
     return Shape("conv2d", c_in, size, c_out, kernel, stride, kernel // 2)
 
 
+def patches(random: np.random.Generator) -> Shape:
+    """Draw windows far apart: what cuts an image into patches, or brings features a level down."""
+    if random.random() < 0.4:  # noqa: PLR2004
+        size, kernel = int(random.choice([14, 16, 28, 32, 56])), int(random.choice([2, 2, 2, 4]))
+        c_in = channels_of(random, size, most=768)
+        return Shape("conv2d", c_in, size, c_in * int(random.choice([1, 2, 2])), kernel, kernel)
+    windows = [(4, 4), (8, 8), (14, 14), (16, 16), (16, 16), (32, 32), (7, 4), (8, 4), (11, 4)]
+    kernel, stride = windows[int(random.integers(len(windows)))]
+    size = int(random.choice([96, 128, 192, 224, 224, 256, 384]))
+    c_out = 16 * round(log_uniform(random, 32, 1024) / 16)
+    pad = 0 if kernel == stride else kernel // 4
+    return Shape("conv2d", 1 if random.random() < 0.1 else 3, size, c_out, kernel, stride, pad)  # noqa: PLR2004
+
+
 def large(random: np.random.Generator) -> Shape:
     """Draw what takes long."""
     while not _LARGE_MACS <= (shape := spatial(random)).macs <= MAX_MACS:
@@ -134,6 +150,18 @@ def grouped(random: np.random.Generator) -> Shape:
     stride = 2 if random.random() < 0.25 and size > 7 else 1  # noqa: PLR2004
     channels = groups * width
     return Shape("conv2d", channels, size, channels, kernel, stride, kernel // 2, groups=groups)
+
+
+def unlike_groups(random: np.random.Generator) -> Shape:
+    """Draw groups of larger windows, or of more or fewer outputs than inputs."""
+    size = size_of(random, most=56)
+    narrow = [(1, 2), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4), (4, 4), (4, 8)]
+    widths = [*narrow, (8, 4), (8, 8), (8, 16), (16, 4), (16, 16), (16, 32)]
+    c_in, c_out = widths[int(random.integers(len(widths)))]
+    groups = max(2, round(channels_of(random, size) / max(c_in, c_out)))
+    kernel = int(random.choice([3, 5, 7])) if c_in != c_out else int(random.choice([5, 7]))
+    stride = 2 if random.random() < 0.25 and size > 7 else 1  # noqa: PLR2004
+    return Shape("conv2d", groups * c_in, size, groups * c_out, kernel, stride, kernel // 2, groups)
 
 
 def squeeze_excite(random: np.random.Generator) -> Shape:

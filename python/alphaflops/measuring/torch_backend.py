@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from alphaflops.errors import ShapeError, UnsupportedError
 from alphaflops.measuring.backends import Session
@@ -92,7 +93,7 @@ class TorchBackend:
         device["isa"] = torch.backends.cpu.get_cpu_capability().lower()
         device["compiler"] = f"PyTorch {torch.__version__}"
         if self._on == "cuda":
-            about = torch.cuda.get_device_properties(torch.cuda.current_device())
+            about = _gpu()
             device["name"], device["isa"] = about.name, f"sm_{about.major}{about.minor}"
             device["compiler"] += f", CUDA {torch.version.cuda}"
             device["compiler"] += f", cuDNN {torch.backends.cudnn.version()}"
@@ -109,6 +110,7 @@ class TorchBackend:
         """Return what ran; on a GPU also how it was launched, and who chose cuDNN's algorithms."""
         torch = import_torch()
         device = self.device()
+        on_gpu = {} if self._on == "cpu" else {"sms": _gpu().multi_processor_count}
         return {
             "backend": "torch",
             "device": device["name"],
@@ -119,6 +121,7 @@ class TorchBackend:
             "on": self._on,
             "layout": self._layout,
             "threads": self._threads,
+            **on_gpu,
             "cuda_graph": int(self._cuda_graph),
             "cudnn_benchmark": int(self._tries_algorithms()),
         }
@@ -158,3 +161,8 @@ class TorchBackend:
             finally:
                 torch.set_num_threads(before[0])
                 torch.backends.cudnn.benchmark = before[1]
+
+
+def _gpu() -> Any:
+    cuda = import_torch().cuda
+    return cuda.get_device_properties(cuda.current_device())

@@ -47,7 +47,7 @@ OPTIONAL_INTEGERS = {"samples": (0, 0)}
 #: Optional columns that say how rows were measured; like dtype, one table holds one of each.
 PROVENANCE: tuple[str, ...] = (
     *("isa", "cache", "mode", "path", "torch", "on", "layout", "threads", "training"),
-    *("cuda_graph", "cudnn_benchmark"),
+    *("sms", "cuda_graph", "cudnn_benchmark"),
 )
 
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e6
