@@ -13,6 +13,7 @@ from alphaflops.measuring.families_tokens import rearranged
 from alphaflops.measuring.sampling import sample_shapes
 from alphaflops.measuring.shapes import graphs_of, to_table
 from alphaflops.measuring.torch_operators import operator_of
+from alphaflops.scenarios.calibrate import POINTS
 from alphaflops.table import check_table, work_table
 
 torch = pytest.importorskip("torch")
@@ -171,7 +172,7 @@ def test_rows_of_a_design():
 @pytest.mark.parametrize("seed", range(3))
 def test_batches_are_of_what_runs_alike(seed):
     """One volume, and one image in groups by a pixel, PyTorch convolves in ways of their own."""
-    design = sample_shapes(945, mode="eager", seed=seed)
+    design = sample_shapes(POINTS["eager"], mode="eager", seed=seed)
     more = with_large(design, seed=seed)[len(design) :]
     assert "conv3d" in design["op"]
     assert "conv3d" not in more["op"]

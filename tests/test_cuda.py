@@ -317,6 +317,7 @@ def test_a_calibration_fits_what_the_device_does(monkeypatch: pytest.MonkeyPatch
     result = calibrate(name="fake", backend=backend(), dtype="fp16", budget_s=3)
     how = result.profile.data["provenance"]
     assert (how["backend"], how["path"], how["cache"]) == ("cuda", "native", "hot")
+    assert how["sms"] == 100
     models = result.profile.data["models"]
     assert {model["dtype"] for model in models} == {"fp16"}
     assert "attention" in {model["kind"] for model in models}  # sequences are drawn on a GPU

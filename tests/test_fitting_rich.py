@@ -65,6 +65,31 @@ def by_groups(n, seed):
     return with_column(table, "time_s", time_s)
 
 
+def unlike_groups(n, seed):
+    """Groups of several channels too, in tiles of eight outputs; depthwise ones leave none idle."""
+    random = np.random.default_rng(seed)
+    drawn = []
+    for i in range(n):
+        width = int(random.choice([1, 2, 4, 8])) if i >= n // 4 else 1
+        groups, size = 8 * int(random.integers(2, 20)), int(random.choice([7, 14, 28, 56]))
+        kernel = 3 if i >= n // 4 else 1
+        c = groups * width
+        drawn.append(Shape("conv2d", c, size, c, kernel, 1, kernel // 2, groups=groups))
+    table = to_table(drawn)
+    work, width = work_table(table), table["c_in"] / table["groups"]
+    idle = np.where(width == 1, 1.0, 8 / width)
+    start_s = np.where(table["k_h"] == 1, 2e-6 * table["groups"], 0.0)
+    time_s = (5e-6 + start_s + 4e-11 * idle * work.macs) * np.exp(random.normal(0, 0.02, n))
+    return with_column(table, "time_s", time_s)
+
+
+def test_groups_of_several_channels_leave_lanes_idle_where_depthwise_ones_do_not():
+    fitted = fit(
+        unlike_groups(120, 1), form="tiled", test=unlike_groups(60, 2), device_facts={"threads": 1}
+    )
+    assert fitted.forms["tiled"].test.mape < 0.4  # 0.85 where depthwise took every channel
+
+
 def test_groups_one_after_the_other_are_told_from_channels_side_by_side():
     threads = {"device_facts": {"threads": 1}}
     fitted = fit(by_groups(120, 1), form="tiled", test=by_groups(60, 2), **threads)
@@ -112,6 +137,11 @@ def test_device_facts_must_be_positive():
         ({"backend": "torch", "on": "cpu", "threads": 2}, ("cpu", 2.0)),
         ({"backend": "torch", "on": "cuda", "threads": 2, "sms": 132}, ("gpu", 132.0)),
         ({"backend": "torch", "on": "cuda", "threads": 2}, None),
+        ({"backend": "torch", "on": "cpu", "threads": "2", "sms": np.nan}, ("cpu", 2.0)),
+        ({"backend": "torch", "on": "cpu", "threads": 2, "sms": 0}, ("cpu", 2.0)),
+        ({"backend": "torch", "on": "cuda", "sms": "132.0"}, ("gpu", 132.0)),
+        ({"backend": "torch", "on": "cuda", "sms": ""}, None),
+        ({"backend": "cuda", "sms": np.nan}, None),
         ({"backend": "cuda", "sms": 132}, ("gpu", 132.0)),
         ({"backend": "native"}, ("cpu", 1.0)),
         ({"backend": "mine", "threads": 8}, None),
@@ -126,6 +156,13 @@ def test_what_measured_a_table_says_what_it_ran_on(columns, facts):
     assert known_facts(rows) == facts
     assert known_facts(rows, {"clock_ghz": 1.5}) == facts
     assert known_facts(rows, {"sms": 16}) == ("gpu", 16.0)
+
+
+def test_a_fit_takes_the_facts_of_its_table():
+    rows = with_column(made("tiled", TILES, 120), "sms", np.full(120, 40.0))
+    assert fit(rows).forms["tiled"].parameters["conv_spatial"]["processors"] == 40
+    joined = with_column(rows, "sms", np.full(120, np.nan))  # of a processor, kept of two devices
+    assert "sms" not in fit(joined).profile.data["provenance"]
 
 
 def test_no_multiprocessors_are_an_error():

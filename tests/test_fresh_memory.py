@@ -230,7 +230,7 @@ def test_designs_have_large_tensors_as_well(mode: str, seed: int, dtype: str) ->
     assert np.isin(more[names], design[names]).all(), "the same operators, but for the batch"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_designs_have_convolutions_of_heavy_weights(seed: int, dtype: str) -> None:
     design = sample_shapes(POINTS["eager"], seed=seed, mode="eager")

@@ -53,6 +53,7 @@ def test_a_table_of_times_says_how_it_came_about() -> None:
     assert (table["samples"] >= 3).all()
     said = {name: table[name][0].item() for name in ("backend", "layout", "threads", "on", "mode")}
     expected_on = "cuda" if torch.cuda.is_available() else "cpu"
+    assert ("sms" in (table.dtype.names or ())) == (expected_on == "cuda")
     assert said == {
         "backend": "torch",
         "layout": "channels_last",

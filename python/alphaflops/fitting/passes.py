@@ -48,8 +48,8 @@ def fit(
         Go into the profile.
     device_facts
         What is known of the device: ``sms`` (multiprocessors of a GPU) or ``threads`` (of a
-        processor) spare the tiled form a guess; ``clock_ghz``, ``bandwidth_gbs`` and others are
-        recorded in the profile.
+        processor), in place of what the table says, spare the tiled form a guess; ``clock_ghz``,
+        ``bandwidth_gbs`` and others are recorded in the profile.
     order
         Column that tells when a row was measured, or ``"row"`` where rows stand in that order. A
         drift along it is fitted and taken out: the profile is of the first position, and so are

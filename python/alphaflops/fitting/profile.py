@@ -78,7 +78,9 @@ def head_of(
             "dtype": str(table["dtype"][0]),
             "points": len(table),
             "cross_validation": validation,
-            **{name: table[name][0].item() for name in PROVENANCE if name in columns},
+            **{
+                n: cell for n in PROVENANCE if n in columns and (cell := table[n][0].item()) == cell
+            },
             **(provenance or {}),
         },
     }

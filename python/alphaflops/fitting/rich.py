@@ -58,12 +58,21 @@ def _of_provenance(table: Table) -> Mapping[str, float]:
     names = table.dtype.names or ()
     if str(table["backend"][0]) == "native":
         return {"threads": 1}
-    on = str(table["on"][0]) if "on" in names else ""
-    for name in ("sms", *(("threads",) if on == "cpu" else ())):
-        if name in names and np.issubdtype(table[name].dtype, np.number):
-            _require_positive(float(table[name][0]), f"table: column '{name}'")
-            return {name: float(table[name][0])}
-    return {}
+    name = "threads" if "on" in names and str(table["on"][0]) == "cpu" else "sms"
+    value = _number(table[name][0]) if name in names else None
+    if value is None:
+        return {}
+    _require_positive(value, f"table: column '{name}'")
+    return {name: value}
+
+
+def _number(cell: object) -> float | None:
+    """Return a cell that may be text, as all of a column are where one was blank."""
+    try:
+        value = float(str(cell))
+    except ValueError:
+        return None
+    return None if np.isnan(value) else value
 
 
 def _require_positive(value: float, what: str) -> None:

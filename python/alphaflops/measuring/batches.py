@@ -29,6 +29,7 @@ _HEAVY_BYTES = (2.0**25, 2.0**26.5)
 _HEAVY_FROM_BYTES = 2.0**21
 _HEAVY_MACS = 2e9
 _HEAVY_LEAST = 7  # of an extent: on 1 and on 4 pixels PyTorch sorts no weights
+_HEAVY_LEAST_CHANNELS = 16  # of the input: of fewer, the next eight would be far too many
 
 
 def in_batches(shapes: Table, *, seed: int = 0) -> Table:
@@ -109,7 +110,7 @@ def with_heavy(shapes: Table, *, seed: int = 0) -> Table:
     wanted = 2.0 ** random.uniform(least, most, len(shapes))
     factors = wanted / np.maximum(nbytes, 1)
     fits = (shapes["op"] == "conv2d") & (shapes["groups"] == 1) & (shapes["batch"] == 1)
-    fits &= shapes["h_in"] >= _HEAVY_LEAST
+    fits &= (shapes["h_in"] >= _HEAVY_LEAST) & (shapes["c_in"] >= _HEAVY_LEAST_CHANNELS)
     fits &= (nbytes >= _HEAVY_FROM_BYTES) & (factors > 1) & (work.macs * factors <= _HEAVY_MACS)
     heavy = []
     for of_a_pixel in (True, False):
