@@ -85,8 +85,8 @@ SHARES: dict[str, dict[Family, float]] = {
         tokens.transcendental: 0.03,
         tokens.recurrent_batch: 0.03,
         tokens.lstm_batch: 0.03,
-        images.transposed: 0.04,
-        images.volume: 0.03,
+        images.transposed: 0.055,
+        images.volume: 0.05,
         images.mean: 0.01,
         # Activations that take many more instructions than a GELU, or a call of several.
         **{of(op): 0.004 for op in ("gelu_tanh", "mish", "elu", "softplus")},
